@@ -1,0 +1,51 @@
+# Every target sets up what it needs first, so `make demo` is the only command that a newcomer needs.
+# `make PYTHON=/path/to/python3 ...` picks the Python that .venv is made from.
+
+VENV := .venv/bin
+TESTS ?= tests
+export PYTHON
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-system check crash bench format lock clean
+
+help: # this list
+	@echo "make targets (each one sets up what it needs first):"
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1  /p' $(MAKEFILE_LIST) | \
+		while read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+demo: .venv/.run ## run the main job on real input, on a database of its own
+	@$(VENV)/headrace demo
+
+test: .venv/.dev ## run all tests on the embedded PostgreSQL (TESTS=tests/store for a part)
+	@$(VENV)/python -m pytest -q -n 2 $(TESTS)
+
+test-system: .venv/.dev ## run the engine's tests on Debian's PostgreSQL 15 (installs it, needs root)
+	@scripts/test_system.sh
+
+check: .venv/.dev ## lint, format, types, layers, sizes, dependencies
+	@scripts/check.sh
+
+crash: .venv/.dev ## kill workers and the database in the middle of work, and check what is left
+	@$(VENV)/python -m tests.crash.run
+
+bench: .venv/.dev ## measure throughput and latency
+	@$(VENV)/python -m bench
+
+format: .venv/.dev ## lay out the code and fix what the linter can fix
+	@$(VENV)/ruff format -q . && $(VENV)/ruff check -q --fix .
+
+lock: .venv/.dev ## raise the pinned packages in requirements/ to their newest versions
+	@scripts/lock.sh
+
+clean: ## remove the environment and all caches
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# The stamps. The dev packages contain the run packages, so the second set-up never undoes the first.
+.venv/.run: requirements/run.txt requirements/uv.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh run
+	@touch $@
+
+.venv/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh dev
+	@touch .venv/.run $@

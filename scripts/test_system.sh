@@ -1,0 +1,55 @@
+#!/bin/bash
+# make test-system: the engine's tests on the oldest PostgreSQL that headrace supports, Debian's 15.
+# Installs it when it is missing (as root), and runs a throw-away cluster as an unprivileged user.
+# Further arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=15
+bin=/usr/lib/postgresql/$version/bin
+
+say() { echo "headrace: $*"; }
+
+install_postgresql() {
+    [ "$(id -u)" -eq 0 ] || { say "needs root to install postgresql-$version" >&2; exit 1; }
+    say "installing Debian's postgresql-$version"
+    export DEBIAN_FRONTEND=noninteractive
+    local log
+    log=$(mktemp)
+    # Its own cluster is not wanted: it would take the port and the memory of the throw-away one.
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+    if ! { apt-get -q update && apt-get -q install -y --no-install-recommends \
+        "postgresql-$version"; } >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        say "could not install postgresql-$version" >&2
+        exit 1
+    fi
+    rm -f "$log"
+}
+
+[ -x "$bin/initdb" ] || install_postgresql
+
+as_user=()
+cluster=$(mktemp -d /tmp/headrace-pg.XXXXXX)
+if [ "$(id -u)" -eq 0 ]; then
+    chown postgres "$cluster"
+    as_user=(setpriv --reuid=postgres --regid=postgres --clear-groups --)
+fi
+stop() {
+    (cd / && "${as_user[@]}" "$bin/pg_ctl" -D "$cluster/data" -m immediate -w stop) >/dev/null 2>&1 || true
+    rm -rf "$cluster"
+}
+trap stop EXIT
+trap 'exit 129' HUP INT TERM
+
+(
+    cd /
+    "${as_user[@]}" "$bin/initdb" -D "$cluster/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8
+    "${as_user[@]}" "$bin/pg_ctl" -D "$cluster/data" -l "$cluster/log" -w start -o \
+        "-k $cluster -c listen_addresses='' -c max_connections=200 -c timezone=UTC"
+) >"$cluster/setup.log" 2>&1 || { tail -n 15 "$cluster"/*log >&2; exit 1; }
+
+say "PostgreSQL $("$bin/postgres" --version | awk '{ print $3 }') is up"
+export HEADRACE_TEST_DATABASE_URL="postgresql://postgres@/postgres?host=$cluster"
+.venv/bin/python -m pytest -q -n 2 "${@:-tests}"
