@@ -25,15 +25,17 @@ FOLDERS: Final = ("src", "scripts", "tests", "bench")
 EXEMPT: Final[Mapping[str, str]] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-NOT_CODE: Final = frozenset({
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENCODING,
-    tokenize.ENDMARKER,
-})
+NOT_CODE: Final = frozenset(
+    {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENCODING,
+        tokenize.ENDMARKER,
+    }
+)
 
 
 def code_lines(source: str, tree: ast.Module) -> set[int]:

@@ -1,0 +1,1 @@
+"""PostgreSQL: the only truth. All SQL of headrace lives in this package."""
