@@ -112,8 +112,9 @@ class _Use:
         return f"postgresql://postgres@/postgres?host={quote(str(self._home.socket_folder))}"
 
     def end(self) -> None:
-        if os.getpid() != self._process:
-            # A forked child shares its parent's lock: it may neither free nor raise it.
+        # A forked child shares its parent's lock: it may neither free nor raise it. And a server
+        # whose folder was deleted stops by itself.
+        if os.getpid() != self._process or not self._home.data.exists():
             os.close(self._users)
             return
         with self._turn():

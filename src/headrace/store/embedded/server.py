@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from headrace.errors import DatabaseUnavailableError
+from headrace.store.embedded.home import SOCKET_NAME
 from headrace.store.embedded.probe import find_server_process, session_opens
 
 if TYPE_CHECKING:
@@ -103,6 +104,10 @@ class Server:
 
     def _start(self) -> None:
         self._prepare_log()
+        # Left by a server that was killed. Its number may be a zombie's or another program's by
+        # now, which a new server would take for a running one; the folder is this cluster's alone.
+        for left in (self._home.socket, self._home.socket.with_name(f"{SOCKET_NAME}.lock")):
+            left.unlink(missing_ok=True)
         options = [f"-c {name}={shlex.quote(value)}" for name, value in SERVER_SETTINGS.items()]
         options.append(f"-k {shlex.quote(str(self._home.socket_folder))}")
         deadline = time.monotonic() + START_S
