@@ -1,0 +1,96 @@
+"""headrace runs multi-step pipelines durably, on the PostgreSQL that a team already has.
+
+The public names are loaded when they are first used, so `import headrace` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace.client import JobHandle
+    from headrace.errors import (
+        CancelJob,
+        ConflictError,
+        DefinitionError,
+        HeadraceError,
+        InvalidError,
+        NotFoundError,
+        PermanentError,
+        RetryAfter,
+        Skip,
+        UnavailableError,
+        UserError,
+    )
+    from headrace.model.context import StepContext, SyncContext, Transaction
+    from headrace.model.job import JobState
+    from headrace.model.markers import Each, Use
+    from headrace.model.pipeline import Pipeline
+    from headrace.model.retry import Retry
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CancelJob",
+    "ConflictError",
+    "DefinitionError",
+    "Each",
+    "Headrace",
+    "HeadraceError",
+    "InvalidError",
+    "JobHandle",
+    "JobState",
+    "NotFoundError",
+    "PermanentError",
+    "Pipeline",
+    "Retry",
+    "RetryAfter",
+    "Skip",
+    "StepContext",
+    "SyncContext",
+    "Transaction",
+    "UnavailableError",
+    "Use",
+    "UserError",
+    "__version__",
+]
+
+_MODULES: Final = {
+    "CancelJob": "errors",
+    "ConflictError": "errors",
+    "DefinitionError": "errors",
+    "Each": "model.markers",
+    "Headrace": "app",
+    "HeadraceError": "errors",
+    "InvalidError": "errors",
+    "JobHandle": "client",
+    "JobState": "model.job",
+    "NotFoundError": "errors",
+    "PermanentError": "errors",
+    "Pipeline": "model.pipeline",
+    "Retry": "model.retry",
+    "RetryAfter": "errors",
+    "Skip": "errors",
+    "StepContext": "model.context",
+    "SyncContext": "model.context",
+    "Transaction": "model.context",
+    "UnavailableError": "errors",
+    "Use": "model.markers",
+    "UserError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has its type above
+    try:
+        module = _MODULES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,102 @@
+"""From a function and its options to a step of a pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace.model.definition import did_you_mean
+from headrace.model.graph import storable, wire
+from headrace.model.step import Source, Step
+
+if TYPE_CHECKING:
+    from headrace.errors import DefinitionError
+    from headrace.model.definition import Declaration, Site
+    from headrace.model.graph import Surroundings, Wiring
+    from headrace.model.options import CheckedOptions
+    from headrace.model.retry import Retry
+
+
+def assemble(
+    declaration: Declaration, options: CheckedOptions, around: Surroundings, retry: Retry
+) -> tuple[Step, str | None]:
+    """Build a step, and tell the name of the job's input as it is known from here on.
+
+    Args:
+        declaration: The function.
+        options: Its options.
+        around: The pipeline as it is above this step.
+        retry: For a step without one of its own.
+
+    Raises:
+        DefinitionError: The step does not fit the pipeline, or its output cannot be stored.
+    """
+    site = declaration.site
+    _refuse_taken_names(options, around, site)
+    output = storable(declaration.returns, site, "the output")
+    wiring = wire(declaration, around)
+    if options.name == wiring.input_name:
+        raise _named_as_input(options.name, site)
+    sources = {binding.source for binding in wiring.bindings}
+    produces: Any = list[output.annotation] if wiring.each else output.annotation  # type: ignore[name-defined]
+    step = Step(
+        name=options.name,
+        was=options.was,
+        position=len(around.steps),
+        function=declaration.function,
+        is_async=declaration.is_async,
+        runs_in=options.runs_in,
+        memory=options.memory,
+        bindings=wiring.bindings,
+        output=output,
+        may_skip=output.accepts_none,
+        needs=_needs(options, around, wiring, site),
+        each=wiring.each,
+        retry=options.retry or retry,
+        timeout=options.timeout,
+        parallel=options.parallel,
+        takes_context=Source.CONTEXT in sources,
+        takes_transaction=Source.TRANSACTION in sources,
+        produces=produces,
+    )
+    return step, wiring.input_name
+
+
+def _refuse_taken_names(options: CheckedOptions, around: Surroundings, site: Site) -> None:
+    owners = {old: step for step in around.steps.values() for old in (step.name, *step.was)}
+    for name in (options.name, *options.was):
+        if name in owners:
+            raise site.error(
+                "STEP_NAME_TAKEN",
+                f"`{name}` is the name, or an earlier name, of the step {owners[name].name}, and "
+                "outputs are stored by name; rename one of them, or use name=",
+            )
+    if options.name == around.input_name:
+        raise _named_as_input(options.name, site)
+
+
+def _named_as_input(name: str, site: Site) -> DefinitionError:
+    return site.error(
+        "STEP_IS_INPUT",
+        f"`{name}` is the name of the job's input in this pipeline; rename the step, or give it "
+        "another stored name with name=",
+    )
+
+
+def _needs(
+    options: CheckedOptions, around: Surroundings, wiring: Wiring, site: Site
+) -> tuple[str, ...]:
+    needed = {binding.step for binding in wiring.bindings}
+    if wiring.each is not None:
+        needed.add(wiring.each.source_step)
+    for function in options.after:
+        step = around.step_of(function)
+        if step is None:
+            name = getattr(function, "__name__", repr(function))
+            known = ", ".join(around.steps) or "none"
+            raise site.error(
+                "AFTER_UNKNOWN",
+                f"after= names `{name}`, which is not an earlier step of this pipeline; there "
+                f"are {known}{did_you_mean(name, around.steps)}",
+            )
+        needed.add(step.name)
+    return tuple(name for name in around.steps if name in needed)

@@ -1,0 +1,251 @@
+"""What a step may ask for besides data: its context and a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, ItemsView, Iterable, KeysView, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from headrace.client import JobHandle
+    from headrace.model.pipeline import Pipeline
+
+I = TypeVar("I")  # noqa: E741 - input
+O = TypeVar("O")  # noqa: E741 - output
+P = ParamSpec("P")
+T = TypeVar("T")
+
+JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
+"""What JSON can say."""
+
+
+class StepLog(Protocol):
+    """A logger whose lines carry the job, the run, the step, the item and the attempt."""
+
+    def debug(self, event: str, /, **fields: Any) -> None:
+        """Write a line for developers."""
+
+    def info(self, event: str, /, **fields: Any) -> None:
+        """Write a line that says what happened."""
+
+    def warning(self, event: str, /, **fields: Any) -> None:
+        """Write a line that somebody should look at."""
+
+    def error(self, event: str, /, **fields: Any) -> None:
+        """Write a line that somebody must look at."""
+
+
+class _Facts(Protocol):
+    """What is fixed for one execution of a step."""
+
+    @property
+    def job_id(self) -> UUID:
+        """The job; the same in all its runs."""
+
+    @property
+    def run(self) -> int:
+        """The run of the job, from 1; an operator's restart opens the next one."""
+
+    @property
+    def attempt(self) -> int:
+        """Which try of this step or item this is, from 1."""
+
+    @property
+    def item(self) -> str | None:
+        """The key of the item in a step with `Each`; None in other steps."""
+
+    @property
+    def tenant(self) -> str:
+        """The customer that the job belongs to."""
+
+    @property
+    def owner(self) -> str:
+        """The user, inside the tenant, that the job belongs to."""
+
+    @property
+    def preset(self) -> str | None:
+        """The preset that the job was submitted with."""
+
+    @property
+    def parameters(self) -> Mapping[str, JsonValue]:
+        """The preset's parameters, with those of the job laid over them; read only."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """A key to hand to external services.
+
+        It is the same in every try of this job, run, step and item, and differs from all others.
+        """
+
+    @property
+    def log(self) -> StepLog:
+        """A logger whose lines carry the job, the run, the step, the item and the attempt."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the step should stop: the job is cancelled, or the worker lost it.
+
+        An `async` step is cancelled anyway; a plain function looks here between its parts.
+        """
+
+    def remaining(self) -> timedelta:
+        """The time until the step is stopped by its limit, the job's limit or the deadline."""
+
+    def progress(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Show how far the step is; may be lost, and never waits.
+
+        Args:
+            done: Units that are done, 0 or more.
+            total: Units in all, where that is known.
+            note: A few words on what is being done.
+        """
+
+
+class StepContext(_Facts, Protocol):
+    """What an `async` step gets for a parameter annotated `StepContext`."""
+
+    @overload
+    async def once(
+        self,
+        name: str,
+        fn: Callable[Concatenate[Transaction, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    async def once(
+        self, name: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    @overload
+    async def once(
+        self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    async def once(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run `fn` once in this run of the step or item, and keep what it returned.
+
+        A checkpoint inside a step: when the step is tried again, a stored result is returned and
+        `fn` does not run. If `fn` asks for a `Transaction` first, what it writes is committed
+        together with its result, or not at all.
+
+        Args:
+            name: The address of the result; unique in the step or item, kept when code changes.
+            fn: A function with a return annotation. Plain functions run in a thread.
+            *args: Passed to `fn`.
+            **kwargs: Passed to `fn`.
+
+        Returns:
+            The stored result, decoded by the return annotation of `fn`.
+
+        Raises:
+            DefinitionError: The name is used twice, or the annotation of `fn` is missing or vague.
+            OutputError: The result cannot be stored.
+        """
+
+    async def submit(
+        self,
+        pipeline: Pipeline[I, O],
+        input: I,  # noqa: A002 - the word of the whole interface
+        *,
+        key: str | None = None,
+        priority: int | None = None,
+        due: datetime | timedelta | None = None,
+        deadline: datetime | timedelta | None = None,
+    ) -> JobHandle[O]:
+        """Submit another job of the same tenant and owner; a step that is tried again finds it.
+
+        Args:
+            pipeline: What to run.
+            input: Its input.
+            key: Names the job among those that this step submits; needed only where their order
+                may differ between tries. If left out, it is their ordinal in the step or item.
+            priority: 0 to 9; that of this job if left out.
+            due: When to start: a time, or a duration from now.
+            deadline: When to give up: a time, or a duration from now.
+
+        Returns:
+            A handle of the job. Do not wait for its result in a step.
+
+        Raises:
+            InputError: The input does not fit the pipeline.
+        """
+
+
+class SyncContext(_Facts, Protocol):
+    """What a plain function gets for a parameter annotated `SyncContext`: the same, blocking."""
+
+    def once(self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `StepContext.once`, for plain functions and without transactions."""
+
+    def submit(
+        self,
+        pipeline: Pipeline[I, O],
+        input: I,  # noqa: A002 - the word of the whole interface
+        *,
+        key: str | None = None,
+        priority: int | None = None,
+        due: datetime | timedelta | None = None,
+        deadline: datetime | timedelta | None = None,
+    ) -> JobHandle[O]:
+        """As `StepContext.submit`."""
+
+
+class Row(Protocol):
+    """One row of a result: its columns by name or by position."""
+
+    def __getitem__(self, column: Any, /) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def get(self, column: str, default: Any = ..., /) -> Any:
+        """The value of a column, or the default where there is no such column."""
+
+    def keys(self) -> Iterable[str]:
+        """The names of the columns, in order."""
+
+    def values(self) -> Iterable[Any]:
+        """The values, in order."""
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names with values, in order."""
+
+
+class Transaction(Protocol):
+    """A transaction that also writes the step's checkpoint: all of it is committed, or nothing.
+
+    The methods are those of an asyncpg connection. It begins at the first statement, and from
+    there 30 s remain: call other services first, then write. Async steps only; commit and roll
+    back are the engine's.
+    """
+
+    async def execute(self, query: str, /, *args: Any, timeout: float | None = None) -> str:
+        """Run a statement; without arguments, several of them.
+
+        Returns:
+            The status of the (last) statement, as `INSERT 0 1`.
+        """
+
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[Any]], /, *, timeout: float | None = None
+    ) -> None:
+        """Run a statement once for each sequence of arguments."""
+
+    async def fetch(
+        self, query: str, /, *args: Any, timeout: float | None = None
+    ) -> Sequence[Row]:
+        """The rows of a query; empty where there are none."""
+
+    async def fetchrow(
+        self, query: str, /, *args: Any, timeout: float | None = None
+    ) -> Row | None:
+        """The first row of a query, or None."""
+
+    async def fetchval(
+        self, query: str, /, *args: Any, column: int = 0, timeout: float | None = None
+    ) -> Any:
+        """One column of the first row of a query, or None."""

@@ -1,0 +1,87 @@
+"""A pipeline as data: what workers register, and the hash that tells definitions apart."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from headrace.model.pipeline import Pipeline
+    from headrace.model.step import Step
+
+_TEXTS: Final = frozenset({"title", "description", "examples", "default", "$comment"})
+_NAMED: Final = frozenset({"properties", "$defs", "patternProperties"})
+
+
+def describe(pipeline: Pipeline[Any, Any]) -> dict[str, Any]:
+    """The definition as JSON values: identity, limits, presets, steps and schemas.
+
+    Durations are seconds; null is the worker's default.
+    """
+    return {
+        "name": pipeline.name,
+        "version": pipeline.version,
+        "hash": pipeline.definition_hash,
+        "queue": pipeline.queue,
+        "timeout_s": _seconds(pipeline.timeout),
+        "presets": {name: dict(values) for name, values in pipeline.presets.items()},
+        "input": {"name": pipeline.input_name, "schema": pipeline.input.schema()},
+        "output": {"step": pipeline.result_step, "schema": pipeline.output.schema()},
+        "steps": [_describe_step(step) for step in pipeline.steps.values()],
+    }
+
+
+def definition_hash(pipeline: Pipeline[Any, Any]) -> str:
+    """16 hexadecimal digits over what is stored under which name, and who waits for whom."""
+    facts = {
+        "name": pipeline.name,
+        "input": shape_of(pipeline.input.schema()),
+        "output": shape_of(pipeline.output.schema()),
+        "steps": [
+            (step.name, step.was, step.needs, _each_of(step), shape_of(step.output.schema()))
+            for step in pipeline.steps.values()
+        ],
+    }
+    text = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def shape_of(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """A JSON schema without its texts: what is accepted, whatever the docstrings say."""
+    if isinstance(schema, list):
+        return [shape_of(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: shape_of(item) for name, item in value.items()}
+        if key in _NAMED and isinstance(value, dict)
+        else shape_of(value)
+        for key, value in schema.items()
+        if key not in _TEXTS
+    }
+
+
+def _describe_step(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "was": list(step.was),
+        "needs": list(step.needs),
+        "each": _each_of(step),
+        "may_skip": step.may_skip,
+        "attempts": step.retry.attempts,
+        "timeout_s": _seconds(step.timeout),
+        "schema": step.output.schema(),
+    }
+
+
+def _each_of(step: Step) -> str | int | None:
+    """The step that gives the items, or the number of fixed ones."""
+    if step.each is None:
+        return None
+    return step.each.source_step or len(step.each.items)
+
+
+def _seconds(duration: Any) -> float | None:  # noqa: ANN401
+    return None if duration is None else duration.total_seconds()

@@ -1,0 +1,208 @@
+"""A pipeline: what users define, and what the engine reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from headrace.model import facts
+from headrace.model.annotations import fit, type_text
+from headrace.model.assembly import assemble
+from headrace.model.codec import codec_for
+from headrace.model.definition import read_function
+from headrace.model.description import definition_hash
+from headrace.model.graph import Surroundings, storable
+from headrace.model.options import StepOptions, check_options, options_of
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+    from headrace.model.codec import Codec
+    from headrace.model.context import JsonValue
+    from headrace.model.duration import Duration
+    from headrace.model.options import RunsIn
+    from headrace.model.retry import Retry
+    from headrace.model.step import Step
+
+I = TypeVar("I")  # noqa: E741 - input
+O = TypeVar("O")  # noqa: E741 - output
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Pipeline(Generic[I, O]):
+    """A named, versioned graph of steps from an input to an output.
+
+    Steps are added with `@pipeline.step`; each is checked against those above it. Independent
+    steps run at the same time. A job's result is the output of the last step that returns the
+    `output` type.
+
+    Attributes:
+        name: What jobs are submitted to; unique in an app.
+        version: MAJOR.MINOR.PATCH, as it was given.
+        version_key: The same as numbers, to compare.
+        queue: Where its jobs wait.
+        presets: Named sets of parameters.
+        retry: For steps that have none of their own.
+        timeout: The limit of a job's running time; None for the worker's default.
+        input: Writes and reads the input.
+        output: Writes and reads values of the output type.
+        input_name: The parameter that takes the input; None until a step takes it.
+        steps: By name, in the order of their definition.
+        dependents: For each step, the steps that wait for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        input: TypeForm[I],  # noqa: A002 - the word of the whole interface
+        output: TypeForm[O],
+        version: str = "1.0.0",
+        queue: str = "default",
+        presets: Mapping[str, Mapping[str, JsonValue]] | None = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Define a pipeline without steps.
+
+        Args:
+            name: Letters, digits, `_`, `-` and `.`; at most 100 of them.
+            input: The type of a job's input.
+            output: The type of a job's result.
+            version: MAJOR.MINOR.PATCH; a worker runs jobs of this version and of older ones.
+            queue: Where its jobs wait.
+            presets: Named sets of parameters, JSON values, of which a submission may choose one.
+            retry: How steps are tried that do not say it themselves.
+            timeout: The limit of a job's running time in all; at most 7,200 s.
+
+        Raises:
+            DefinitionError: A value is out of range, or a type cannot be stored.
+        """
+        site = facts.site_of_caller(f"Pipeline({name!r})")
+        self.name = facts.checked_name("name", name, site)
+        self.version_key = facts.version_key(version, site)
+        self.version = version
+        self.queue = facts.checked_name("queue", queue, site)
+        self.presets = facts.checked_presets(presets, site)
+        self.retry = facts.checked_retry(retry, site)
+        self.timeout = facts.checked_timeout(timeout, site)
+        self.input: Codec[I] = storable(input, site, "the input")
+        self.output: Codec[O] = storable(output, site, "the output")
+        self.input_name: str | None = None
+        self.steps: dict[str, Step] = {}
+        self.dependents: dict[str, tuple[str, ...]] = {}
+        self._site = site
+        self._hash: tuple[int, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name} {self.version}: {', '.join(self.steps) or 'no steps'}>"
+
+    @overload
+    def step(self, function: F, /) -> F: ...
+
+    @overload
+    def step(
+        self,
+        *,
+        name: str | None = None,
+        was: str | Sequence[str] = (),
+        after: Sequence[Callable[..., object]] = (),
+        timeout: Duration | None = None,
+        retry: Retry | None = None,
+        parallel: int = 10,
+        runs_in: RunsIn | None = None,
+        memory: int | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def step(self, *functions: Any, **options: Any) -> Any:
+        """Make a function a step of this pipeline; the function itself stays what it is.
+
+        A parameter is filled by the first rule that applies: its default is `Each(...)` or
+        `Use(...)`; its annotation is `StepContext`, `SyncContext` or `Transaction`; its name is
+        that of an earlier step, whose output it gets (the list of outputs, where that step runs
+        once per item); else it is the job's input.
+
+        Args:
+            *functions: The function, where the decorator is written without parentheses.
+            **options: Keywords only. `name`: the stored name, that of the function if left out.
+                `was`: earlier names; outputs stored under them are found. `after`: earlier steps
+                that must have ended, where no data says so. `timeout`: the limit of one try, at
+                most 1,800 s. `retry`: how often and when it is tried. `parallel`: the most items
+                of one job at the same time, 1 to 1,000, 10 if left out. `runs_in`: "thread" (if
+                left out) or "process", for plain functions. `memory`: MiB for its process.
+
+        Returns:
+            The function itself, or a decorator that returns it.
+
+        Raises:
+            DefinitionError: Something about the step is wrong; it was not added.
+        """
+        given = options_of(functions, options, self.name)
+        if functions:
+            return self._add(functions[0], given)
+        return lambda function: self._add(function, given)
+
+    def _add(self, function: Any, given: StepOptions) -> Any:  # noqa: ANN401 - any function
+        declaration = read_function(self.name, function)
+        options = check_options(given, declaration)
+        around = Surroundings(self.steps, self.input.annotation, self.input_name)
+        step, self.input_name = assemble(declaration, options, around, self.retry)
+        self.steps[step.name] = step
+        self.dependents[step.name] = ()
+        for needed in step.needs:
+            self.dependents[needed] += (step.name,)
+        return function
+
+    def check(self) -> None:
+        """Check what only the whole pipeline can tell; called when the app is built.
+
+        Raises:
+            DefinitionError: PIPELINE_EMPTY or OUTPUT_MISSING.
+        """
+        self._find_result()
+
+    @property
+    def result_step(self) -> str:
+        """The step whose output is the job's result.
+
+        Raises:
+            DefinitionError: As `check`.
+        """
+        return self._find_result()[0].name
+
+    @property
+    def result(self) -> Codec[O]:
+        """Reads a job's stored result as the type that the result step returns.
+
+        Raises:
+            DefinitionError: As `check`.
+        """
+        return self._find_result()[1]
+
+    @property
+    def definition_hash(self) -> str:
+        """16 hexadecimal digits over the names, the dependencies and the stored types.
+
+        It does not change with code, limits, docstrings or the version.
+        """
+        if self._hash is None or self._hash[0] != len(self.steps):
+            self._hash = (len(self.steps), definition_hash(self))
+        return self._hash[1]
+
+    def _find_result(self) -> tuple[Step, Codec[O]]:
+        if not self.steps:
+            raise self._site.error(
+                "PIPELINE_EMPTY",
+                "it has no steps; add functions with @step, and import the module that has them",
+            )
+        for step in reversed(self.steps.values()):
+            arrived = fit(step.produces, self.output.annotation)
+            if arrived is not None:
+                return step, codec_for(arrived)
+        returned = ", ".join(
+            f"{step.name} -> {type_text(step.produces)}" for step in self.steps.values()
+        )
+        raise self._site.error(
+            "OUTPUT_MISSING",
+            f"no step returns the output type, {self.output.type_name}; there are {returned}",
+        )
