@@ -9,18 +9,24 @@ bin=/usr/lib/postgresql/$version/bin
 
 say() { echo "headrace: $*"; }
 
+install_packages() {
+    apt-get -q update || return 1
+    local configuration=/etc/postgresql-common/createcluster.conf
+    if [ ! -e $configuration ]; then
+        # The cluster that Debian would start by itself takes memory and is not wanted.
+        apt-get -q install -y --no-install-recommends postgresql-common || return 1
+        sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' $configuration || return 1
+    fi
+    apt-get -q install -y --no-install-recommends "postgresql-$version"
+}
+
 install_postgresql() {
     [ "$(id -u)" -eq 0 ] || { say "needs root to install postgresql-$version" >&2; exit 1; }
     say "installing Debian's postgresql-$version"
     export DEBIAN_FRONTEND=noninteractive
     local log
     log=$(mktemp)
-    # Its own cluster is not wanted: it would take the port and the memory of the throw-away one.
-    mkdir -p /etc/postgresql-common
-    [ -e /etc/postgresql-common/createcluster.conf ] ||
-        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
-    if ! { apt-get -q update && apt-get -q install -y --no-install-recommends \
-        "postgresql-$version"; } >"$log" 2>&1; then
+    if ! install_packages >"$log" 2>&1; then
         tail -n 15 "$log" >&2
         say "could not install postgresql-$version" >&2
         exit 1
@@ -52,4 +58,4 @@ trap 'exit 129' HUP INT TERM
 
 say "PostgreSQL $("$bin/postgres" --version | awk '{ print $3 }') is up"
 export HEADRACE_TEST_DATABASE_URL="postgresql://postgres@/postgres?host=$cluster"
-.venv/bin/python -m pytest -q -n 2 "${@:-tests}"
+.venv/bin/python -m pytest -q -n 2 --only-database "${@:-tests}"

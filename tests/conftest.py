@@ -32,6 +32,23 @@ TEST_PREFIX = "headrace_test_"
 _numbers = itertools.count()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--only-database", action="store_true", help="run only the tests that use a database"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--only-database"):
+        others = [item for item in items if "database_server" not in _fixtures_of(item)]
+        items[:] = [item for item in items if "database_server" in _fixtures_of(item)]
+        config.hook.pytest_deselected(items=others)
+
+
+def _fixtures_of(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
+
+
 @pytest.fixture(scope="session")
 def postgres_wheel() -> Path:
     """The folder of the package that carries PostgreSQL's programs."""
