@@ -1,0 +1,1 @@
+"""`make bench`: headrace, PgQueuer and the floor under the same work, on the same PostgreSQL."""
