@@ -143,6 +143,24 @@ class InputError(InvalidError):
         return f"input of {self.pipeline}: {'; '.join(map(str, self.problems))}"
 
 
+class OptionError(InvalidError):
+    """An option of a call is not accepted; nothing was stored.
+
+    Attributes:
+        option: Its name, as `due`.
+        problem: What is wrong, and what would be accepted.
+    """
+
+    code = "option_invalid"
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(option, problem)
+        self.option, self.problem = option, problem
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.problem}"
+
+
 class OutputError(InvalidError):
     """A value cannot be stored, or would not come back equal; it was not stored.
 
@@ -178,6 +196,24 @@ class OutputTooLargeError(InvalidError):
 
     def __str__(self) -> str:
         return f"the output takes {self.size:,} bytes; at most {self.limit:,} can be stored"
+
+
+class CheckpointCorruptError(InvalidError):
+    """A stored output is missing or is not what was stored; no step can go on with it.
+
+    Attributes:
+        path: Where the artifact should be.
+        reason: What was found.
+    """
+
+    code = "CHECKPOINT_CORRUPT"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"the artifact {self.path} cannot be used: {self.reason}"
 
 
 class ItemsError(InvalidError):
@@ -222,10 +258,10 @@ class JobNotFoundError(NotFoundError):
         return f"no job {self.job_id}"
 
 
-class PipelineNotFoundError(NotFoundError):
-    """No pipeline has this name; `known` are the names that exist."""
+class UnknownNameError(NotFoundError):
+    """Nothing of this kind has this name; `known` are the names that exist."""
 
-    code = "pipeline_not_found"
+    kind = "thing"
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
         super().__init__(name, known)
@@ -234,7 +270,35 @@ class PipelineNotFoundError(NotFoundError):
     def __str__(self) -> str:
         close = get_close_matches(self.name, self.known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"no pipeline {self.name!r}{hint}"
+        return f"no {self.kind} {self.name!r}{hint}"
+
+
+class PipelineNotFoundError(UnknownNameError):
+    """No pipeline of this app has this name."""
+
+    code = "pipeline_not_found"
+    kind = "pipeline"
+
+
+class PresetNotFoundError(UnknownNameError):
+    """The pipeline has no preset of this name."""
+
+    code = "preset_not_found"
+    kind = "preset"
+
+
+class StepNotFoundError(UnknownNameError):
+    """The pipeline has no step of this name."""
+
+    code = "step_not_found"
+    kind = "step"
+
+
+class QueueNotFoundError(UnknownNameError):
+    """No job was ever submitted to a queue of this name."""
+
+    code = "queue_not_found"
+    kind = "queue"
 
 
 # --- ConflictError --------------------------------------------------------------------------------

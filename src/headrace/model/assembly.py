@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headrace.model.definition import did_you_mean
-from headrace.model.graph import storable, wire
+from headrace.model.graph import wire
+from headrace.model.site import did_you_mean
 from headrace.model.step import Source, Step
+from headrace.model.storable import storable
 
 if TYPE_CHECKING:
     from headrace.errors import DefinitionError
-    from headrace.model.definition import Declaration, Site
-    from headrace.model.graph import Surroundings, Wiring
+    from headrace.model.annotations import Annotation
+    from headrace.model.definition import Declaration
+    from headrace.model.graph import Wiring
     from headrace.model.options import CheckedOptions
     from headrace.model.retry import Retry
+    from headrace.model.site import Site
+    from headrace.model.slot import Surroundings
 
 
 def assemble(
@@ -37,7 +41,7 @@ def assemble(
     if options.name == wiring.input_name:
         raise _named_as_input(options.name, site)
     sources = {binding.source for binding in wiring.bindings}
-    produces: Any = list[output.annotation] if wiring.each else output.annotation  # type: ignore[name-defined]
+    produces: Annotation = list[output.annotation] if wiring.each else output.annotation  # type: ignore[name-defined]
     step = Step(
         name=options.name,
         was=options.was,

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 
 from headrace.errors import InvalidError
-from headrace.model.annotations import accepts_none, parts, plain, type_text
+from headrace.model.annotations import Annotation, accepts_none, parts, plain, type_text
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ _SCALARS: Final = frozenset({int, str, bool, float, type(None)})
 _codecs: Final[dict[tuple[object, str], Codec[Any]]] = {}
 
 
-def codec_for(annotation: Any) -> Codec[Any]:  # noqa: ANN401 - annotations are any objects
+def codec_for(annotation: Annotation) -> Codec[Any]:
     """The codec of a type; the same object each time.
 
     Raises:
@@ -135,7 +135,7 @@ def codec_for(annotation: Any) -> Codec[Any]:  # noqa: ANN401 - annotations are 
     return known if known is not None else _codecs.setdefault(key, _build(annotation))
 
 
-def _build(annotation: Any) -> Codec[Any]:  # noqa: ANN401 - annotations are any objects
+def _build(annotation: Annotation) -> Codec[Any]:
     if annotation is None:
         annotation = type(None)
     if isinstance(annotation, type) and annotation in _SCALARS:

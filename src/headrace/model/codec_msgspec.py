@@ -24,7 +24,7 @@ class StructCodec(Codec[T]):
         super().__init__(annotation)
         try:
             msgspec.json.schema(annotation)
-            decoder = msgspec.json.Decoder(annotation)  # type: ignore[call-overload]
+            decoder = msgspec.json.Decoder(annotation)
         except (TypeError, NameError) as error:
             raise TypeNotStorableError(self.type_name, str(error).partition("\n")[0]) from error
         self._dump = msgspec.json.Encoder().encode

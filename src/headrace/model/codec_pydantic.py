@@ -1,4 +1,4 @@
-"""The codec of everything that pydantic knows: models, dataclasses, TypedDicts, builtins, unions."""
+"""The codec of all that pydantic knows: models, dataclasses, TypedDicts, builtins, unions."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from headrace.model.difference import first_difference, first_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from headrace.model.annotations import Annotation
 
 T = TypeVar("T")
 
@@ -113,7 +115,7 @@ def _has_surrogate(value: object) -> bool:
     return isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value)
 
 
-def _adapter_of(annotation: object) -> TypeAdapter[Any]:
+def _adapter_of(annotation: Annotation) -> TypeAdapter[Any]:
     name = type_text(annotation)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)

@@ -1,39 +1,53 @@
 """What a step may ask for besides data: its context and a transaction."""
 
+# ruff: noqa: ASYNC109 - the timeouts of `Transaction` are asyncpg's
+
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, ItemsView, Iterable, KeysView, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
     from headrace.client import JobHandle
     from headrace.model.pipeline import Pipeline
 
-I = TypeVar("I")  # noqa: E741 - input
-O = TypeVar("O")  # noqa: E741 - output
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
 P = ParamSpec("P")
 T = TypeVar("T")
 
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
 """What JSON can say."""
 
+SqlValue: TypeAlias = Any
+"""A value of a column: its type is the database's, which no annotation here can know."""
+
 
 class StepLog(Protocol):
     """A logger whose lines carry the job, the run, the step, the item and the attempt."""
 
-    def debug(self, event: str, /, **fields: Any) -> None:
+    def debug(self, event: str, /, **fields: object) -> None:
         """Write a line for developers."""
 
-    def info(self, event: str, /, **fields: Any) -> None:
+    def info(self, event: str, /, **fields: object) -> None:
         """Write a line that says what happened."""
 
-    def warning(self, event: str, /, **fields: Any) -> None:
+    def warning(self, event: str, /, **fields: object) -> None:
         """Write a line that somebody should look at."""
 
-    def error(self, event: str, /, **fields: Any) -> None:
+    def error(self, event: str, /, **fields: object) -> None:
         """Write a line that somebody must look at."""
 
 
@@ -149,14 +163,14 @@ class StepContext(_Facts, Protocol):
 
     async def submit(
         self,
-        pipeline: Pipeline[I, O],
-        input: I,  # noqa: A002 - the word of the whole interface
+        pipeline: Pipeline[InputT, OutputT],
+        input: InputT,  # noqa: A002 - the word of the whole interface
         *,
         key: str | None = None,
         priority: int | None = None,
         due: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
-    ) -> JobHandle[O]:
+    ) -> JobHandle[OutputT]:
         """Submit another job of the same tenant and owner; a step that is tried again finds it.
 
         Args:
@@ -184,34 +198,34 @@ class SyncContext(_Facts, Protocol):
 
     def submit(
         self,
-        pipeline: Pipeline[I, O],
-        input: I,  # noqa: A002 - the word of the whole interface
+        pipeline: Pipeline[InputT, OutputT],
+        input: InputT,  # noqa: A002 - the word of the whole interface
         *,
         key: str | None = None,
         priority: int | None = None,
         due: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
-    ) -> JobHandle[O]:
+    ) -> JobHandle[OutputT]:
         """As `StepContext.submit`."""
 
 
 class Row(Protocol):
-    """One row of a result: its columns by name or by position."""
+    """One row of a result: its columns by name."""
 
-    def __getitem__(self, column: Any, /) -> Any: ...
+    def __getitem__(self, column: str, /) -> SqlValue: ...
 
     def __len__(self) -> int: ...
 
-    def get(self, column: str, default: Any = ..., /) -> Any:
+    def get(self, column: str, default: object = ..., /) -> SqlValue:
         """The value of a column, or the default where there is no such column."""
 
     def keys(self) -> Iterable[str]:
         """The names of the columns, in order."""
 
-    def values(self) -> Iterable[Any]:
+    def values(self) -> Iterable[SqlValue]:
         """The values, in order."""
 
-    def items(self) -> Iterable[tuple[str, Any]]:
+    def items(self) -> Iterable[tuple[str, SqlValue]]:
         """Names with values, in order."""
 
 
@@ -223,7 +237,7 @@ class Transaction(Protocol):
     back are the engine's.
     """
 
-    async def execute(self, query: str, /, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, query: str, /, *args: object, timeout: float | None = None) -> str:
         """Run a statement; without arguments, several of them.
 
         Returns:
@@ -231,21 +245,21 @@ class Transaction(Protocol):
         """
 
     async def executemany(
-        self, command: str, args: Iterable[Sequence[Any]], /, *, timeout: float | None = None
+        self, command: str, args: Iterable[Sequence[object]], /, *, timeout: float | None = None
     ) -> None:
         """Run a statement once for each sequence of arguments."""
 
     async def fetch(
-        self, query: str, /, *args: Any, timeout: float | None = None
+        self, query: str, /, *args: object, timeout: float | None = None
     ) -> Sequence[Row]:
         """The rows of a query; empty where there are none."""
 
     async def fetchrow(
-        self, query: str, /, *args: Any, timeout: float | None = None
+        self, query: str, /, *args: object, timeout: float | None = None
     ) -> Row | None:
         """The first row of a query, or None."""
 
     async def fetchval(
-        self, query: str, /, *args: Any, column: int = 0, timeout: float | None = None
-    ) -> Any:
+        self, query: str, /, *args: object, column: int = 0, timeout: float | None = None
+    ) -> SqlValue:
         """One column of the first row of a query, or None."""

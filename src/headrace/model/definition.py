@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import inspect
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.errors import DefinitionError
-from headrace.model.markers import spec_of
+from headrace.model.annotations import Annotation
+from headrace.model.markers import EachSpec, UseSpec, spec_of
+from headrace.model.site import Site, did_you_mean, site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from headrace.model.markers import EachSpec, UseSpec
+    from headrace.errors import DefinitionError
 
 MISSING: Final = inspect.Parameter.empty
 """Stands for an annotation that is not written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The thing that is being defined and where it is: how each error about it begins."""
-
-    where: str
-
-    def error(self, code: str, problem: str) -> DefinitionError:
-        """A `DefinitionError` about this thing."""
-        return DefinitionError(self.where, problem, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +24,7 @@ class Parameter:
     """One parameter of a step; `annotation` is `MISSING` where none is written."""
 
     name: str
-    annotation: Any
+    annotation: Annotation
     spec: EachSpec | UseSpec | None
 
 
@@ -50,34 +37,7 @@ class Declaration:
     site: Site
     is_async: bool
     parameters: tuple[Parameter, ...]
-    returns: Any
-
-
-def site_of(owner: str, thing: object) -> Site:
-    """Where a function (or what was given instead of one) is defined.
-
-    Args:
-        owner: Name of the pipeline.
-        thing: What was given to the decorator.
-    """
-    inner = inspect.unwrap(thing) if callable(thing) else thing
-    inner = getattr(inner, "__func__", inner)
-    name = getattr(inner, "__name__", None) or type(inner).__name__
-    code = getattr(inner, "__code__", None)
-    place = "" if code is None else f" at {shown_path(code.co_filename)}:{code.co_firstlineno}"
-    return Site(f"{owner}.{name}(){place}")
-
-
-def shown_path(filename: str) -> str:
-    """A path as people know it: relative to the working directory where it lies below it."""
-    path = Path(filename)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of an error's text: the closest known name, or nothing."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.7)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    returns: Annotation
 
 
 def read_function(owner: str, function: object) -> Declaration:

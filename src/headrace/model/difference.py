@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import Final
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _MISSING: Final = object()
 _CLIP: Final = 60
@@ -50,7 +54,7 @@ def children(value: object) -> dict[str, object] | None:
         return {_key_path(key): item for key, item in value.items()}
     if isinstance(value, Sequence):
         return {f"[{index}]": item for index, item in enumerate(value)}
-    if isinstance(value, Set) or isinstance(value, type):
+    if isinstance(value, AbstractSet | type):
         return None
     names = list(_field_names(value))
     return {f".{name}": getattr(value, name, None) for name in names} if names else None
@@ -61,8 +65,9 @@ def _field_names(value: object) -> Iterator[str]:
         yield from (field.name for field in dataclasses.fields(value))
     elif hasattr(value, "__struct_fields__"):
         yield from value.__struct_fields__
-    elif hasattr(type(value), "__pydantic_fields__"):
-        yield from type(value).__pydantic_fields__
+    elif hasattr(value, "__pydantic_fields__"):
+        kind: Any = type(value)
+        yield from kind.__pydantic_fields__
         yield from getattr(value, "__pydantic_extra__", None) or ()
         yield from getattr(value, "__pydantic_private__", None) or ()
 

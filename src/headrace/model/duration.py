@@ -10,7 +10,7 @@ Duration: TypeAlias = float | timedelta
 
 
 def to_timedelta(
-    duration: Duration, what: str, *, least: float = 0.0, most: float = float("inf")
+    duration: object, what: str, *, least: float = 0.0, most: float = float("inf")
 ) -> timedelta:
     """A duration as a timedelta.
 
@@ -28,7 +28,8 @@ def to_timedelta(
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
         seconds = float(duration)
     else:
-        raise ValueError(f"{what} is {duration!r}; write seconds or a timedelta")  # noqa: TRY004 - one error for callers
+        message = f"{what} is {duration!r}; write seconds or a timedelta"
+        raise ValueError(message)  # noqa: TRY004 - callers handle one error
     if not least <= seconds <= most:  # NaN fails both comparisons
         raise ValueError(f"{what} is {seconds:g} s; write {least:g} to {most:,g} s")
     return timedelta(seconds=seconds)

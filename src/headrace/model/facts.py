@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.errors import DefinitionError, OutputError
+from headrace.errors import OutputError
 from headrace.model.codec import codec_for
-from headrace.model.definition import Site, shown_path
 from headrace.model.duration import Duration, to_timedelta
 from headrace.model.retry import Retry
 
@@ -17,25 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from headrace.errors import DefinitionError
     from headrace.model.context import JsonValue
+    from headrace.model.site import Site
 
 MAX_JOB_SECONDS: Final = 7_200
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
-
-
-def site_of_caller(what: str) -> Site:
-    """Where the code outside of this package is that is being run now.
-
-    Args:
-        what: What is defined there, as `Pipeline('consensus')`.
-    """
-    frame = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads source files and takes 100 ms
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(
-        "headrace.model."
-    ):
-        frame = frame.f_back
-    return Site(f"{what} at {shown_path(frame.f_code.co_filename)}:{frame.f_lineno}")
 
 
 def checked_name(option: str, name: object, site: Site) -> str:

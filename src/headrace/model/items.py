@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import ItemsError
+from headrace.model.codec import Codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from headrace.model.codec import Codec
+    from collections.abc import Iterable, Iterator
 
 MAX_ITEMS: Final = 10_000
 MAX_KEY_LENGTH: Final = 200
@@ -115,8 +115,10 @@ def checked_key(parameter: str, key: object) -> str:
 
 
 def refuse_duplicates(parameter: str, keys: Iterable[str]) -> None:
-    """Raises:
-    ItemsError: Two keys are the same.
+    """Check that every key is there once.
+
+    Raises:
+        ItemsError: Two keys are the same.
     """
     seen: dict[str, int] = {}
     for index, key in enumerate(keys):

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headrace.errors import TransitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class JobState(StrEnum):
@@ -93,38 +96,44 @@ class CancelledBy(StrEnum):
 
 Transitions: TypeAlias = Mapping[tuple[JobState | None, Event], JobState]
 
-TRANSITIONS: Final[Transitions] = MappingProxyType({
-    (None, Event.SUBMITTED): JobState.QUEUED,
-    (JobState.QUEUED, Event.CLAIMED): JobState.RUNNING,
-    (JobState.RUNNING, Event.COMPLETED): JobState.COMPLETED,
-    (JobState.RUNNING, Event.FAILED): JobState.FAILED,
-    (JobState.RUNNING, Event.RETRY_SCHEDULED): JobState.QUEUED,
-    (JobState.RUNNING, Event.DEFERRED): JobState.QUEUED,
-    (JobState.RUNNING, Event.RELEASED): JobState.QUEUED,
-    (JobState.RUNNING, Event.RECOVERED): JobState.QUEUED,
-    (JobState.QUEUED, Event.CANCELLED): JobState.CANCELLED,
-    (JobState.RUNNING, Event.CANCELLED): JobState.CANCELLED,
-    (JobState.QUEUED, Event.FAILED): JobState.FAILED,
-    (JobState.FAILED, Event.RESTARTED): JobState.QUEUED,
-    (JobState.CANCELLED, Event.RESTARTED): JobState.QUEUED,
-    (JobState.COMPLETED, Event.RESTARTED): JobState.QUEUED,
-})
+TRANSITIONS: Final[Transitions] = MappingProxyType(
+    {
+        (None, Event.SUBMITTED): JobState.QUEUED,
+        (JobState.QUEUED, Event.CLAIMED): JobState.RUNNING,
+        (JobState.RUNNING, Event.COMPLETED): JobState.COMPLETED,
+        (JobState.RUNNING, Event.FAILED): JobState.FAILED,
+        (JobState.RUNNING, Event.RETRY_SCHEDULED): JobState.QUEUED,
+        (JobState.RUNNING, Event.DEFERRED): JobState.QUEUED,
+        (JobState.RUNNING, Event.RELEASED): JobState.QUEUED,
+        (JobState.RUNNING, Event.RECOVERED): JobState.QUEUED,
+        (JobState.QUEUED, Event.CANCELLED): JobState.CANCELLED,
+        (JobState.RUNNING, Event.CANCELLED): JobState.CANCELLED,
+        (JobState.QUEUED, Event.FAILED): JobState.FAILED,
+        (JobState.FAILED, Event.RESTARTED): JobState.QUEUED,
+        (JobState.CANCELLED, Event.RESTARTED): JobState.QUEUED,
+        (JobState.COMPLETED, Event.RESTARTED): JobState.QUEUED,
+    }
+)
 """Every way between the states of a job; None is a job that does not exist yet."""
 
-WAIT_REASONS: Final[Mapping[Event, frozenset[WaitReason]]] = MappingProxyType({
-    Event.SUBMITTED: frozenset({WaitReason.NEW, WaitReason.SCHEDULED}),
-    Event.RETRY_SCHEDULED: frozenset({WaitReason.RETRY}),
-    Event.DEFERRED: frozenset({
-        WaitReason.RATE_LIMITED,
-        WaitReason.BREAKER_OPEN,
-        WaitReason.BUDGET,
-        WaitReason.LOCK_BUSY,
-        WaitReason.EXTERNAL,
-    }),
-    Event.RELEASED: frozenset({WaitReason.SLICE, WaitReason.RELEASED}),
-    Event.RECOVERED: frozenset({WaitReason.RECOVERED}),
-    Event.RESTARTED: frozenset({WaitReason.NEW, WaitReason.SCHEDULED}),
-})
+WAIT_REASONS: Final[Mapping[Event, frozenset[WaitReason]]] = MappingProxyType(
+    {
+        Event.SUBMITTED: frozenset({WaitReason.NEW, WaitReason.SCHEDULED}),
+        Event.RETRY_SCHEDULED: frozenset({WaitReason.RETRY}),
+        Event.DEFERRED: frozenset(
+            {
+                WaitReason.RATE_LIMITED,
+                WaitReason.BREAKER_OPEN,
+                WaitReason.BUDGET,
+                WaitReason.LOCK_BUSY,
+                WaitReason.EXTERNAL,
+            }
+        ),
+        Event.RELEASED: frozenset({WaitReason.SLICE, WaitReason.RELEASED}),
+        Event.RECOVERED: frozenset({WaitReason.RECOVERED}),
+        Event.RESTARTED: frozenset({WaitReason.NEW, WaitReason.SCHEDULED}),
+    }
+)
 """The reasons with which each event leaves a job queued."""
 
 
@@ -138,14 +147,16 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
 
 
-STEP_TRANSITIONS: Final[frozenset[tuple[StepState, StepState]]] = frozenset({
-    (StepState.PENDING, StepState.RUNNING),
-    (StepState.RUNNING, StepState.COMPLETED),
-    (StepState.RUNNING, StepState.FAILED),
-    (StepState.RUNNING, StepState.PENDING),
-    (StepState.RUNNING, StepState.SKIPPED),
-    (StepState.PENDING, StepState.SKIPPED),
-})
+STEP_TRANSITIONS: Final[frozenset[tuple[StepState, StepState]]] = frozenset(
+    {
+        (StepState.PENDING, StepState.RUNNING),
+        (StepState.RUNNING, StepState.COMPLETED),
+        (StepState.RUNNING, StepState.FAILED),
+        (StepState.RUNNING, StepState.PENDING),
+        (StepState.RUNNING, StepState.SKIPPED),
+        (StepState.PENDING, StepState.SKIPPED),
+    }
+)
 """Every way between the states of a step. A step is failed only when its job is."""
 
 
@@ -166,17 +177,23 @@ def allowed_pairs() -> frozenset[tuple[JobState | None, JobState]]:
     return frozenset((source, target) for (source, _), target in TRANSITIONS.items())
 
 
-def render_transition_check(source: str = "from_state", target: str = "to_state") -> str:
-    """The SQL condition that holds for every allowed pair of states and for no other.
+def render_transition_check(before: str = "old", after: str = "new") -> str:
+    """The SQL condition for every allowed change of a row of `jobs`, and for no other.
+
+    A final state is left only into a new run.
 
     Args:
-        source: Column of the state before; null for a new job.
-        target: Column of the state after.
+        before: Alias of the row before the change.
+        after: Alias of the row after it.
     """
-    pairs = allowed_pairs()
-    first = sorted(f"'{after}'" for before, after in pairs if before is None)
-    later = sorted(f"('{before}', '{after}')" for before, after in pairs if before is not None)
+    pairs = {(source, target) for source, target in allowed_pairs() if source is not None}
+    reopening = {(source, target) for source, target in pairs if source.is_final}
+    states = f"({before}.state, {after}.state)"
     return (
-        f"({source} is null and {target} in ({', '.join(first)}))\n"
-        f"or ({source}, {target}) in (\n    " + ",\n    ".join(later) + "\n)"
+        f"{states} in ({_sql_pairs(pairs - reopening)})\n"
+        f"or ({states} in ({_sql_pairs(reopening)}) and {after}.run = {before}.run + 1)"
     )
+
+
+def _sql_pairs(pairs: Iterable[tuple[JobState, JobState]]) -> str:
+    return ", ".join(f"('{source}', '{target}')" for source, target in sorted(pairs))

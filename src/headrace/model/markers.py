@@ -6,12 +6,15 @@ marker, which only the engine understands. Using a marker raises `MarkerUsedErro
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from headrace.errors import MarkerUsedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 T = TypeVar("T")
 
@@ -76,7 +79,7 @@ def Each(
 ) -> T: ...
 
 
-def Each(source: object, *, key: Callable[[Any], str] | None = None) -> Any:
+def Each(source: object, *, key: Callable[[Any], str] | None = None) -> Any:  # noqa: N802 - stands for a value
     """Run the step once for each element; the parameter is the element.
 
     Later steps that ask for the step get the list of its outputs, in the order of the elements.
@@ -111,7 +114,7 @@ def Use(factory: Callable[[], Awaitable[T]]) -> T: ...
 def Use(factory: Callable[[], T]) -> T: ...
 
 
-def Use(factory: Callable[[], object]) -> Any:
+def Use(factory: Callable[[], object]) -> Any:  # noqa: N802 - stands for a value
     """Give the step a client that is opened once a worker, when it is first needed.
 
     Steps that name the same factory share one client. It is closed when the worker ends: by the

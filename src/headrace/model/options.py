@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from headrace.model.definition import did_you_mean
 from headrace.model.duration import Duration, to_timedelta
-from headrace.model.facts import site_of_caller
 from headrace.model.retry import Retry
+from headrace.model.site import did_you_mean, site_of_caller
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from headrace.errors import DefinitionError
     from headrace.model.definition import Declaration
 

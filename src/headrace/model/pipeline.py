@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from headrace.model import facts
-from headrace.model.annotations import fit, type_text
+from headrace.model.annotations import type_text
 from headrace.model.assembly import assemble
 from headrace.model.codec import codec_for
 from headrace.model.definition import read_function
 from headrace.model.description import definition_hash
-from headrace.model.graph import Surroundings, storable
+from headrace.model.fitting import fit
 from headrace.model.options import StepOptions, check_options, options_of
+from headrace.model.site import site_of_caller
+from headrace.model.slot import Surroundings
+from headrace.model.storable import storable
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -24,12 +27,12 @@ if TYPE_CHECKING:
     from headrace.model.retry import Retry
     from headrace.model.step import Step
 
-I = TypeVar("I")  # noqa: E741 - input
-O = TypeVar("O")  # noqa: E741 - output
-F = TypeVar("F", bound=Callable[..., object])
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
-class Pipeline(Generic[I, O]):
+class Pipeline(Generic[InputT, OutputT]):
     """A named, versioned graph of steps from an input to an output.
 
     Steps are added with `@pipeline.step`; each is checked against those above it. Independent
@@ -55,8 +58,8 @@ class Pipeline(Generic[I, O]):
         self,
         name: str,
         *,
-        input: TypeForm[I],  # noqa: A002 - the word of the whole interface
-        output: TypeForm[O],
+        input: TypeForm[InputT],  # noqa: A002 - the word of the whole interface
+        output: TypeForm[OutputT],
         version: str = "1.0.0",
         queue: str = "default",
         presets: Mapping[str, Mapping[str, JsonValue]] | None = None,
@@ -78,7 +81,7 @@ class Pipeline(Generic[I, O]):
         Raises:
             DefinitionError: A value is out of range, or a type cannot be stored.
         """
-        site = facts.site_of_caller(f"Pipeline({name!r})")
+        site = site_of_caller(f"Pipeline({name!r})")
         self.name = facts.checked_name("name", name, site)
         self.version_key = facts.version_key(version, site)
         self.version = version
@@ -86,8 +89,8 @@ class Pipeline(Generic[I, O]):
         self.presets = facts.checked_presets(presets, site)
         self.retry = facts.checked_retry(retry, site)
         self.timeout = facts.checked_timeout(timeout, site)
-        self.input: Codec[I] = storable(input, site, "the input")
-        self.output: Codec[O] = storable(output, site, "the output")
+        self.input: Codec[InputT] = storable(input, site, "the input")
+        self.output: Codec[OutputT] = storable(output, site, "the output")
         self.input_name: str | None = None
         self.steps: dict[str, Step] = {}
         self.dependents: dict[str, tuple[str, ...]] = {}
@@ -98,7 +101,7 @@ class Pipeline(Generic[I, O]):
         return f"<Pipeline {self.name} {self.version}: {', '.join(self.steps) or 'no steps'}>"
 
     @overload
-    def step(self, function: F, /) -> F: ...
+    def step(self, function: FunctionT, /) -> FunctionT: ...
 
     @overload
     def step(
@@ -112,7 +115,7 @@ class Pipeline(Generic[I, O]):
         parallel: int = 10,
         runs_in: RunsIn | None = None,
         memory: int | None = None,
-    ) -> Callable[[F], F]: ...
+    ) -> Callable[[FunctionT], FunctionT]: ...
 
     def step(self, *functions: Any, **options: Any) -> Any:
         """Make a function a step of this pipeline; the function itself stays what it is.
@@ -171,7 +174,7 @@ class Pipeline(Generic[I, O]):
         return self._find_result()[0].name
 
     @property
-    def result(self) -> Codec[O]:
+    def result(self) -> Codec[OutputT]:
         """Reads a job's stored result as the type that the result step returns.
 
         Raises:
@@ -189,7 +192,7 @@ class Pipeline(Generic[I, O]):
             self._hash = (len(self.steps), definition_hash(self))
         return self._hash[1]
 
-    def _find_result(self) -> tuple[Step, Codec[O]]:
+    def _find_result(self) -> tuple[Step, Codec[OutputT]]:
         if not self.steps:
             raise self._site.error(
                 "PIPELINE_EMPTY",

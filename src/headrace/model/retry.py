@@ -96,19 +96,19 @@ class Retry:
         return isinstance(error, self.unless)
 
 
-def _check_range(value: float, name: str, least: float, most: float) -> None:
+def _check_range(value: object, name: str, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ValueError(f"{name} is {value!r}; write a number from {least} to {most}")
 
 
-def _exception_types(
-    unless: type[BaseException] | tuple[type[BaseException], ...],
-) -> tuple[type[BaseException], ...]:
-    types = tuple(unless) if isinstance(unless, tuple | list) else (unless,)
-    for item in types:
-        if not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise ValueError(f"unless holds {item!r}; write exception types")
-    return types
+def _exception_types(unless: object) -> tuple[type[BaseException], ...]:
+    types = unless if isinstance(unless, tuple | list) else (unless,)
+    checked = tuple(
+        one for one in types if isinstance(one, type) and issubclass(one, BaseException)
+    )
+    if len(checked) < len(types):
+        raise ValueError(f"unless is {unless!r}; write exception types")
+    return checked
 
 
 Retry.fast = Retry(attempts=3, first=0.1, factor=2, most=1, jitter=0.1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import timedelta
-
-    from headrace.model.codec import Codec
-    from headrace.model.items import EachBinding
-    from headrace.model.retry import Retry
+from headrace.model.annotations import Annotation
+from headrace.model.codec import Codec
+from headrace.model.items import EachBinding
+from headrace.model.options import RunsIn
+from headrace.model.retry import Retry
 
 
 class Source(Enum):
@@ -84,7 +84,7 @@ class Step:
     position: int
     function: Callable[..., Any]
     is_async: bool
-    runs_in: Literal["thread", "process"] | None
+    runs_in: RunsIn | None
     memory: int | None
     bindings: tuple[Binding, ...]
     output: Codec[Any]
@@ -96,4 +96,4 @@ class Step:
     parallel: int
     takes_context: bool
     takes_transaction: bool
-    produces: Any
+    produces: Annotation
