@@ -38,9 +38,9 @@ masked.
 """
 EVENTS_INTRO: Final = """\
 What the engine tells. Each event becomes one log line whose `message` and `event` are its name,
-once its change is committed. In JSON a line has Cloud Logging's names: `severity`, `time`, `message`,
-`logging.googleapis.com/labels`. A field without a value is left out. Secrets are masked by key and
-by shape at any depth; text over 200 characters is cut and its length shown.
+once its change is committed. In JSON a line has Cloud Logging's names: `severity`, `time`,
+`message`, `logging.googleapis.com/labels`. A field without a value is left out. Secrets are masked
+by key and by shape at any depth; text over 200 characters is cut and its length shown.
 
 `HEADRACE_LOG_LEVEL=INFO` shows a job's life, `DEBUG` every claim and every step.
 """

@@ -1,0 +1,53 @@
+"""What single settings allow, but together contradict each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.errors import Problem
+from headrace.settings.names import ADDRESS_PARTS, variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headrace.settings.model import Settings
+
+
+def contradictions(settings: Settings) -> Iterator[Problem]:
+    """Yield what is wrong, with the setting that should change and what to do."""
+    parts = sorted(ADDRESS_PARTS & settings.model_fields_set)
+    if settings.database_url is not None and parts:
+        names = ", ".join(map(variable, parts))
+        yield _problem(
+            "database_url", f"{names} would have no effect beside it; unset one or other"
+        )
+    if settings.embedded and settings.direct_database_url is not None:
+        yield _problem("direct_database_url", "needs HEADRACE_DATABASE_URL as well; set it")
+    if settings.embedded and settings.env == "production":
+        yield _problem(
+            "env",
+            "production does not run on the embedded database; set HEADRACE_DATABASE_URL to "
+            "postgresql://user:password@host:port/name",
+        )
+    if settings.lease_s < 3 * settings.heartbeat_s:
+        yield _problem(
+            "heartbeat_s",
+            f"{settings.heartbeat_s:g} is more than a third of HEADRACE_LEASE_S "
+            f"({settings.lease_s:g}); lower it or raise the lease",
+        )
+    if settings.db_pool_min > settings.db_pool_max:
+        yield _problem(
+            "db_pool_min",
+            f"{settings.db_pool_min} is more than HEADRACE_DB_POOL_MAX ({settings.db_pool_max}); "
+            "lower it or raise the maximum",
+        )
+    if settings.retry_initial_backoff_s > settings.retry_cap_s:
+        yield _problem(
+            "retry_initial_backoff_s",
+            f"{settings.retry_initial_backoff_s:g} is more than HEADRACE_RETRY_CAP_S "
+            f"({settings.retry_cap_s:g}); lower it or raise the cap",
+        )
+
+
+def _problem(field: str, message: str) -> Problem:
+    return Problem(variable(field), message)

@@ -1,0 +1,267 @@
+"""The settings themselves: names, types, ranges, meanings."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import quote
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from headrace.errors import SettingsError
+from headrace.settings.checks import contradictions
+from headrace.settings.names import ADDRESS_PARTS, PREFIX
+from headrace.telemetry.events import Level
+from headrace.worker.timing import Timing
+
+KIB: Final = 1_024
+MIB: Final = 1_024 * KIB
+
+
+def _split(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _check_address(address: SecretStr) -> SecretStr:
+    if not re.match(r"postgres(ql)?://\S+$", address.get_secret_value()):
+        raise ValueError("no address of a PostgreSQL")
+    return address
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")]
+_Names = Annotated[tuple[_Name, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+_Address = Annotated[SecretStr, AfterValidator(_check_address)]
+_Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Times end in `_s` (seconds) or `_d` (days), sizes in `_bytes`.
+
+    Raises:
+        SettingsError: Two settings contradict each other, or production would run on the embedded
+            database.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    env: Literal["development", "testing", "production"] = Field(
+        "development",
+        description="How strict the checks at the start are; production refuses the embedded "
+        "database.",
+        json_schema_extra={"default_text": "production with a database address, else development"},
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = (
+        Field(
+            "INFO",
+            description="The least level that is logged.",
+            json_schema_extra={"default_text": "DEBUG in development, else INFO"},
+        )
+    )
+    log_format: Literal["json", "text"] | None = Field(
+        None,
+        description="One JSON object a line with Cloud Logging's names, or text for people.",
+        json_schema_extra={"default_text": "text on a terminal, else json"},
+    )
+
+    database_url: _Address | None = Field(
+        None,
+        description="The PostgreSQL to use: `postgresql://user:password@host:port/name`.",
+        json_schema_extra={"default_text": "none: the embedded database"},
+    )
+    direct_database_url: _Address | None = Field(
+        None,
+        description="The same database past a transaction pooler, for presence, LISTEN and "
+        "migrations.",
+        json_schema_extra={"default_text": "the database address"},
+    )
+    data_dir: Path | None = Field(
+        None,
+        description="Folder of the embedded database and of local artifacts.",
+        json_schema_extra={"default_text": "the user's data folder"},
+    )
+    db_host: str = Field(
+        "localhost",
+        min_length=1,
+        description="Host, or socket folder, in place of DATABASE_URL. Any DB_HOST, DB_PORT, "
+        "DB_NAME, DB_USER or DB_PASSWORD means that there is a database.",
+    )
+    db_port: _Port = Field(5_432, description="Port of that database.")
+    db_name: str = Field("headrace", min_length=1, description="Name of that database.")
+    db_user: str = Field("postgres", min_length=1, description="User of that database.")
+    db_password: SecretStr | None = Field(None, min_length=1, description="That user's password.")
+    db_pool_min: int = Field(5, ge=1, le=100, description="Connections kept open.")
+    db_pool_max: int = Field(
+        15,
+        ge=1,
+        le=200,
+        description="Most connections of a process; presence and the listener have their own.",
+    )
+    db_pool_timeout_s: float = Field(30, ge=1, le=300, description="Wait for a free connection.")
+    db_pool_recycle_s: float = Field(
+        3_600, ge=60, le=7_200, description="Age at which an idle connection is replaced."
+    )
+    db_command_timeout_s: float = Field(60, ge=1, le=300, description="Limit of one statement.")
+
+    concurrency: int = Field(
+        10, ge=1, le=1_000, description="Jobs that a worker runs at once; also its threads."
+    )
+    claim_batch: int = Field(10, ge=1, le=1_000, description="Most jobs taken by one claim.")
+    queues: _Names = Field(("default",), description="Queues that a worker serves.")
+    doorbell: Literal["listen", "poll"] = Field(
+        "listen", description="How a worker is woken: LISTEN/NOTIFY with polling, or polling alone."
+    )
+    poll_interval_s: float = Field(
+        5, ge=0.1, le=300, description="Longest sleep of an idle worker, should a ring be lost."
+    )
+    poll_error_interval_s: float = Field(10, ge=1, le=300, description="Sleep after an error.")
+    sweep_interval_s: float = Field(
+        10, ge=1, le=300, description="Between two passes of the janitor."
+    )
+
+    lease_s: float = Field(
+        30, ge=10, le=600, description="A worker silent for so long may be declared lost."
+    )
+    heartbeat_s: float = Field(
+        3, ge=1, le=30, description="Between two renewals; a third of LEASE_S at most."
+    )
+    worker_stale_s: float = Field(
+        120, ge=30, le=3_600, description="A worker silent for so long is shown as stale."
+    )
+    cancel_kill_s: float = Field(
+        5, ge=1, le=60, description="A step that ignores its cancellation so long is abandoned."
+    )
+    shutdown_grace_s: float = Field(
+        30, ge=1, le=600, description="Time for running steps after SIGTERM; set 8 on Cloud Run."
+    )
+
+    step_timeout_s: float = Field(300, ge=10, le=1_800, description="Limit of one try of a step.")
+    job_timeout_s: float = Field(
+        1_800, ge=60, le=7_200, description="Running time of a job, all claims of a run added."
+    )
+    step_attempts: int = Field(5, ge=1, le=100, description="Tries of a step or item.")
+    max_lease_losses: int = Field(
+        3, ge=1, le=20, description="Deaths of its worker after which a job fails."
+    )
+    retry_initial_backoff_s: float = Field(
+        1, ge=0.1, le=600, description="Delay before the second try."
+    )
+    retry_backoff_multiplier: float = Field(
+        2, ge=1, le=10, description="Growth of the delay with every further try."
+    )
+    retry_cap_s: float = Field(300, ge=1, le=86_400, description="Longest delay between two tries.")
+    max_wait_s: float = Field(
+        86_400, ge=60, le=2_592_000, description="Longest wait of a job that uses no attempt."
+    )
+    priority_step_s: float = Field(
+        60, ge=0, le=600, description="Head start in a queue for each point of priority."
+    )
+
+    fanout_max: int = Field(10_000, ge=1, le=100_000, description="Items of one step.")
+    fanout_parallel: int = Field(10, ge=1, le=1_000, description="Items of one job at once.")
+    ledger_max: int = Field(500, ge=1, le=5_000, description="Records of one group commit.")
+    ledger_queue: int = Field(
+        5_000, ge=100, le=100_000, description="Records that may wait before callers are slowed."
+    )
+    checkpoint_max_bytes: int = Field(
+        MIB, ge=64 * KIB, le=16 * MIB, description="Step output stored in the database."
+    )
+    artifact_max_bytes: int = Field(
+        100 * MIB, ge=MIB, le=2_048 * MIB, description="Step output stored as an artifact."
+    )
+    max_payload_bytes: int = Field(
+        512 * KIB, ge=KIB, le=32_000_000, description="Input of a job stored in its row."
+    )
+
+    retain_jobs_d: int = Field(30, ge=1, le=3_650, description="Ended jobs are kept so long.")
+    retain_checkpoints_d: int = Field(
+        7, ge=1, le=3_650, description="Outputs of steps, after the job completed."
+    )
+    retain_events_d: int = Field(30, ge=1, le=3_650, description="The history of jobs.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the names are pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the call only; `load_settings` reads the environment."""
+        return (init_settings,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_by_environment(cls, values: dict[str, Any]) -> dict[str, Any]:
+        address = not (ADDRESS_PARTS | {"database_url"}).isdisjoint(values)
+        env = values.get("env", "production" if address else "development")
+        level = "DEBUG" if env == "development" else "INFO"
+        return {"env": env, "log_level": level, **values}
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        problems = list(contradictions(self))
+        if problems:
+            raise SettingsError(problems)
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether no address is given, so that the embedded database is used."""
+        return self.database_url is None and ADDRESS_PARTS.isdisjoint(self.model_fields_set)
+
+    @property
+    def level(self) -> Level:
+        """The log level."""
+        return Level[self.log_level]
+
+    def database_address(self) -> str | None:
+        """Return the address to connect to, password included; None: the embedded database."""
+        if self.embedded:
+            return None
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        user = quote(self.db_user, safe="")
+        if self.db_password is not None:
+            user += f":{quote(self.db_password.get_secret_value(), safe='')}"
+        name = quote(self.db_name, safe="")
+        if self.db_host.startswith("/"):
+            return f"postgresql://{user}@/{name}?host={quote(self.db_host)}&port={self.db_port}"
+        return f"postgresql://{user}@{self.db_host}:{self.db_port}/{name}"
+
+    def direct_database_address(self) -> str | None:
+        """Return the address past a pooler; the usual one where no other is given."""
+        if self.direct_database_url is not None:
+            return self.direct_database_url.get_secret_value()
+        return self.database_address()
+
+    def timing(self) -> Timing:
+        """Return the worker's durations; those that follow from the lease keep their share."""
+        lease, heartbeat = timedelta(seconds=self.lease_s), timedelta(seconds=self.heartbeat_s)
+        usual = Timing()
+        return Timing(
+            lease=lease,
+            heartbeat=heartbeat,
+            presence_grace=heartbeat + (usual.presence_grace - usual.heartbeat),
+            fence_no_new=lease * (usual.fence_no_new / usual.lease),
+            fence_cancel=lease * (usual.fence_cancel / usual.lease),
+            poll=timedelta(seconds=self.poll_interval_s),
+            poll_error=timedelta(seconds=self.poll_error_interval_s),
+            promote=timedelta(seconds=self.sweep_interval_s),
+            sweep=timedelta(seconds=self.sweep_interval_s),
+            janitor_lease=timedelta(seconds=self.sweep_interval_s),
+            shutdown_grace=timedelta(seconds=self.shutdown_grace_s),
+            cancel_kill=timedelta(seconds=self.cancel_kill_s),
+        )

@@ -1,0 +1,1 @@
+"""What the engine tells: typed events, and the sinks that turn them into log lines."""

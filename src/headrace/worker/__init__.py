@@ -1,0 +1,1 @@
+"""The worker: claims jobs, runs their steps, shows that it lives, and recovers from deaths."""
