@@ -178,7 +178,7 @@ class Pool:
         try:
             yield connection
         except Exception as error:
-            translated = _translate(error)
+            translated = _translate(error, silence="a statement got no answer in time")
             if translated is error:
                 raise
             raise translated from error
@@ -195,12 +195,13 @@ async def _reset(connection: Connection) -> None:
         await connection.execute("rollback")
 
 
-def _translate(error: Exception) -> Exception:
+def _translate(
+    error: Exception, *, silence: str = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+) -> Exception:
     """What the caller of this module gets for `error`: itself, unless the database is gone."""
     if not is_unavailable(error) or isinstance(error, DatabaseUnavailableError):
         return error
-    reason = str(error) or f"no answer within {CONNECT_TIMEOUT_S:g} s"
-    return DatabaseUnavailableError(f"the database is not available: {reason}")
+    return DatabaseUnavailableError(f"the database is not available: {str(error) or silence}")
 
 
 def _keep_alive(connection: HeldConnection) -> None:
