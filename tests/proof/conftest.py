@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from tests.proof.database import Database
+from tests.proof.world import World, make_world
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,12 @@ async def engine(proof_database: str) -> AsyncIterator[Database]:
     await opened.reset()
     yield opened
     await opened.connection.close()
+
+
+@pytest.fixture
+async def world(engine: Database) -> World:
+    """A database in which everything is in order."""
+    return await make_world(engine)
 
 
 async def _execute(server: str, statement: str) -> None:

@@ -293,7 +293,7 @@ class Database:
                 "operations.reopen_job", job, "user", "restarted", None, HEAD_START
             )
             if opened:
-                again = [] if reuse else None
+                again: list[str] | None = [] if reuse else None
                 await self.run("operations.reuse_steps", job, run, again)
                 await self.run("operations.reuse_records", job, run, again)
         return bool(opened)
