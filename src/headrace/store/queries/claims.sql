@@ -1,0 +1,165 @@
+-- name: claim_jobs
+-- Takes due jobs for a worker: deletes their queue rows, marks them running under one new token,
+-- and writes the claim's row and the events. One probe of the ready index for each lane, so jobs
+-- of lanes that nobody carries cost nothing. A worker that is marked lost gets nothing.
+-- $1 worker, $2 lanes integer[], $3 most jobs, $4 suspects (or all others),
+-- $5 lanes of an older version of what the worker carries integer[]
+with granted as materialized (
+    select nextval('headrace.tokens') as token
+    from headrace.workers as worker
+    where worker.id = $1 and worker.lost_at is null and worker.stopped_at is null
+),
+picked as materialized (
+    select due.place
+    from granted
+    cross join headrace.lanes as lane
+    cross join lateral (
+        select entry.ctid as place, entry.rank, entry.job
+        from headrace.queued as entry
+        where entry.ready and entry.lane = lane.id and entry.suspect = $4::boolean
+        order by entry.rank, entry.job
+        limit $3::integer
+        for update skip locked
+    ) as due
+    where lane.id = any($2::integer[])
+    and not exists (
+        select from headrace.queues as queue
+        where queue.name = lane.queue and queue.paused_at is not null
+    )
+    order by due.rank, due.job
+    limit $3::integer
+),
+taken as (
+    delete from headrace.queued as entry
+    using picked
+    where entry.ctid = picked.place
+    returning entry.job
+),
+claimed as (
+    update headrace.jobs as job
+    set state = 'running', worker = $1, token = granted.token, seq = job.seq + 1,
+        claimed_at = clock_timestamp(),
+        started_at = coalesce(job.started_at, clock_timestamp())
+    from taken
+    cross join granted
+    where job.id = taken.job and job.state = 'queued'
+    returning
+        job.id, job.token, job.lane, job.run, job.seq, job.tenant, job.owner, job.input,
+        job.suspicion, job.cancel_requested_at is not null as cancel_requested,
+        job.deadline, job.ran_ms, job.waited_ms, job.preset, job.parameters, job.correlation_id,
+        job.due_at, job.claimed_at
+),
+claim as (
+    insert into headrace.claims (token, worker, jobs)
+    select granted.token, $1, taken.jobs
+    from granted
+    cross join (select array_agg(id) as jobs from claimed) as taken
+    where taken.jobs is not null
+),
+event as (
+    insert into headrace.job_events (job, seq, run, from_state, to_state, reason, worker, token)
+    select id, seq, run, 'queued', 'running',
+        case when lane = any($5::integer[]) then 'adopted' else 'claimed' end, $1, token
+    from claimed
+)
+select * from claimed;
+
+-- name: promote_due
+-- Makes queue rows ready whose time has come.
+-- $1 most rows
+with picked as materialized (
+    select ctid as place from headrace.queued
+    where not ready and due_at <= headrace.now()
+    order by due_at
+    limit $1
+    for update skip locked
+)
+update headrace.queued as entry
+set ready = true
+from picked
+where entry.ctid = picked.place;
+
+-- name: next_due
+-- Seconds until the next queued job is due; null when none waits.
+select extract(epoch from min(due_at) - headrace.now())::float8 as wait_s
+from headrace.queued
+where not ready;
+
+-- name: carried_lanes
+-- Every lane of these pipelines.
+-- $1 pipelines text[], $2 queues text[]
+select id, queue, pipeline, version
+from headrace.lanes
+where pipeline = any($1::text[]) and queue = any($2::text[]);
+
+-- name: load_steps
+-- What is stored of these jobs' present runs, in no order.
+-- $1 ids uuid[], $2 runs integer[]
+select stored.job, stored.step, stored.item, stored.state, stored.output, stored.artifact
+from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
+join headrace.steps as stored on stored.job = wanted.job and stored.run = wanted.run;
+
+-- name: load_tries
+-- The failures of each step and item since its last partial checkpoint, and its next due time.
+-- $1 ids uuid[], $2 runs integer[]
+select tried.job, tried.step, tried.item, max(tried.attempt) as attempts,
+    count(*) filter (
+        where tried.failed_at > coalesce(partial.finished_at, '-infinity')
+        and tried.class not in ('rate_limited', 'unavailable', 'budget', 'lock_busy')
+    )::integer as failures,
+    count(*) filter (
+        where tried.class = 'timeout' and tried.failed_at > coalesce(partial.finished_at, '-infinity')
+    )::integer as timeouts,
+    extract(epoch from max(tried.due_at) - headrace.now())::float8 as wait_s
+from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
+join headrace.tries as tried on tried.job = wanted.job and tried.run = wanted.run
+left join lateral (
+    select max(record.finished_at) as finished_at
+    from headrace.records as record
+    where record.job = tried.job and record.run = tried.run
+    and record.step = tried.step and record.item = tried.item
+) as partial on true
+group by tried.job, tried.step, tried.item;
+
+-- name: load_records
+-- The `once` records of these jobs' present runs.
+-- $1 ids uuid[], $2 runs integer[]
+select record.job, record.step, record.item, record.name, record.output, record.artifact
+from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
+join headrace.records as record on record.job = wanted.job and record.run = wanted.run;
+
+-- name: load_starts
+-- The step starts that were on record when these jobs' workers died.
+-- $1 ids uuid[]
+select job, step, item, charges from headrace.progress
+where job = any($1::uuid[]) and recorded;
+
+-- name: held_jobs
+-- What the database says this worker holds.
+-- $1 worker
+select job.id, job.token
+from headrace.claims as claim
+cross join unnest(claim.jobs) as given (id)
+join headrace.jobs as job on job.id = given.id
+where claim.worker = $1 and job.token = claim.token and job.state = 'running';
+
+-- name: drop_claims
+-- Removes claims whose jobs have all left the worker's hands.
+-- $1 worker, $2 tokens bigint[]
+delete from headrace.claims where worker = $1 and token = any($2::bigint[]);
+
+-- name: work_left
+-- Whether a queued job of these lanes waits for more than its scheduled time or other code.
+-- $1 lanes integer[]
+select exists (
+    select
+    from headrace.queued as entry
+    join headrace.jobs as job on job.id = entry.job
+    join headrace.lanes as lane on lane.id = entry.lane
+    where entry.lane = any($1::integer[])
+    and job.wait_reason not in ('scheduled', 'unclaimable')
+    and not exists (
+        select from headrace.queues as queue
+        where queue.name = lane.queue and queue.paused_at is not null
+    )
+);

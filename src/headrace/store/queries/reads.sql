@@ -1,0 +1,183 @@
+-- name: read_job
+-- One job with its lane's words.
+-- $1 id
+select
+    job.id, lane.queue, lane.pipeline, lane.version, job.tenant, job.owner, job.state, job.priority,
+    job.run, job.seq, job.wait_reason, job.due_at, job.deadline, job.worker, job.token,
+    job.lease_losses, job.suspicion, job.cancel_requested_at, job.cancel_requested_by,
+    job.cancel_reason, job.cause, job.error, job.preset, job.parameters, job.metadata,
+    job.correlation_id, job.idempotency_key, job.parent_job, job.result_step, job.ran_ms,
+    job.waited_ms, job.created_at, job.started_at, job.claimed_at, job.finished_at
+from headrace.jobs as job
+join headrace.lanes as lane on lane.id = job.lane
+where job.id = $1::uuid;
+
+-- name: read_steps
+-- What is stored of one run, by position and time; the plan of a fan-out with its items.
+-- $1 job, $2 run
+select
+    step, item, state, position, attempts, latency_us, finished_at, reused_from, reason, worker,
+    case when state = 'planned' then output end as plan
+from headrace.steps
+where job = $1::uuid and run = $2
+order by position, finished_at, item;
+
+-- name: read_tries
+-- The failed tries of one run, oldest first.
+-- $1 job, $2 run
+select
+    step, item, attempt, latency_us, failed_at, class, code, message, due_at, worker
+from headrace.tries
+where job = $1::uuid and run = $2
+order by failed_at, step, item, attempt;
+
+-- name: read_progress
+-- What runs for more than a second under the job's present token.
+-- $1 job, $2 run, $3 token
+select step, item, started_at, updated_at, done, total, note
+from headrace.progress
+where job = $1::uuid and run = $2 and token = $3;
+
+-- name: read_events
+-- The history of a job after an event, oldest first.
+-- $1 job, $2 seq, $3 most rows
+select seq, run, from_state, to_state, reason, actor, worker, token, at, metadata
+from headrace.job_events
+where job = $1::uuid and seq > $2
+order by seq
+limit $3;
+
+-- name: read_outcome
+-- The little that a waiting caller asks for again and again.
+-- $1 id
+select job.state, job.run, job.cause, job.error, job.result_step, lane.pipeline
+from headrace.jobs as job
+join headrace.lanes as lane on lane.id = job.lane
+where job.id = $1::uuid;
+
+-- name: read_outputs
+-- The stored outputs of one step and its items; of the first of its names that has any.
+-- $1 job, $2 run, $3 names text[]
+select step, item, state, output, artifact
+from headrace.steps
+where job = $1::uuid and run = $2 and step = (
+    select stored.step from headrace.steps as stored
+    where stored.job = $1::uuid and stored.run = $2 and stored.step = any($3::text[])
+    order by array_position($3::text[], stored.step)
+    limit 1
+);
+
+-- name: read_input
+-- $1 id
+select input from headrace.jobs where id = $1::uuid;
+
+-- name: list_jobs
+-- Jobs, newest first. Every filter may be null.
+-- $1 tenant, $2 owner, $3 states text[], $4 pipeline, $5 queue, $6 priority, $7 wait reason,
+-- $8 cause, $9 correlation id, $10 parent job, $11 created since, $12 created before,
+-- $13 only jobs with smaller ids, $14 most rows
+select
+    job.id, lane.queue, lane.pipeline, lane.version, job.tenant, job.owner, job.state, job.priority,
+    job.run, job.wait_reason, job.due_at, job.cause, job.lease_losses, job.correlation_id,
+    job.parent_job, left(job.input::text, 100) as input_preview, job.created_at, job.started_at,
+    job.finished_at
+from headrace.jobs as job
+join headrace.lanes as lane on lane.id = job.lane
+where ($1::text is null or job.tenant = $1)
+and ($2::text is null or job.owner = $2)
+and ($3::text[] is null or job.state = any($3))
+and ($4::text is null or lane.pipeline = $4)
+and ($5::text is null or lane.queue = $5)
+and ($6::smallint is null or job.priority = $6)
+and ($7::text is null or (job.state = 'queued' and job.wait_reason = $7))
+and ($8::text is null or job.cause = $8)
+and ($9::text is null or job.correlation_id = $9)
+and ($10::uuid is null or job.parent_job = $10)
+and ($11::timestamptz is null or job.created_at >= $11)
+and ($12::timestamptz is null or job.created_at < $12)
+and ($13::uuid is null or job.id < $13)
+order by job.id desc
+limit $14;
+
+-- name: list_dead_letters
+-- Failed runs that were neither redriven nor purged, newest first. Every filter may be null.
+-- $1 tenant, $2 pipeline, $3 cause, $4 code, $5 failed since, $6 failed before, $7 text,
+-- $8 jobs uuid[], $9 and $10 only those before this time and job, $11 most rows, $12 owner
+select
+    dead.job, dead.run, job.tenant, job.owner, lane.queue, lane.pipeline, lane.version, dead.cause,
+    dead.code, dead.message, dead.step, dead.item, dead.attempts, job.lease_losses,
+    job.error ->> 'class' as class, job.correlation_id, dead.failed_at
+from headrace.dead_letters as dead
+join headrace.jobs as job on job.id = dead.job
+join headrace.lanes as lane on lane.id = job.lane
+where dead.redriven_at is null
+and ($1::text is null or job.tenant = $1)
+and ($2::text is null or lane.pipeline = $2)
+and ($3::text is null or dead.cause = $3)
+and ($4::text is null or dead.code = $4)
+and ($5::timestamptz is null or dead.failed_at >= $5)
+and ($6::timestamptz is null or dead.failed_at < $6)
+and ($7::text is null or strpos(lower(dead.message), lower($7)) > 0)
+and ($8::uuid[] is null or dead.job = any($8))
+and ($9::timestamptz is null or (dead.failed_at, dead.job) < ($9, $10::uuid))
+and ($12::text is null or job.owner = $12)
+order by dead.failed_at desc, dead.job desc
+limit $11;
+
+-- name: list_queues
+-- Every queue with what waits and runs in it.
+with waiting as (
+    select lane.queue, count(*) as depth,
+        count(*) filter (where entry.ready or entry.due_at <= headrace.now()) as due,
+        min(entry.due_at) filter (where entry.due_at <= headrace.now()) as oldest_due_at
+    from headrace.queued as entry
+    join headrace.lanes as lane on lane.id = entry.lane
+    group by lane.queue
+),
+running as (
+    select lane.queue, count(*) as running
+    from headrace.claims as claim
+    cross join unnest(claim.jobs) as given (id)
+    join headrace.jobs as job
+        on job.id = given.id and job.token = claim.token and job.state = 'running'
+    join headrace.lanes as lane on lane.id = job.lane
+    group by lane.queue
+)
+select
+    queue.name, queue.paused_at, queue.paused_by, queue.pause_reason,
+    coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
+    coalesce(running.running, 0) as running,
+    greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)::float8 as oldest_age_s
+from headrace.queues as queue
+left join waiting on waiting.queue = queue.name
+left join running on running.queue = queue.name
+order by queue.name;
+
+-- name: list_unclaimable
+-- Queued jobs that no living worker carries, counted by lane.
+select lane.queue, lane.pipeline, lane.version, count(*) as jobs, min(entry.due_at) as oldest_due_at
+from headrace.queued as entry
+join headrace.lanes as lane on lane.id = entry.lane
+where not exists (
+    select from headrace.workers as worker
+    where worker.lost_at is null and worker.stopped_at is null
+    and worker.expires_at > headrace.now() and lane.id = any(worker.lanes)
+)
+group by lane.queue, lane.pipeline, lane.version
+order by lane.queue, lane.pipeline, lane.version;
+
+-- name: list_pipelines
+-- Every definition that was registered, with the queues that its jobs were submitted to.
+select
+    known.name, known.version, known.hash, known.definition, known.registered_at,
+    array(
+        select lane.queue from headrace.lanes as lane
+        where lane.pipeline = known.name and lane.version = known.version
+        order by lane.queue
+    ) as queues
+from headrace.pipelines as known
+order by known.name, string_to_array(known.version, '.')::integer[] desc;
+
+-- name: read_definition
+-- $1 pipeline, $2 version
+select definition from headrace.pipelines where name = $1 and version = $2;

@@ -1,0 +1,166 @@
+-- name: take_duty
+-- One worker at a time does a duty: nothing comes back for all others until its time is over.
+-- $1 duty, $2 worker, $3 time
+insert into headrace.duties as duty (name, worker, expires_at)
+values ($1, $2, headrace.now() + $3::interval)
+on conflict (name) do update
+set worker = excluded.worker, expires_at = excluded.expires_at
+where duty.worker = excluded.worker or duty.expires_at <= headrace.now()
+returning true;
+
+-- name: ring_ready
+-- Rings for every open queue that has something to claim; one probe of the ready index a lane.
+with waiting as materialized (
+    select distinct lane.queue
+    from headrace.lanes as lane
+    where exists (select from headrace.queued as entry where entry.ready and entry.lane = lane.id)
+    and not exists (
+        select from headrace.queues as queue
+        where queue.name = lane.queue and queue.paused_at is not null
+    )
+)
+select pg_notify('headrace_jobs', queue) from waiting;
+
+-- name: clear_progress
+-- Removes progress that means nothing any more: of jobs that ended or began another run, and, but for
+-- recorded starts, of claims that are over.
+-- $1 most rows
+with stale as materialized (
+    select known.job, known.step, known.item
+    from headrace.progress as known
+    left join headrace.jobs as job on job.id = known.job and job.run = known.run
+    where job.id is null
+    or job.state not in ('queued', 'running')
+    or (not known.recorded and (job.state <> 'running' or job.token <> known.token))
+    limit $1
+)
+delete from headrace.progress as known
+using stale
+where known.job = stale.job and known.step = stale.step and known.item = stale.item
+returning known.job;
+
+-- name: unreferenced_artifacts
+-- Artifacts of some age whose reference was never committed, or has been removed since.
+-- $1 after this path, $2 age, $3 most rows
+select artifact.path
+from headrace.artifacts as artifact
+where artifact.path > $1 and artifact.created_at < headrace.now() - $2::interval
+and not exists (
+    select from headrace.steps as stored
+    where stored.job = artifact.job and stored.artifact ->> 'path' = artifact.path
+)
+and not exists (
+    select from headrace.records as record
+    where record.job = artifact.job and record.artifact ->> 'path' = artifact.path
+)
+-- The token of a running job: its checkpoint may still come.
+and not exists (
+    select from headrace.jobs as job
+    where job.id = artifact.job and job.token = artifact.token and job.state = 'running'
+)
+order by artifact.path
+limit $3;
+
+-- name: forget_artifacts
+-- $1 paths text[]
+delete from headrace.artifacts where path = any($1::text[]);
+
+-- name: allow_deletion
+-- Lets this transaction delete from the tables that otherwise refuse it.
+select set_config('headrace.retention', 'on', true);
+
+-- name: prune_jobs
+-- Deletes one page of jobs that ended long ago, with all that belongs to them. Ids are in order of
+-- time, so that the primary key is the index. Returns where the next page begins: null at the end.
+-- $1 after this id, $2 age, $3 jobs in a page
+with page as materialized (
+    select id from headrace.jobs
+    where id > $1 and id < headrace.first_id(headrace.now() - $2::interval)
+    order by id
+    limit $3
+),
+expired as materialized (
+    select job.id
+    from page
+    join headrace.jobs as job on job.id = page.id
+    where job.finished_at < headrace.now() - $2::interval
+    for update of job skip locked
+),
+step as (delete from headrace.steps as gone using expired where gone.job = expired.id),
+record as (delete from headrace.records as gone using expired where gone.job = expired.id),
+try as (delete from headrace.tries as gone using expired where gone.job = expired.id),
+event as (delete from headrace.job_events as gone using expired where gone.job = expired.id),
+dead as (delete from headrace.dead_letters as gone using expired where gone.job = expired.id),
+start as (delete from headrace.progress as gone using expired where gone.job = expired.id),
+done as (
+    delete from headrace.jobs as gone using expired where gone.id = expired.id
+    returning gone.id
+)
+select
+    (select count(*) from done)::integer as removed,
+    case
+        when (select count(*) from page) = $3::integer
+        then (select id from page order by id desc limit 1)
+    end as next;
+
+-- name: prune_checkpoints
+-- Deletes the checkpoints of one page of jobs that completed or were cancelled long ago, but for the
+-- step whose output is the job's result. A failed job keeps all of them.
+-- $1 after this id, $2 age, $3 jobs in a page
+with page as materialized (
+    select id from headrace.jobs
+    where id > $1 and id < headrace.first_id(headrace.now() - $2::interval)
+    order by id
+    limit $3
+),
+expired as materialized (
+    select job.id, job.run, job.result_step
+    from page
+    join headrace.jobs as job on job.id = page.id
+    where job.state in ('completed', 'cancelled')
+    and job.finished_at < headrace.now() - $2::interval
+    for no key update of job skip locked
+),
+step as (
+    delete from headrace.steps as gone
+    using expired
+    where gone.job = expired.id
+    and not (gone.run = expired.run and gone.step is not distinct from expired.result_step)
+    returning gone.job
+),
+record as (
+    delete from headrace.records as gone
+    using expired
+    where gone.job = expired.id
+    returning gone.job
+)
+select
+    (select count(*) from step)::integer + (select count(*) from record)::integer as removed,
+    case
+        when (select count(*) from page) = $3::integer
+        then (select id from page order by id desc limit 1)
+    end as next;
+
+-- name: count_expired
+-- What the two statements above would delete now.
+-- $1 age of jobs, $2 age of checkpoints
+with ended as materialized (
+    select id, run, result_step, state, finished_at < headrace.now() - $1::interval as whole
+    from headrace.jobs
+    where id < headrace.first_id(headrace.now() - least($1::interval, $2::interval))
+    and (
+        finished_at < headrace.now() - $1::interval
+        or (state in ('completed', 'cancelled') and finished_at < headrace.now() - $2::interval)
+    )
+)
+select
+    (select count(*) from ended where whole) as jobs,
+    (
+        select count(*)
+        from ended
+        join headrace.steps as stored on stored.job = ended.id
+        where ended.whole
+        or not (stored.run = ended.run and stored.step is not distinct from ended.result_step)
+    ) + (
+        select count(*) from ended join headrace.records as record on record.job = ended.id
+    ) as checkpoints;

@@ -1,0 +1,81 @@
+"""One execution of a step or item."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from headrace.model.step import Step
+    from headrace.worker.context import StepTransaction
+    from headrace.worker.run import JobRun
+
+Cause = Literal["timeout", "cancel", "stale", "shutdown", "unreachable", "limit"]
+
+
+class Attempt:
+    """One execution of a step or item, from its start to its outcome.
+
+    Attributes:
+        item: The item's key; empty for a step that runs once.
+        number: Which try it is, from 1.
+        started: Monotonic time of the start.
+        deadline: Monotonic time at which it is cancelled.
+        cause: Why the engine cancelled it; None while it did not.
+        cancelled_at: Monotonic time of the first cancel.
+        abandoned: It ignored its cancel: whatever it still does is refused.
+        shown: Whether a row of `progress` shows it.
+        note: What the step last said of its progress: done, total, note.
+        names: The names that `once` was called with.
+        submitted: How many jobs it has submitted.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "cancelled_at",
+        "cause",
+        "deadline",
+        "item",
+        "names",
+        "note",
+        "number",
+        "run",
+        "shown",
+        "started",
+        "step",
+        "submitted",
+        "task",
+        "transaction",
+    )
+
+    def __init__(
+        self, run: JobRun, step: Step, item: str, number: int, started: float, deadline: float
+    ) -> None:
+        self.run, self.step, self.item, self.number = run, step, item, number
+        self.started, self.deadline = started, deadline
+        self.cause: Cause | None = None
+        self.cancelled_at: float | None = None
+        self.abandoned = False
+        self.shown = False
+        self.note: tuple[int, int | None, str] | None = None
+        self.names: set[str] = set()
+        self.submitted = 0
+        self.task: asyncio.Task[None] | None = None
+        self.transaction: StepTransaction | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its step and item."""
+        return self.step.name, self.item
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing that it still does may be stored."""
+        return self.abandoned or self.run.dead
+
+    def cancel(self, cause: Cause, now: float) -> None:
+        """Tell the step to stop; the first cause stands."""
+        if self.cause is None:
+            self.cause, self.cancelled_at = cause, now
+            if self.task is not None:
+                self.task.cancel()

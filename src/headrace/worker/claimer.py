@@ -1,0 +1,276 @@
+"""Takes due jobs from the database for the executor: at a ring, at the next due time, or by polling.
+
+One connection does it all: claims, promotions of future jobs, LISTEN, and the comparison of what the
+database says this worker holds with what it does hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from headrace.store.entries import Entry, Release
+from headrace.store.failpoints import hit
+from headrace.store.sql import SQL
+from headrace.telemetry.events import emit
+from headrace.telemetry.job_events import VersionAudit
+from headrace.worker import report
+from headrace.worker.claim import NORMAL, Claim
+from headrace.worker.restoring import restore
+from headrace.worker.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import asyncpg
+
+    from headrace.model.pipeline import Pipeline
+    from headrace.store.ledger import Ledger
+    from headrace.store.pool import HeldConnection
+    from headrace.worker.executor import Executor
+    from headrace.worker.timing import Timing
+
+CHANNEL: Final = "headrace_jobs"
+PROMOTE_MOST: Final = 1_000
+SPENT_MOST: Final = 100
+"""Claims whose jobs have all left are removed in batches of about this size, or once a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a lane's number stands for, and the pipeline that this worker runs it with."""
+
+    queue: str
+    version: str
+    pipeline: Pipeline[Any, Any]
+    older: bool
+
+
+class Claimer(Service):
+    """Keeps the executor's slots filled.
+
+    Args:
+        connect: Opens the connection that it keeps.
+        worker: The worker that claims.
+        pipelines: What it carries, by name.
+        queues: Which queues it serves.
+        concurrency: Jobs at once, 1 to 1,000.
+        batch: Most jobs in one claim.
+        listen: Whether to LISTEN; else polling alone.
+        job_timeout_s: Running time of a job whose pipeline says nothing else.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[HeldConnection]],
+        *,
+        worker: int,
+        pipelines: Mapping[str, Pipeline[Any, Any]],
+        queues: tuple[str, ...],
+        executor: Executor,
+        ledger: Ledger,
+        timing: Timing,
+        concurrency: int,
+        batch: int,
+        listen: bool,
+        job_timeout_s: float,
+    ) -> None:
+        super().__init__("claimer", worker_id=str(worker), timing=timing)
+        self._connect, self._worker, self._timing = connect, worker, timing
+        self._pipelines, self._queues = pipelines, queues
+        self._executor, self._ledger = executor, ledger
+        self._concurrency, self._batch, self._listen = concurrency, batch, listen
+        self._job_timeout_s = job_timeout_s
+        self._bell = asyncio.Event()
+        self._open = True
+        self._spent: list[int] = []
+        self._promote_at = self._reconcile_at = self._suspect_at = self._lanes_at = 0.0
+        self.lanes: dict[int, Lane] = {}
+        self.idle = asyncio.Event()
+        """Set while the last claim found nothing and nothing runs."""
+
+    def ring(self) -> None:
+        """Look for due jobs now."""
+        self._bell.set()
+
+    def close_intake(self) -> None:
+        """Claim nothing more; what is held is still looked after."""
+        self._open = False
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Claim until stopped."""
+        connection = await self._connect()
+        try:
+            if self._listen:
+                await connection.add_listener(CHANNEL, self._heard)
+            claim = await connection.prepare(SQL["claims.claim_jobs"])
+            self._lanes_at = self._promote_at = 0.0
+            while True:
+                self._bell.clear()
+                await self._look_after(connection)
+                taken = await self._claim(connection, claim)
+                self.worked()
+                if not taken:
+                    await self._wait(connection)
+        finally:
+            with contextlib.suppress(Exception):
+                connection.terminate()
+
+    # --- claiming ---------------------------------------------------------------------------------
+
+    async def _claim(
+        self,
+        connection: HeldConnection,
+        statement: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record],
+    ) -> int:
+        """Fill the free slots once; how many jobs came."""
+        await self._ledger.wait_for_room()
+        executor = self._executor
+        free = min(self._concurrency - executor.busy, self._batch)
+        if free <= 0 or not self._open or executor.halted is not None or not self.lanes:
+            return 0
+        lanes = list(self.lanes)
+        older = [number for number, lane in self.lanes.items() if lane.older]
+        rows: list[asyncpg.Record] = []
+        if self._suspect_at <= monotonic() and not executor.suspects:
+            self._suspect_at = monotonic() + self._timing.reap.total_seconds()
+            rows = await statement.fetch(self._worker, lanes, 1, True, older)  # noqa: FBT003 - SQL's
+        if len(rows) < free:
+            rows += await statement.fetch(self._worker, lanes, free - len(rows), False, older)  # noqa: FBT003
+        if rows:
+            hit("claim.after_commit")
+            await self._begin(connection, rows)
+        return len(rows)
+
+    async def _begin(self, connection: HeldConnection, rows: list[asyncpg.Record]) -> None:
+        executor = self._executor
+        lease_s = self._timing.lease.total_seconds()
+        runs = []
+        for row in rows:
+            claim = self._read(row)
+            run = executor.begin(claim)
+            report.claimed(claim, lease_s)
+            if not claim.fresh:
+                runs.append(run)
+            else:
+                executor.advance(run)
+        if runs:
+            await restore(connection, runs)
+            executor.advance_all(runs)
+
+    def _read(self, row: asyncpg.Record) -> Claim:
+        (
+            job, token, lane_number, number, seq, tenant, owner, text, suspicion, cancel_requested,
+            deadline, ran_ms, waited_ms, preset, parameters, correlation_id, due_at, claimed_at,
+        ) = row  # fmt: skip
+        lane = self.lanes[lane_number]
+        pipeline = lane.pipeline
+        limit_s, cause = self._job_timeout_s, "job_timeout"
+        if pipeline.timeout is not None:
+            limit_s = pipeline.timeout.total_seconds()
+        limit_s -= ran_ms / 1000
+        if deadline is not None and (deadline - claimed_at).total_seconds() < limit_s:
+            limit_s, cause = (deadline - claimed_at).total_seconds(), "deadline_exceeded"
+        if lane.older:
+            emit(
+                VersionAudit(
+                    job_id=job, run=number, pipeline=pipeline.name, version=lane.version,
+                    worker_version=pipeline.version,
+                )
+            )  # fmt: skip
+        return Claim(
+            job, token, number, pipeline, lane.version, lane.queue, tenant, owner, text,
+            seq == 2 and suspicion == NORMAL, suspicion, cancel_requested, deadline, limit_s, cause,
+            waited_ms / 1000, preset, orjson.loads(parameters) if parameters else None,
+            correlation_id, due_at, claimed_at,
+        )  # fmt: skip
+
+    # --- waiting ----------------------------------------------------------------------------------
+
+    async def _wait(self, connection: HeldConnection) -> None:
+        """Sleep until a ring, a free slot, the next due time, or the poll."""
+        poll_s = self._timing.poll.total_seconds()
+        if self._executor.busy < self._concurrency and self._open:
+            wait_s = await connection.fetchval(SQL["claims.next_due"])
+            if wait_s is not None:
+                poll_s = min(poll_s, max(0.0, wait_s))
+                self._promote_at = min(self._promote_at, monotonic() + poll_s)
+        poll_s = min(poll_s, max(0.01, self._reconcile_at - monotonic()))
+        if self._executor.runs:
+            self.idle.clear()
+        else:
+            self.idle.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(poll_s):
+                await self._bell.wait()
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, queue: object) -> None:
+        if queue in self._queues:
+            self._bell.set()
+
+    # --- upkeep -----------------------------------------------------------------------------------
+
+    async def _look_after(self, connection: HeldConnection) -> None:
+        now = monotonic()
+        if self._lanes_at <= now:
+            await self._find_lanes(connection)
+            self._lanes_at = now + self._timing.heartbeat.total_seconds()
+        if self._promote_at <= now:
+            await connection.execute(SQL["claims.promote_due"], PROMOTE_MOST)
+            self._promote_at = now + self._timing.reap.total_seconds()
+        if self._reconcile_at <= now:
+            await self._reconcile(connection)
+            self._reconcile_at = now + self._timing.reconcile.total_seconds()
+        await self._drop_spent(connection)
+
+    async def _find_lanes(self, connection: HeldConnection) -> None:
+        """Lanes of what this worker carries: of its own version, and of older ones."""
+        rows = await connection.fetch(
+            SQL["claims.carried_lanes"], list(self._pipelines), list(self._queues)
+        )
+        lanes = {}
+        for row in rows:
+            pipeline = self._pipelines[row["pipeline"]]
+            version = _version_key(row["version"])
+            if version <= pipeline.version_key:
+                lanes[row["id"]] = Lane(
+                    row["queue"], row["version"], pipeline, version < pipeline.version_key
+                )
+        new = [number for number in lanes if number not in self.lanes]
+        self.lanes = lanes
+        if new:
+            await connection.execute(SQL["recovery.unpark_jobs"], new)
+
+    async def _reconcile(self, connection: HeldConnection) -> None:
+        """Give back what the database says we hold, and we do not: a claim's reply was lost."""
+        rows = await connection.fetch(SQL["claims.held_jobs"], self._worker)
+        for row in rows:
+            if (row["id"], row["token"]) not in self._executor.runs:
+                entry = Entry(row["id"], row["token"], 0, _Nobody(), move=Release(0.0, "released"))
+                self._ledger.write(entry)
+
+    async def _drop_spent(self, connection: HeldConnection) -> None:
+        left = self._executor.left
+        for token in [token for token, jobs in left.items() if not jobs]:
+            del left[token]
+            self._spent.append(token)
+        if len(self._spent) >= SPENT_MOST or (self._spent and not self._executor.runs):
+            await connection.execute(SQL["claims.drop_claims"], self._worker, self._spent)
+            self._spent.clear()
+
+
+class _Nobody:
+    """Nobody waits for the fate of a job that was never begun."""
+
+    def settled(self, entry: Entry, outcome: object) -> None:
+        """Nothing to do: if it was not released, the next comparison finds it again."""
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

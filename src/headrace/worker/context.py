@@ -1,0 +1,306 @@
+"""What a step's context does: facts of its job, and the few things that it may ask of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import typing
+import uuid
+from datetime import timedelta
+from functools import lru_cache
+from time import monotonic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from headrace.errors import DefinitionError, LeaseLostError
+from headrace.model.codec import codec_for
+from headrace.model.context import Transaction
+from headrace.store.entries import RecordRow
+from headrace.store.failures import is_unavailable
+from headrace.worker.transaction import StepTransaction, insert_record, was_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+    from headrace.client import JobHandle
+    from headrace.model.codec import Codec
+    from headrace.model.context import JsonValue, StepLog
+    from headrace.model.pipeline import Pipeline
+    from headrace.worker.attempt import Attempt
+    from headrace.worker.engine import Engine
+
+__all__ = ["AsyncContext", "BlockingContext", "StepTransaction"]
+
+
+class Facts:
+    """What is fixed for one execution of a step."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    @property
+    def job_id(self) -> UUID:
+        """The job."""
+        return self._attempt.run.claim.job
+
+    @property
+    def run(self) -> int:
+        """The run of the job, from 1."""
+        return self._attempt.run.claim.run
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1."""
+        return self._attempt.number
+
+    @property
+    def item(self) -> str | None:
+        """The key of the item; None in a step that runs once."""
+        return self._attempt.item or None
+
+    @property
+    def tenant(self) -> str:
+        """The customer."""
+        return self._attempt.run.claim.tenant
+
+    @property
+    def owner(self) -> str:
+        """The user."""
+        return self._attempt.run.claim.owner
+
+    @property
+    def preset(self) -> str | None:
+        """The preset that was asked for."""
+        return self._attempt.run.claim.preset
+
+    @property
+    def parameters(self) -> Mapping[str, JsonValue]:
+        """The preset's parameters under those of the job."""
+        claim = self._attempt.run.claim
+        preset = claim.pipeline.presets.get(claim.preset, {}) if claim.preset else {}
+        return MappingProxyType({**preset, **(claim.parameters or {})})
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same in every try of this job, run, step and item."""
+        claim, attempt = self._attempt.run.claim, self._attempt
+        return str(
+            uuid.uuid5(uuid.UUID(str(claim.job)), f"{claim.run}/{attempt.step.name}/{attempt.item}")
+        )
+
+    @property
+    def log(self) -> StepLog:
+        """A logger that knows the job."""
+        from headrace.telemetry.logs import step_log  # noqa: PLC0415 - structlog, only when used
+
+        claim, attempt = self._attempt.run.claim, self._attempt
+        return step_log(
+            job_id=str(claim.job),
+            run=claim.run,
+            pipeline=claim.pipeline.name,
+            step=attempt.step.name,
+            item=attempt.item or None,
+            attempt=attempt.number,
+        )
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the step should stop."""
+        attempt = self._attempt
+        return attempt.cause is not None or attempt.refused
+
+    def remaining(self) -> timedelta:
+        """The time until the step is stopped."""
+        limits = [self._attempt.deadline]
+        if self._attempt.run.limit_at is not None:
+            limits.append(self._attempt.run.limit_at)
+        return timedelta(seconds=max(0.0, min(limits) - monotonic()))
+
+    def progress(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Show how far the step is."""
+        self._attempt.note = (int(done), None if total is None else int(total), note)
+
+
+class AsyncContext(Facts):
+    """Fits `headrace.StepContext`."""
+
+    def __init__(self, attempt: Attempt, engine: Engine) -> None:
+        super().__init__(attempt)
+        self._engine = engine
+
+    async def once(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Run `fn` once in this run of the step or item, and keep what it returned."""
+        attempt = self._attempt
+        codec, transactional = _read(fn)
+        self._take_name(name)
+        stored = attempt.run.records.get((attempt.step.name, attempt.item, name))
+        if stored is not None:
+            text = (
+                stored
+                if isinstance(stored, str)
+                else await self._engine.artifacts.read(stored.text)
+            )
+            return codec.decode(text)
+        self._refuse_stale()
+        if transactional:
+            text = await self._once_in_transaction(name, codec, fn, args, kwargs)
+        else:
+            text = await self._once(name, codec, fn, args, kwargs)
+        attempt.run.records[attempt.step.name, attempt.item, name] = text
+        return codec.decode(text)
+
+    async def submit(
+        self,
+        pipeline: Pipeline[Any, Any],
+        input: Any,  # noqa: A002, ANN401
+        *,
+        key: str | None = None,
+        **options: Any,
+    ) -> JobHandle[Any]:
+        """Submit another job of the same tenant and owner; a retried step finds it again."""
+        self._refuse_stale()
+        attempt, claim = self._attempt, self._attempt.run.claim
+        attempt.submitted += 1
+        own = key if key is not None else str(attempt.submitted)
+        return await self._engine.client.submit(
+            pipeline,
+            input,
+            idempotency_key=f"{self.idempotency_key}:{own}",
+            tenant=claim.tenant,
+            owner=claim.owner,
+            correlation_id=claim.correlation_id,
+            parent=claim.job,
+            **{name: value for name, value in options.items() if value is not None},
+        )
+
+    async def _once(
+        self,
+        name: str,
+        codec: Codec[Any],
+        fn: Callable[..., Any],
+        args: Any,
+        kwargs: Any,  # noqa: ANN401
+    ) -> str:
+        begun = monotonic()
+        if inspect.iscoroutinefunction(fn):
+            value = await fn(*args, **kwargs)
+        else:
+            value = await self._engine.loop.run_in_executor(
+                self._engine.threads, lambda: fn(*args, **kwargs)
+            )
+        text = codec.encode(value)
+        await self.keep(name, text, begun)
+        return text
+
+    async def keep(self, name: str, text: str, begun: float) -> None:
+        """Store a record; returns when it is committed."""
+        self._refuse_stale()
+        row = await self._record(name, text, begun)
+        await asyncio.shield(self._engine.store_record(self._attempt, row))
+
+    async def _once_in_transaction(
+        self,
+        name: str,
+        codec: Codec[Any],
+        fn: Callable[..., Any],
+        args: Any,
+        kwargs: Any,  # noqa: ANN401
+    ) -> str:
+        begun, attempt, engine = monotonic(), self._attempt, self._engine
+        transaction = StepTransaction(attempt, engine)
+        try:
+            value = await fn(transaction, *args, **kwargs)
+            text = codec.encode(value)
+            row = await self._record(name, text, begun)
+            await transaction.commit(lambda at: insert_record(at, attempt, row, engine.worker))
+        except Exception as error:
+            if not is_unavailable(error) or not await was_stored(attempt, engine, name):
+                raise
+        finally:
+            await transaction.roll_back()
+        return text
+
+    async def _record(self, name: str, text: str, begun: float) -> RecordRow:
+        attempt = self._attempt
+        latency_us = int((monotonic() - begun) * 1_000_000)
+        row = RecordRow(attempt.step.name, attempt.item, name, latency_us, text)
+        if len(text) > self._engine.limits.inline_most:
+            row.output, row.artifact = None, await self._engine.artifacts.write(attempt, text)
+        return row
+
+    def _take_name(self, name: str) -> None:
+        attempt = self._attempt
+        if name in attempt.names:
+            raise DefinitionError(
+                f"step {attempt.step.name}",
+                f"once({name!r}, ...) is called twice in one execution; a record's name is its "
+                "address: give each call a name of its own",
+                "ONCE_NAME_TAKEN",
+            )
+        attempt.names.add(name)
+
+    def _refuse_stale(self) -> None:
+        if self._attempt.refused:
+            claim = self._attempt.run.claim
+            raise LeaseLostError(f"job {claim.job}", claim.token)
+
+
+class BlockingContext(Facts):
+    """Fits `headrace.SyncContext`: what waits is done by the loop, while the thread blocks."""
+
+    def __init__(self, context: AsyncContext, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(context._attempt)  # noqa: SLF001 - the same facts
+        self._context, self._loop = context, loop
+
+    def once(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """As `AsyncContext.once`; `fn` runs in this thread."""
+        attempt = self._attempt
+        codec, transactional = _read(fn)
+        if transactional:
+            raise DefinitionError(
+                f"step {attempt.step.name}",
+                f"once({name!r}, ...) got a function that takes a Transaction; "
+                "transactions need an async step",
+                "TRANSACTION_SYNC",
+            )
+        self._context._take_name(name)  # noqa: SLF001
+        stored = attempt.run.records.get((attempt.step.name, attempt.item, name))
+        if stored is not None:
+            text = (
+                stored if isinstance(stored, str) else self._wait(self._read_artifact(stored.text))
+            )
+            return codec.decode(text)
+        begun = monotonic()
+        text = codec.encode(fn(*args, **kwargs))
+        self._wait(self._context.keep(name, text, begun))
+        attempt.run.records[attempt.step.name, attempt.item, name] = text
+        return codec.decode(text)
+
+    def submit(self, pipeline: Pipeline[Any, Any], input: Any, **options: Any) -> JobHandle[Any]:  # noqa: A002, ANN401
+        """As `AsyncContext.submit`."""
+        return self._wait(self._context.submit(pipeline, input, **options))  # type: ignore[no-any-return]
+
+    async def _read_artifact(self, reference: str) -> str:
+        return await self._context._engine.artifacts.read(reference)  # noqa: SLF001
+
+    def _wait(self, work: Any) -> Any:  # noqa: ANN401 - what the coroutine returns
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+@lru_cache(maxsize=1_000)
+def _read(fn: Callable[..., Any]) -> tuple[Codec[Any], bool]:
+    """A function's return type, as a codec, and whether it takes a transaction first."""
+    try:
+        hints = typing.get_type_hints(fn)
+    except (NameError, TypeError) as error:
+        raise _unusable(fn, f"its annotations cannot be read: {error}") from error
+    if "return" not in hints:
+        raise _unusable(fn, "it has no return annotation: write `-> None` if nothing is kept")
+    first = next(iter(inspect.signature(fn).parameters), "")
+    return codec_for(hints["return"]), hints.get(first) is Transaction
+
+
+def _unusable(fn: Callable[..., Any], problem: str) -> DefinitionError:
+    name = getattr(fn, "__qualname__", repr(fn))
+    return DefinitionError(f"once(..., {name})", problem, "RETURN_MISSING")

@@ -1,0 +1,74 @@
+"""What the attempts of a worker share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.worker.arguments import Clients
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
+
+    from headrace.client import Client
+    from headrace.store.entries import RecordRow
+    from headrace.store.pool import Pool
+    from headrace.worker.attempt import Attempt
+    from headrace.worker.processes import StepProcesses
+    from headrace.worker.timing import Timing
+
+
+class Artifacts(Protocol):
+    """Where outputs lie that are too large for a row."""
+
+    async def read(self, reference: str) -> str:
+        """The text that a stored reference stands for, verified by its hash."""
+
+    async def write(self, attempt: Attempt, text: str) -> str:
+        """Keep a text and give its reference; an intent row is stored before the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of the work, from the settings.
+
+    Attributes:
+        step_timeout_s: Of an attempt whose step says nothing else.
+        inline_most: Bytes of an output that are kept in its row.
+        fan_out_most: Items of one fan-out.
+        max_wait_s: Seconds that a job may wait in all without using attempts.
+        ledger_most: Records in one group commit.
+        ledger_room: Records that may wait before the work is held back.
+    """
+
+    step_timeout_s: float = 300.0
+    inline_most: int = 1 << 20
+    fan_out_most: int = 10_000
+    max_wait_s: float = 86_400.0
+    ledger_most: int = 500
+    ledger_room: int = 5_000
+
+
+@dataclass(slots=True)
+class Engine:
+    """The parts that contexts and arguments are made of.
+
+    Attributes:
+        pool: Connections for transactions of steps.
+        threads: Where plain functions run; as many as the worker runs jobs.
+        store_record: Hands a `once` record to the ledger; done when it is committed.
+    """
+
+    worker: int
+    loop: asyncio.AbstractEventLoop
+    pool: Pool
+    client: Client
+    artifacts: Artifacts
+    threads: ThreadPoolExecutor
+    processes: StepProcesses | None
+    timing: Timing
+    limits: Limits
+    store_record: Callable[[Attempt, RecordRow], asyncio.Future[None]]
+    clients: Clients = field(default_factory=Clients)

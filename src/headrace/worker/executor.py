@@ -1,0 +1,333 @@
+"""Runs claimed jobs: starts what is due, and gives outcomes to the ledger.
+
+A job's state is a `JobRun`, which decides; the executor only acts on it. There is one task for each
+attempt of a step, and none for a job: when the ledger has committed an entry, it calls `settled`, and
+what the commit made possible is started there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from headrace.errors import ItemsError, LeaseLostError, OutputError
+from headrace.store.entries import Committed, Refused, Stale, StepRow
+from headrace.worker import report
+from headrace.worker.arguments import UnreadableError, source_text
+from headrace.worker.attempt import Attempt
+from headrace.worker.outcomes import Failed, Interrupted, Parked
+from headrace.worker.performing import perform
+from headrace.worker.run import Failure, JobRun, Stop, Tally, write_plan
+from headrace.worker.settling import Policy, decide, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from uuid import UUID
+
+    from headrace.model.step import Step
+    from headrace.store.entries import Entry, RecordRow
+    from headrace.store.entries import Outcome as Fate
+    from headrace.store.ledger import Ledger
+    from headrace.worker.attempt import Cause
+    from headrace.worker.claim import Claim
+    from headrace.worker.engine import Engine
+    from headrace.worker.outcomes import Outcome
+
+
+class Executor:
+    """The jobs in a worker's hands.
+
+    Args:
+        engine: What attempts share.
+        ledger: Where everything is stored.
+        policy: By which outcomes are judged.
+        on_room: Called when a job has left its slot.
+    """
+
+    def __init__(
+        self, engine: Engine, ledger: Ledger, policy: Policy, on_room: Callable[[], None]
+    ) -> None:
+        self.engine, self._ledger, self._policy, self._on_room = engine, ledger, policy, on_room
+        self.runs: dict[tuple[UUID, int], JobRun] = {}
+        self.leaving = 0
+        self.abandoned = 0
+        self.suspects = 0
+        self.completed = 0
+        self.released = 0
+        self.halted: Cause | None = None
+        self.left: dict[int, int] = {}
+        self._loop = engine.loop
+
+    @property
+    def busy(self) -> int:
+        """Slots in use: jobs whose end is not yet on its way to the database."""
+        return len(self.runs) - self.leaving
+
+    # --- jobs come and go -------------------------------------------------------------------------
+
+    def begin(self, claim: Claim) -> JobRun:
+        """Take a job; `advance` starts it."""
+        run = JobRun(claim, self, monotonic())
+        self.runs[claim.job, claim.token] = run
+        self.left[claim.token] = self.left.get(claim.token, 0) + 1
+        if run.alone:
+            self.suspects += 1
+        return run
+
+    def advance(self, run: JobRun) -> None:
+        """Start what may start, and store what there is to store."""
+        if not run.is_halted and self.halted is None:
+            now = monotonic()
+            for step, item in run.take(now):
+                self._launch(run, step, item, now)
+        self._push(run)
+
+    def _push(self, run: JobRun) -> None:
+        if run.in_flight is not None:
+            return
+        if run.dead:
+            if not run.running:
+                self._forget(run)
+            return
+        if self.halted == "shutdown" and run.stop is None and not run.running:
+            run.stop = Stop("released")
+        move = None if self.halted == "unreachable" else decide(run, monotonic(), self._policy)
+        if move is not None:
+            run.entry().move = move
+            self.leaving += 1
+            self._on_room()
+        entry = run.draft
+        if entry is None:
+            self._wake_later(run)
+            return
+        run.draft, run.in_flight = None, entry
+        self._ledger.write(entry)
+
+    def _wake_later(self, run: JobRun) -> None:
+        """A short wait is spent in place."""
+        if run.waits and not run.running and not run.is_halted:
+            wait_s = max(0.0, min(run.waits.values()) - monotonic())
+            self._loop.call_later(wait_s, self._wake, run)
+
+    def _wake(self, run: JobRun) -> None:
+        if (run.claim.job, run.claim.token) in self.runs:
+            self.advance(run)
+
+    def _forget(self, run: JobRun) -> None:
+        claim = run.claim
+        if self.runs.pop((claim.job, claim.token), None) is None:
+            return
+        if claim.suspicion >= 2:  # noqa: PLR2004 - SUSPECT
+            self.suspects -= 1
+        self.left[claim.token] -= 1
+        self._on_room()
+
+    # --- attempts ---------------------------------------------------------------------------------
+
+    def _launch(self, run: JobRun, step: Step, item: str, now: float) -> None:
+        if step.each is not None and not item:
+            task = self._loop.create_task(self._plan(run, step))
+            attempt = Attempt(run, step, "", 1, now, now + self.engine.limits.step_timeout_s)
+            attempt.task = task
+            run.running[step.name, ""] = attempt
+            return
+        key = (step.name, item)
+        tally = run.tallies.get(key)
+        number = 1 if tally is None else tally.attempts + 1
+        limit = self.engine.limits.step_timeout_s
+        if step.timeout is not None:
+            limit = step.timeout.total_seconds()
+        attempt = Attempt(run, step, item, number, now, now + limit)
+        run.running[key] = attempt
+        if run.watched:
+            run.recorded.add(key)
+            run.entry().starts.append(key)
+        else:
+            attempt.task = self._loop.create_task(self._attempt(attempt))
+
+    async def _attempt(self, attempt: Attempt) -> None:
+        outcome, artifact = await perform(attempt, self.engine)
+        self.ended(attempt, outcome, artifact)
+
+    def ended(self, attempt: Attempt, outcome: Outcome, artifact: str | None = None) -> None:
+        """An attempt has an outcome."""
+        run = attempt.run
+        if attempt.abandoned:
+            return
+        run.leave(attempt.step, attempt.item)
+        if not run.dead:
+            now = monotonic()
+            report.attempt_ended(attempt, outcome, now)
+            settle(attempt, outcome, now, self._policy, artifact)
+        self.advance(run)
+
+    async def _plan(self, run: JobRun, step: Step) -> None:
+        """Store the items of a fan-out before the first one starts."""
+        attempt = run.running[step.name, ""]
+        outcome: Outcome | None = None
+        reference: str | None = None
+        text = ""
+        try:
+            each = step.each
+            assert each is not None  # noqa: S101 - for the type checker
+            source = await source_text(run, each.source_step, self.engine)
+            items = each.plan(source, limit=self.engine.limits.fan_out_most)
+            text = write_plan(items)
+        except ItemsError as error:
+            outcome = Failed("permanent", "ITEMS", str(error), retried=False)
+        except UnreadableError as error:
+            outcome = Parked(str(error))
+        except Exception as error:  # noqa: BLE001 - key= is the user's code
+            outcome = Failed("unknown", type(error).__name__, str(error))
+        except asyncio.CancelledError:
+            outcome = Interrupted()
+        if outcome is not None:
+            self.ended(attempt, outcome)
+            return
+        del run.running[step.name, ""]
+        if not run.dead:
+            row = StepRow(step.name, "", step.position, 1, 0, text, state="planned")
+            row.artifact = reference
+            run.entry().steps.append(row)
+        self.advance(run)
+
+    # --- what the ledger says ---------------------------------------------------------------------
+
+    def settled(self, entry: Entry, outcome: Fate) -> None:
+        """The fate of a job's entry is known."""
+        run: JobRun = entry.note
+        run.in_flight = None
+        if entry.move is not None:
+            self.leaving -= 1
+        if isinstance(outcome, Committed):
+            self._committed(run, entry, outcome)
+        elif isinstance(outcome, Stale):
+            self.lose(run)
+        else:
+            self._refused(run, entry, outcome)
+
+    def _committed(self, run: JobRun, entry: Entry, outcome: Committed) -> None:
+        report.committed(run, entry, outcome)
+        if entry.move is not None:
+            self._count(outcome.state)
+            run.dead = True
+            self._forget(run)
+            return
+        for row in entry.steps:
+            run.store(row)
+        if entry.records:
+            _resolve(run, None)
+        for key in entry.starts:
+            attempt = run.running.get(key)
+            if attempt is not None and attempt.task is None:
+                self._start_recorded(run, attempt)
+        self.advance(run)
+
+    def _count(self, state: str | None) -> None:
+        if state == "queued":
+            self.released += 1
+        elif state == "completed":
+            self.completed += 1
+
+    def _start_recorded(self, run: JobRun, attempt: Attempt) -> None:
+        if run.is_halted or self.halted is not None:
+            self.ended(attempt, Interrupted())
+            return
+        now = monotonic()
+        attempt.deadline += now - attempt.started
+        attempt.started = now
+        attempt.task = self._loop.create_task(self._attempt(attempt))
+
+    def _refused(self, run: JobRun, entry: Entry, outcome: Refused) -> None:
+        """The database will not store what the entry holds: the job fails and says why."""
+        message = f"the database refused to store it: {outcome.error}"
+        if entry.records:
+            _resolve(run, OutputError("once", "$", message))
+        step = entry.steps[0] if entry.steps else None
+        run.failure = Failure(
+            "permanent_error",
+            "VALIDATION_ERROR",
+            "permanent",
+            message,
+            step.step if step else None,
+            step.item or None if step else None,
+        )
+        self.cancel_all(run, "limit")
+        self.advance(run)
+
+    def store_record(self, attempt: Attempt, row: RecordRow) -> asyncio.Future[None]:
+        """Store a `once` record; the future is done when it is committed."""
+        run = attempt.run
+        future: asyncio.Future[None] = self._loop.create_future()
+        if attempt.refused:
+            future.set_exception(LeaseLostError(f"job {run.claim.job}", run.claim.token))
+            return future
+        run.entry().records.append(row)
+        run.futures.append(future)
+        run.tallies.setdefault(attempt.key, Tally()).failures = 0
+        run.tallies[attempt.key].timeouts = 0
+        self._push(run)
+        return future
+
+    # --- what happens from outside ----------------------------------------------------------------
+
+    def lose(self, run: JobRun) -> None:
+        """The job is no longer ours: its steps are stopped, and nothing of it is stored."""
+        if run.dead:
+            self._push(run)
+            return
+        run.dead, run.draft = True, None
+        report.stale(run)
+        _resolve(run, LeaseLostError(f"job {run.claim.job}", run.claim.token))
+        for key, attempt in list(run.running.items()):
+            if attempt.task is None:
+                run.leave(attempt.step, key[1])
+        self.cancel_all(run, "stale")
+        self._push(run)
+
+    def cancel_job(self, job: UUID, token: int) -> None:
+        """Somebody asked to cancel the job."""
+        run = self.runs.get((job, token))
+        if run is not None and not run.cancelled:
+            run.cancelled = True
+            self.cancel_all(run, "cancel")
+            self.advance(run)
+
+    def cancel_all(self, run: JobRun, cause: Cause) -> None:
+        """Tell every running step of a job to stop."""
+        now = monotonic()
+        for attempt in list(run.running.values()):
+            attempt.cancel(cause, now)
+
+    def halt(self, cause: Cause) -> None:
+        """Start nothing more."""
+        self.halted = cause
+
+    def resume(self) -> None:
+        """Go on after a halt: the database is back."""
+        if self.halted == "unreachable":
+            self.halted = None
+            self.advance_all(list(self.runs.values()))
+
+    def advance_all(self, runs: Iterable[JobRun]) -> None:
+        """As `advance`, for many."""
+        for run in runs:
+            self.advance(run)
+
+    def lose_all(self) -> None:
+        """This worker was marked lost."""
+        for run in list(self.runs.values()):
+            self.lose(run)
+
+
+def _resolve(run: JobRun, error: Exception | None) -> None:
+    """Tell the callers of `once` that wait."""
+    futures, run.futures = run.futures, []
+    for future in futures:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,281 @@
+"""A worker's life under one identity: from its registration until it stops or is marked lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import random
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from headrace.store.ledger import Ledger
+from headrace.store.pool import connect
+from headrace.store.session import ENGINE_SETTINGS, Session
+from headrace.store.workers import WorkerIdentity, next_worker
+from headrace.telemetry.events import emit
+from headrace.telemetry.worker_events import WorkerDraining, WorkerStarted, WorkerStopped
+from headrace.worker.claimer import Claimer
+from headrace.worker.engine import Engine
+from headrace.worker.executor import Executor
+from headrace.worker.heartbeat import PresenceListener
+from headrace.worker.lease import Standing
+from headrace.worker.overseer import Overseer
+from headrace.worker.presence import Presence
+from headrace.worker.settling import Policy
+from headrace.worker.upkeep import upkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import CodeType
+    from uuid import UUID
+
+    from headrace.store.pool import HeldConnection
+    from headrace.worker.parts import Parts
+    from headrace.worker.service import Service
+
+
+class Life(PresenceListener):
+    """Everything that bears one worker number.
+
+    Attributes:
+        over: Set when the life should end: it was lost, or asked to drain.
+        lost: Whether its jobs are others' by now.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.over = asyncio.Event()
+        self.lost = False
+        self.crowded = False
+        self._services: list[Service] = []
+        self._emptied = asyncio.Event()
+
+    # --- its beginning ----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Register, and begin to claim."""
+        parts = self._parts
+        async with parts.pool.acquire() as connection:
+            number = await next_worker(connection)
+        self.number = number
+        self.ledger = Ledger(
+            self._connect_for("ledger"),
+            worker=number,
+            head_start_s=parts.head_start_s,
+            most=parts.limits.ledger_most,
+            room=parts.limits.ledger_room,
+        )
+        engine = Engine(
+            worker=number,
+            loop=asyncio.get_running_loop(),
+            pool=parts.pool,
+            client=parts.client,
+            artifacts=parts.artifacts,
+            threads=parts.threads,
+            processes=parts.processes,
+            timing=parts.timing,
+            limits=parts.limits,
+            store_record=lambda attempt, row: self.executor.store_record(attempt, row),
+            clients=parts.clients,
+        )
+        policy = Policy(
+            parts.timing.wait_in_place.total_seconds(),
+            parts.limits.max_wait_s,
+            random.random,
+        )
+        self.executor = Executor(engine, self.ledger, policy, self._ring)
+        self._make_services(number)
+        self.presence = Presence(
+            parts.direct_dsn,
+            self._identity(number),
+            parts.timing,
+            listener=self,
+            running=lambda: self.executor.busy,
+            lanes=lambda: list(self.claimer.lanes),
+            steps=self._running_steps,
+            functions=self._functions(),
+        )
+        await self.presence.start()
+        self.ledger.start()
+        for service in self._services:
+            service.start()
+        emit(
+            WorkerStarted(
+                worker_id=str(number),
+                version=parts.version,
+                host=platform.node(),
+                pid=os.getpid(),
+                concurrency=parts.concurrency,
+                queues=parts.queues,
+                pipelines=tuple(parts.pipelines),
+                doorbell="listen" if parts.listen else "poll",
+                presence=self.presence.is_direct,
+            )
+        )
+
+    def _make_services(self, number: int) -> None:
+        parts = self._parts
+        self.claimer = Claimer(
+            self._connect_for("claims"),
+            worker=number,
+            pipelines=parts.pipelines,
+            queues=parts.queues,
+            executor=self.executor,
+            ledger=self.ledger,
+            timing=parts.timing,
+            concurrency=parts.concurrency,
+            batch=parts.claim_batch,
+            listen=parts.listen,
+            job_timeout_s=parts.job_timeout_s,
+        )
+        overseer = Overseer(
+            self.executor,
+            worker=number,
+            timing=parts.timing,
+            concurrency=parts.concurrency,
+            on_crowded=self._on_crowded,
+        )
+        self._session = Session(self._connect_for("upkeep"))
+        self._services = [self.claimer, overseer, *upkeep(parts, number, self._session)]
+
+    def _identity(self, number: int) -> WorkerIdentity:
+        parts = self._parts
+        carries = {name: pipeline.version for name, pipeline in parts.pipelines.items()}
+        return WorkerIdentity(
+            id=number,
+            host=platform.node(),
+            pid=os.getpid(),
+            version=parts.version,
+            queues=parts.queues,
+            carries=orjson.dumps(carries).decode(),
+            concurrency=parts.concurrency,
+        )
+
+    def _connect_for(self, duty: str) -> Any:  # noqa: ANN401 - a function that connects
+        async def connect_one() -> HeldConnection:
+            return await connect(
+                self._parts.direct_dsn,
+                name=f"headrace worker {self.number}: {duty}",
+                settings=ENGINE_SETTINGS,
+            )
+
+        return connect_one
+
+    def _running_steps(self) -> list[tuple[UUID, str]]:
+        return [
+            (run.claim.job, step)
+            for run in list(self.executor.runs.values())
+            for step, _ in list(run.running)
+        ]
+
+    def _functions(self) -> dict[CodeType, str]:
+        return {
+            step.function.__code__: f"{pipeline.name}.{step.name}"
+            for pipeline in self._parts.pipelines.values()
+            for step in pipeline.steps.values()
+            if hasattr(step.function, "__code__")
+        }
+
+    # --- its end ----------------------------------------------------------------------------------
+
+    async def wait_until_empty(self, pause_s: float = 0.2) -> None:
+        """Return when nothing runs, and nothing waits but what is scheduled for later."""
+        while True:
+            await self.claimer.idle.wait()
+            if await self._nothing_left():
+                return
+            await asyncio.sleep(pause_s)
+
+    async def _nothing_left(self) -> bool:
+        from headrace.store.sql import SQL  # noqa: PLC0415 - beside its only use
+
+        async with self._parts.pool.acquire() as connection:
+            left = await connection.fetchval(SQL["claims.work_left"], list(self.claimer.lanes))
+        return not left and not self.executor.runs
+
+    async def hand_over(self, hurry: asyncio.Event) -> None:
+        """Let running steps finish for the grace time, then stop them, and release every job."""
+        timing, executor = self._parts.timing, self.executor
+        self.claimer.close_intake()
+        emit(WorkerDraining(worker_id=str(self.number), reason="stop", running=executor.busy))
+        executor.halt("shutdown")
+        executor.advance_all(list(executor.runs.values()))
+        await self._wait_empty(timing.shutdown_grace.total_seconds(), hurry)
+        for run in list(executor.runs.values()):
+            executor.cancel_all(run, "shutdown")
+        executor.advance_all(list(executor.runs.values()))
+        await self._wait_empty(timing.release.total_seconds(), None)
+
+    async def end(self) -> None:
+        """Sign off and close what this identity held."""
+        await asyncio.gather(*(service.stop() for service in self._services))
+        if not self.lost:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._parts.timing.release.total_seconds()):
+                    await self.ledger.flush()
+        await self.ledger.stop()
+        await self.presence.stop()
+        self._session.close()
+        emit(
+            WorkerStopped(
+                worker_id=str(self.number),
+                reason="lost" if self.lost else "stop",
+                completed=self.executor.completed,
+                released=self.executor.released,
+            )
+        )
+
+    async def _wait_empty(self, limit_s: float, hurry: asyncio.Event | None) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit_s
+        while self.executor.runs and loop.time() < end and not self.lost:
+            if hurry is not None and hurry.is_set():
+                return
+            self._emptied.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(0.1, max(0.0, end - loop.time()))):
+                    await self._emptied.wait()
+
+    # --- what it is told --------------------------------------------------------------------------
+
+    def _ring(self) -> None:
+        self.claimer.ring()
+        self._emptied.set()
+
+    def _on_crowded(self) -> None:
+        self.crowded = True
+        self.over.set()
+
+    def on_lost(self) -> None:
+        """As `PresenceListener.on_lost`."""
+        self.lost = True
+        self.claimer.close_intake()
+        self.executor.halt("stale")
+        self.executor.lose_all()
+        self.ledger.drop_all()
+        self.over.set()
+
+    def on_draining(self) -> None:
+        """As `PresenceListener.on_draining`."""
+        self.over.set()
+
+    def on_cancel(self, requests: Sequence[tuple[UUID, int]]) -> None:
+        """As `PresenceListener.on_cancel`."""
+        for job, token in requests:
+            self.executor.cancel_job(job, token)
+
+    def on_unreachable(self, standing: Standing) -> None:
+        """As `PresenceListener.on_unreachable`."""
+        if self.executor.halted in {None, "unreachable"}:
+            self.executor.halt("unreachable")
+            if standing is Standing.CANCEL:
+                for run in list(self.executor.runs.values()):
+                    self.executor.cancel_all(run, "unreachable")
+
+    def on_reachable(self) -> None:
+        """As `PresenceListener.on_reachable`."""
+        self.executor.resume()
+        self.claimer.ring()

@@ -1,0 +1,142 @@
+"""What an attempt came to, and how an exception is read."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from headrace.errors import (
+    CancelJob,
+    CodecError,
+    InputError,
+    ItemsError,
+    OutputError,
+    OutputTooLargeError,
+    PermanentError,
+    RetryAfter,
+    Skip,
+    UserError,
+)
+
+if TYPE_CHECKING:
+    from headrace.model.step import Step
+
+DETAIL_MOST: Final = 20_000
+"""Characters of a traceback that are kept, counted from its end, where the cause is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step returned; `text` is its output as stored JSON."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The step's own transaction has stored its checkpoint already."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The step said that it is not needed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The step failed. `retried` tells whether another try may help."""
+
+    kind: str
+    code: str
+    message: str
+    detail: str | None = None
+    retried: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The step asked to be run again later, without using an attempt."""
+
+    wait_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The step asked to cancel its job."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Something stored cannot be read by this code; the job waits for code that can."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The engine stopped the step; no attempt is used."""
+
+
+Outcome: TypeAlias = Done | Stored | Skipped | Failed | Deferred | Cancelled | Parked | Interrupted
+
+_TRANSIENT: Final = (ConnectionError, TimeoutError)
+
+
+def read_error(error: BaseException, step: Step) -> Outcome:
+    """What an exception that left a step means for it."""
+    if isinstance(error, Skip):
+        return _skip(error, step)
+    if isinstance(error, RetryAfter):
+        return Deferred(error.delay.total_seconds(), error.reason)
+    if isinstance(error, CancelJob):
+        return Cancelled(error.reason)
+    return _failure(error, step)
+
+
+def timed_out(step: Step, limit_s: float) -> Failed:
+    """The failure of a step whose time limit passed."""
+    return Failed("timeout", "TIMEOUT", f"step {step.name} took longer than its {limit_s:g} s")
+
+
+def _skip(error: Skip, step: Step) -> Outcome:
+    if step.may_skip:
+        return Skipped(error.reason)
+    return Failed(
+        "permanent",
+        "SKIP_NOT_ALLOWED",
+        f"step {step.name} raised Skip, but its output may not be None: "
+        f"annotate it `-> {step.output.type_name} | None`",
+        retried=False,
+    )
+
+
+def _failure(error: BaseException, step: Step) -> Failed:
+    name = type(error).__name__
+    detail = "".join(traceback.format_exception(error))[-DETAIL_MOST:].replace("\0", "\\0")
+    message = (str(error) or name).replace("\0", "\\0")
+    if isinstance(error, UserError):
+        return Failed("user", "USER_ERROR", message, detail, retried=False)
+    if isinstance(error, PermanentError):
+        return Failed("permanent", "PERMANENT_ERROR", message, detail, retried=False)
+    if isinstance(error, OutputTooLargeError):
+        return Failed("permanent", "OUTPUT_TOO_LARGE", message, detail, retried=False)
+    if isinstance(error, (OutputError, InputError, ItemsError, CodecError)):
+        return Failed("permanent", "VALIDATION_ERROR", message, detail, retried=False)
+    if name == "ValidationError" and type(error).__module__.split(".")[0] in {
+        "pydantic_core",
+        "pydantic",
+        "msgspec",
+    }:
+        return Failed("permanent", "VALIDATION_ERROR", message, detail, retried=False)
+    if isinstance(error, step.retry.unless):
+        return Failed("permanent", name, message, detail, retried=False)
+    kind = "transient" if isinstance(error, _TRANSIENT) else "unknown"
+    return Failed(kind, name, message, detail)

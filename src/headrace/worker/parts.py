@@ -1,0 +1,57 @@
+"""What a worker is made of: everything that outlives one of its identities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from headrace.worker.arguments import Clients
+from headrace.worker.engine import Limits
+from headrace.worker.timing import Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import ThreadPoolExecutor
+
+    from headrace.client import Client
+    from headrace.model.pipeline import Pipeline
+    from headrace.store.pool import Pool
+    from headrace.worker.engine import Artifacts
+    from headrace.worker.processes import StepProcesses
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a worker, made by the app.
+
+    Attributes:
+        direct_dsn: Address of the database itself, not of a pooler before it.
+        pool: Connections for everything but claims, ledger and presence.
+        pipelines: What the worker carries, by name.
+        queues: Which queues it serves.
+        concurrency: Jobs at once, 1 to 1,000.
+        claim_batch: Most jobs in one claim.
+        listen: Whether it is woken by LISTEN; else it polls.
+        charges: Deaths charged to a step or item that fail its job.
+        head_start_s: Seconds by which one point of priority moves a job forward.
+    """
+
+    direct_dsn: str
+    pool: Pool
+    client: Client
+    artifacts: Artifacts
+    pipelines: Mapping[str, Pipeline[Any, Any]]
+    threads: ThreadPoolExecutor
+    version: str
+    processes: StepProcesses | None = None
+    queues: tuple[str, ...] = ("default",)
+    concurrency: int = 10
+    claim_batch: int = 10
+    listen: bool = True
+    charges: int = 3
+    head_start_s: float = 60.0
+    job_timeout_s: float = 1_800.0
+    timing: Timing = field(default_factory=Timing)
+    limits: Limits = field(default_factory=Limits)
+    clients: Clients = field(default_factory=Clients)
+    retention: Any = None

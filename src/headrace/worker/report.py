@@ -1,0 +1,153 @@
+"""What the executor tells telemetry; built only where somebody listens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.store.entries import End, Release
+from headrace.telemetry.events import emit, enabled
+from headrace.telemetry.job_events import (
+    DeadLettered,
+    JobCancelled,
+    JobClaimed,
+    JobCompleted,
+    JobDeferred,
+    JobFailed,
+    JobReleased,
+    JobRetryScheduled,
+    JobStarted,
+    JobUnclaimable,
+    StaleWriteRefused,
+)
+from headrace.telemetry.step_events import StepCompleted, StepFailed
+from headrace.worker.outcomes import Done, Failed, Stored
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from headrace.store.entries import Committed, Entry
+    from headrace.worker.attempt import Attempt
+    from headrace.worker.claim import Claim
+    from headrace.worker.outcomes import Outcome
+    from headrace.worker.run import JobRun
+
+
+def claimed(claim: Claim, lease_s: float) -> None:
+    """A job was taken."""
+    event = JobStarted if claim.fresh else JobClaimed
+    if enabled(event):
+        waited = (claim.claimed_at - claim.due_at).total_seconds() * 1000
+        emit(event(**_job(claim), queue_latency_ms=max(0.0, waited), lease_s=lease_s))
+
+
+def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
+    """A step or item came to an outcome."""
+    kind = type(outcome)
+    if kind is Done or kind is Stored:
+        if enabled(StepCompleted):
+            emit(StepCompleted(**_step(attempt), latency_ms=1000 * (now - attempt.started)))
+    elif isinstance(outcome, Failed):
+        emit(
+            StepFailed(
+                **_step(attempt),
+                latency_ms=1000 * (now - attempt.started),
+                error_code=outcome.code,
+                error=outcome.message,
+                error_class=outcome.kind,
+            )
+        )
+
+
+def committed(run: JobRun, entry: Entry, outcome: Committed) -> None:
+    """What an entry stored is durable."""
+    move = entry.move
+    if isinstance(move, End):
+        _ended(run, move, outcome.state or move.state)
+    elif isinstance(move, Release):
+        _released(run, move, outcome.state)
+
+
+def stale(run: JobRun) -> None:
+    """A write was refused because the job has another holder."""
+    emit(StaleWriteRefused(**_job(run.claim)))
+
+
+def _ended(run: JobRun, move: End, state: str) -> None:
+    latency = _latency(run)
+    if state == "completed":
+        if enabled(JobCompleted):
+            emit(JobCompleted(**_job(run.claim), job_latency_ms=latency))
+    elif state == "cancelled":
+        emit(JobCancelled(**_job(run.claim), actor="user", job_latency_ms=latency))
+    else:
+        failure = run.failure
+        common = {
+            "cause": move.cause or "",
+            "step": move.step,
+            "item": move.item,
+            "error_code": failure.code if failure else None,
+        }
+        emit(
+            JobFailed(
+                **_job(run.claim),
+                **common,  # type: ignore[arg-type]
+                job_latency_ms=latency,
+                error=failure.message if failure else None,
+            )
+        )
+        attempts = max((tally.attempts for tally in run.tallies.values()), default=0)
+        emit(DeadLettered(**_job(run.claim), **common, attempts=attempts))  # type: ignore[arg-type]
+
+
+def _released(run: JobRun, move: Release, state: str | None) -> None:
+    if state == "cancelled":
+        emit(JobCancelled(**_job(run.claim), actor="user", job_latency_ms=_latency(run)))
+    elif move.reason == "unclaimable":
+        emit(JobUnclaimable(**_job(run.claim), reason=move.error or ""))
+    elif move.reason == "released":
+        emit(JobReleased(**_job(run.claim), wait_reason=move.reason, reason="shutdown"))
+    else:
+        _waiting(run, move)
+
+
+def _waiting(run: JobRun, move: Release) -> None:
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - rare
+
+    due_at = datetime.now(UTC) + timedelta(seconds=move.wait_s)
+    if move.reason == "retry":
+        attempts = max((tally.attempts for tally in run.tallies.values()), default=0)
+        emit(
+            JobRetryScheduled(
+                **_job(run.claim), due_at=due_at, wait_reason=move.reason, attempts=attempts
+            )
+        )
+    else:
+        emit(JobDeferred(**_job(run.claim), due_at=due_at, wait_reason=move.reason))
+
+
+def _latency(run: JobRun) -> float:
+    from time import monotonic  # noqa: PLC0415 - beside its only use
+
+    return 1000 * (monotonic() - run.started_at)
+
+
+def _job(claim: Claim) -> dict[str, Any]:
+    return {
+        "job_id": claim.job,
+        "run": claim.run,
+        "pipeline": claim.pipeline.name,
+        "version": claim.version,
+        "queue": claim.queue,
+        "tenant": claim.tenant,
+        "token": claim.token,
+        "correlation_id": claim.correlation_id,
+    }
+
+
+def _step(attempt: Attempt) -> dict[str, Any]:
+    return {
+        **_job(attempt.run.claim),
+        "step": attempt.step.name,
+        "item": attempt.item or None,
+        "attempt": attempt.number,
+    }

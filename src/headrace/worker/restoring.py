@@ -1,0 +1,56 @@
+"""Loads what earlier claims of a run stored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from headrace.store.sql import SQL
+from headrace.worker.claim import NORMAL, SUSPECT, WATCHED
+from headrace.worker.run import Tally, as_output
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from headrace.store.pool import HeldConnection
+    from headrace.worker.run import JobRun
+
+
+async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
+    """Give each job its stored outputs, tries, records, and the starts that a death cut off."""
+    jobs = [run.claim.job for run in runs]
+    numbers = [run.claim.run for run in runs]
+    steps: defaultdict[UUID, list[tuple[Any, ...]]] = defaultdict(list)
+    for job, *row in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
+        steps[job].append(tuple(row))
+    by_job = {run.claim.job: run for run in runs}
+    for run in runs:
+        run.restore(steps[run.claim.job])
+    for row in await connection.fetch(SQL["claims.load_records"], jobs, numbers):
+        job, step, item, name, output, artifact = row
+        by_job[job].records[step, item, name] = as_output(output, artifact)
+    now = monotonic()
+    for row in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
+        job, step, item, attempts, failures, timeouts, wait_s = row
+        run = by_job[job]
+        run.tallies[step, item] = Tally(attempts, failures, timeouts)
+        if wait_s is not None and wait_s > 0:
+            run.waits[step, item] = now + wait_s
+    await _restore_starts(connection, runs, by_job)
+
+
+async def _restore_starts(
+    connection: HeldConnection, runs: list[JobRun], by_job: dict[UUID, JobRun]
+) -> None:
+    doubted = [run.claim.job for run in runs if run.suspicion > NORMAL]
+    if not doubted:
+        return
+    for job, step, item, _ in await connection.fetch(SQL["claims.load_starts"], doubted):
+        run = by_job[job]
+        if run.suspicion == SUSPECT and not run.is_stored(step, item):
+            run.suspicious.add((step, item))
+    for run in runs:
+        if run.suspicion == SUSPECT and not run.suspicious:
+            run.suspicion = WATCHED
+            run.entry().calm = True

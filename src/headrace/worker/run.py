@@ -1,0 +1,381 @@
+"""A job in a worker's hands: which of its steps may run, decided without any I/O."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.model.items import split_list
+from headrace.store.entries import End, Entry
+from headrace.worker.claim import SUSPECT, WATCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import TypeAlias
+
+    from headrace.model.step import Step
+    from headrace.store.entries import StepRow, Writer
+    from headrace.worker.attempt import Attempt
+    from headrace.worker.claim import Claim
+
+    Key: TypeAlias = tuple[str, str]
+    """A step and an item; the item is empty for a step that runs once."""
+
+NULL: Final = "null"
+
+
+@dataclass(slots=True)
+class Artifact:
+    """An output that lies outside the database; `text` is the stored reference."""
+
+    text: str
+
+
+Output = str | Artifact
+
+
+@dataclass(slots=True)
+class Fan:
+    """A fan-out whose items are stored."""
+
+    values: dict[str, str]
+    waiting: deque[str]
+    outputs: dict[str, Output]
+    running: int = 0
+    left: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What went wrong with a step or item so far in this run."""
+
+    attempts: int = 0
+    failures: int = 0
+    timeouts: int = 0
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why the job will fail, once what runs has ended."""
+
+    cause: str
+    code: str
+    kind: str
+    message: str
+    step: str | None = None
+    item: str | None = None
+
+    def as_json(self) -> str:
+        """The error as it is stored with the job."""
+        fields = {
+            "code": self.code,
+            "class": self.kind,
+            "message": self.message,
+            "step": self.step,
+            "item": self.item or None,
+        }
+        return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+@dataclass(slots=True)
+class Stop:
+    """Why nothing of the job is started any more: it goes back to its queue after `wait_s`."""
+
+    reason: str
+    wait_s: float = 0.0
+    error: str | None = None
+
+
+class JobRun:
+    """The state of one claimed job.
+
+    `outputs` and `fans` hold only what is committed, so a step starts after the commit of what it
+    needs. `left` counts the steps without an outcome, committed or not: at zero the job is complete.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "calm",
+        "cancelled",
+        "claim",
+        "dead",
+        "draft",
+        "failure",
+        "fans",
+        "futures",
+        "in_flight",
+        "left",
+        "limit_at",
+        "outputs",
+        "pipeline",
+        "ready",
+        "recorded",
+        "records",
+        "running",
+        "started_at",
+        "stop",
+        "suspicion",
+        "suspicious",
+        "tallies",
+        "unmet",
+        "waits",
+        "writer",
+    )
+
+    def __init__(self, claim: Claim, writer: Writer, now: float) -> None:
+        self.claim, self.writer = claim, writer
+        self.pipeline = claim.pipeline
+        self.outputs: dict[str, Output] = {}
+        self.fans: dict[str, Fan] = {}
+        self.records: dict[tuple[str, str, str], Output] = {}
+        self.tallies: dict[Key, Tally] = {}
+        self.running: dict[Key, Attempt] = {}
+        self.waits: dict[Key, float] = {}
+        self.recorded: set[Key] = set()
+        self.suspicious: set[Key] = set()
+        self.futures: list[Any] = []
+        self.draft: Entry | None = None
+        self.in_flight: Entry | None = None
+        self.failure: Failure | None = None
+        self.stop: Stop | None = None
+        self.cancelled = claim.cancel_requested
+        self.dead = False
+        self.calm = False
+        self.abandoned = False
+        self.suspicion = claim.suspicion
+        self.started_at = now
+        self.limit_at = now + claim.limit_s if claim.limit_s is not None else None
+        steps = self.pipeline.steps
+        self.left = len(steps)
+        self.unmet = {name: len(step.needs) for name, step in steps.items()}
+        self.ready: deque[Step] = deque(step for step in steps.values() if not step.needs)
+
+    # --- what is stored ---------------------------------------------------------------------------
+
+    def restore(self, rows: Iterable[tuple[str, str, str, str | None, str | None]]) -> None:
+        """Take over what earlier claims of this run stored: (step, item, state, output, artifact)."""
+        found = {(step, item): (state, output, ref) for step, item, state, output, ref in rows}
+        for step in self.pipeline.steps.values():
+            if step.each is None:
+                self._restore_step(step, found)
+            else:
+                self._restore_fan(step, found)
+        self.ready = deque(step for step in self.ready if not self._is_complete(step.name))
+
+    def _restore_step(
+        self, step: Step, found: dict[Key, tuple[str, str | None, str | None]]
+    ) -> None:
+        for name in (step.name, *step.was):
+            if (name, "") in found:
+                self.left -= 1
+                self._complete(step.name, as_output(*found[name, ""][1:]))
+                return
+
+    def _restore_fan(
+        self, step: Step, found: dict[Key, tuple[str, str | None, str | None]]
+    ) -> None:
+        for name in (step.name, *step.was):
+            plan = found.get((name, ""))
+            if plan is None:
+                continue
+            fan = self.plan(step.name, read_plan(plan[1] or "[]"))
+            for (owner, item), (_, output, artifact) in found.items():
+                if owner == name and item in fan.values:
+                    fan.outputs[item] = as_output(output, artifact)
+                    fan.left -= 1
+            fan.waiting = deque(key for key in fan.values if key not in fan.outputs)
+            if not fan.left:
+                self.left -= 1
+                self._complete(step.name, None)
+            return
+
+    def plan(self, name: str, items: list[tuple[str, str]]) -> Fan:
+        """The items of a fan-out are stored: they may start."""
+        fan = Fan(dict(items), deque(key for key, _ in items), {}, left=len(items))
+        self.fans[name] = fan
+        return fan
+
+    def store(self, row: StepRow) -> None:
+        """A checkpoint is committed: what waits for it may start."""
+        output = as_output(row.output, row.artifact)
+        if row.state == "planned":
+            fan = self.plan(row.step, read_plan(row.output or "[]"))
+            if not fan.left:
+                self.left -= 1
+                self._complete(row.step, None)
+            else:
+                self.ready.append(self.pipeline.steps[row.step])
+        elif row.item:
+            fan = self.fans[row.step]
+            fan.outputs[row.item] = output
+            if len(fan.outputs) == len(fan.values):
+                self._complete(row.step, None)
+        else:
+            self._complete(row.step, output)
+
+    def _complete(self, name: str, output: Output | None) -> None:
+        if output is not None:
+            self.outputs[name] = output
+        steps, unmet = self.pipeline.steps, self.unmet
+        for follower in self.pipeline.dependents[name]:
+            unmet[follower] -= 1
+            if not unmet[follower]:
+                self.ready.append(steps[follower])
+
+    def _is_complete(self, name: str) -> bool:
+        fan = self.fans.get(name)
+        return name in self.outputs or (fan is not None and not fan.left)
+
+    def is_stored(self, step: str, item: str) -> bool:
+        """Whether the output of a step or item is committed."""
+        if not item:
+            return self._is_complete(step)
+        fan = self.fans.get(step)
+        return fan is not None and item in fan.outputs
+
+    def outcome_known(self, step: Step, item: str) -> None:
+        """A step or item has an output that is on its way to the database."""
+        if not item:
+            self.left -= 1
+            return
+        fan = self.fans[step.name]
+        fan.left -= 1
+        if not fan.left:
+            self.left -= 1
+
+    # --- what may run -----------------------------------------------------------------------------
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether nothing more is started."""
+        return self.dead or self.cancelled or self.failure is not None or self.stop is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether its steps and items run one at a time."""
+        return self.suspicion == SUSPECT
+
+    @property
+    def watched(self) -> bool:
+        """Whether starts are committed before they happen."""
+        return self.suspicion >= WATCHED
+
+    def take(self, now: float) -> Iterator[tuple[Step, str]]:
+        """The steps and items that start now; a fan-out without items comes with an empty item."""
+        if self.alone:
+            yield from self._take_alone(now)
+            return
+        for _ in range(len(self.ready)):
+            step = self.ready.popleft()
+            fan = self.fans.get(step.name)
+            if fan is None:
+                if self._waits((step.name, ""), now):
+                    self.ready.append(step)
+                else:
+                    yield step, ""
+                continue
+            yield from self._take_items(step, fan, now)
+            if fan.waiting:
+                self.ready.append(step)
+
+    def _take_items(self, step: Step, fan: Fan, now: float) -> Iterator[tuple[Step, str]]:
+        for _ in range(len(fan.waiting)):
+            if fan.running >= step.parallel:
+                return
+            key = fan.waiting.popleft()
+            if self._waits((step.name, key), now):
+                fan.waiting.append(key)
+            else:
+                fan.running += 1
+                yield step, key
+
+    def _take_alone(self, now: float) -> Iterator[tuple[Step, str]]:
+        if self.running:
+            return
+        candidates = [
+            (step, item)
+            for step in self.ready
+            for item in (self.fans[step.name].waiting if step.name in self.fans else ("",))
+            if not self._waits((step.name, item), now)
+        ]
+        if not candidates:
+            return
+        step, item = min(candidates, key=lambda due: (due[0].name, due[1]) not in self.suspicious)
+        fan = self.fans.get(step.name)
+        if fan is None:
+            self.ready.remove(step)
+        else:
+            fan.waiting.remove(item)
+            fan.running += 1
+            if not fan.waiting:
+                self.ready.remove(step)
+        yield step, item
+
+    def _waits(self, key: Key, now: float) -> bool:
+        due = self.waits.get(key)
+        if due is None:
+            return False
+        if due <= now:
+            del self.waits[key]
+            return False
+        return True
+
+    def put_back(self, step: Step, item: str) -> None:
+        """A step or item that was taken will have to start again."""
+        if not item:
+            self.ready.append(step)
+            return
+        fan = self.fans[step.name]
+        fan.waiting.append(item)
+        if step not in self.ready:
+            self.ready.append(step)
+
+    def leave(self, step: Step, item: str) -> None:
+        """An attempt has ended."""
+        del self.running[step.name, item]
+        if item:
+            self.fans[step.name].running -= 1
+
+    # --- what is written --------------------------------------------------------------------------
+
+    def entry(self) -> Entry:
+        """The entry that gathers what this job has to store next."""
+        draft = self.draft
+        if draft is None:
+            claim = self.claim
+            draft = self.draft = Entry(claim.job, claim.token, claim.run, self.writer, note=self)
+        return draft
+
+    def completion(self) -> End:
+        """How the job ends when every step has an outcome."""
+        return End("completed", "completed", self.pipeline.result_step)
+
+    def forget_suspicion(self, key: Key) -> bool:
+        """A step that was on record has ended; tells whether the job is no suspect any more."""
+        if self.suspicion != SUSPECT or key not in self.suspicious:
+            return False
+        self.suspicious.discard(key)
+        if self.suspicious:
+            return False
+        self.suspicion = WATCHED
+        return True
+
+
+def as_output(output: str | None, artifact: str | None) -> Output:
+    """What a stored row holds."""
+    if artifact is not None:
+        return Artifact(artifact)
+    return NULL if output is None else output
+
+
+def write_plan(items: list[tuple[str, str]]) -> str:
+    """A fan-out's keys and values as they are stored."""
+    return "[" + ",".join(f"[{json.dumps(key)},{value}]" for key, value in items) + "]"
+
+
+def read_plan(text: str) -> list[tuple[str, str]]:
+    """The inverse of `write_plan`; values are the very texts that were stored."""
+    pairs = (split_list(pair) for pair in split_list(text))
+    return [(json.loads(key), value) for key, value in pairs]

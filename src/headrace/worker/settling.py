@@ -1,0 +1,210 @@
+"""From outcomes to what is stored: decided on a job's state, without any I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from headrace.store.entries import End, Release, StepRow, TryRow
+from headrace.worker.outcomes import Cancelled, Deferred, Done, Failed, Parked, Skipped, Stored
+from headrace.worker.run import Failure, Stop, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.store.entries import Move
+    from headrace.worker.attempt import Attempt
+    from headrace.worker.outcomes import Outcome
+    from headrace.worker.run import JobRun
+
+TIMEOUT_RETRIES: Final = 2
+TIMEOUT_WAIT_S: Final = 2.0
+PARKED_WAIT_S: Final = 86_400.0
+"""A parked job is looked at again when a worker registers its pipeline, and once a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The limits that outcomes are judged by.
+
+    Attributes:
+        wait_in_place_s: The longest wait during which a job keeps its slot.
+        max_wait_s: The longest that a job may wait in all without using attempts.
+        random: Gives the random share of a retry's wait.
+    """
+
+    wait_in_place_s: float
+    max_wait_s: float
+    random: Callable[[], float]
+
+
+def settle(
+    attempt: Attempt, outcome: Outcome, now: float, policy: Policy, artifact: str | None = None
+) -> None:
+    """Write an attempt's outcome into its job's draft, and note what follows from it."""
+    run, step = attempt.run, attempt.step
+    latency_us = int((now - attempt.started) * 1_000_000)
+    if type(outcome) is Done:
+        row = StepRow(
+            step.name, attempt.item, step.position, attempt.number, latency_us, outcome.text
+        )
+        if artifact is not None:
+            row.output, row.artifact = None, artifact
+        run.entry().steps.append(row)
+        run.outcome_known(step, attempt.item)
+    elif isinstance(outcome, Stored):
+        run.outcome_known(step, attempt.item)
+        run.store(StepRow(step.name, attempt.item, step.position, 1, 0, outcome.text))
+    elif isinstance(outcome, Skipped):
+        run.entry().steps.append(
+            StepRow(
+                step.name, attempt.item, step.position, attempt.number, latency_us, None,
+                state="skipped", reason=outcome.reason,
+            )
+        )  # fmt: skip
+        run.outcome_known(step, attempt.item)
+    else:
+        _settle_unfinished(attempt, outcome, now, policy, latency_us)
+    _forget_start(attempt)
+
+
+def _settle_unfinished(
+    attempt: Attempt, outcome: Outcome, now: float, policy: Policy, latency_us: int
+) -> None:
+    run = attempt.run
+    if isinstance(outcome, Failed):
+        _fail(attempt, outcome, now, policy, latency_us)
+    elif isinstance(outcome, Deferred):
+        _defer(attempt, outcome, now, policy, latency_us)
+    elif isinstance(outcome, Cancelled):
+        run.cancelled = True
+    elif isinstance(outcome, Parked):
+        run.stop = Stop(
+            "unclaimable", PARKED_WAIT_S, _note("CHECKPOINT_UNREADABLE", outcome.reason)
+        )
+        run.put_back(attempt.step, attempt.item)
+    else:
+        run.put_back(attempt.step, attempt.item)
+
+
+def _fail(attempt: Attempt, failed: Failed, now: float, policy: Policy, latency_us: int) -> None:
+    run, step = attempt.run, attempt.step
+    tally = run.tallies.setdefault(attempt.key, Tally())
+    tally.attempts, tally.failures = tally.attempts + 1, tally.failures + 1
+    if failed.kind == "timeout":
+        tally.timeouts += 1
+    wait_s = _retry_wait(attempt, failed, tally, policy)
+    run.entry().tries.append(
+        TryRow(
+            step.name, attempt.item, tally.attempts, latency_us, failed.kind, failed.code,
+            failed.message, failed.detail, wait_s,
+        )
+    )  # fmt: skip
+    if wait_s is not None:
+        run.waits[attempt.key] = now + wait_s
+        run.put_back(step, attempt.item)
+        return
+    cause = "permanent_error"
+    if failed.retried:
+        cause = "step_timeout" if failed.kind == "timeout" else "attempts_exhausted"
+    if run.failure is None:
+        run.failure = Failure(
+            cause, failed.code, failed.kind, failed.message, step.name, attempt.item or None
+        )
+
+
+def _retry_wait(attempt: Attempt, failed: Failed, tally: Tally, policy: Policy) -> float | None:
+    """Seconds until the next try; None when there is none."""
+    retry = attempt.step.retry
+    if not failed.retried or tally.failures >= retry.attempts:
+        return None
+    wait_s = retry.delay(tally.failures, policy.random).total_seconds()
+    if failed.kind == "timeout":
+        if tally.timeouts > TIMEOUT_RETRIES:
+            return None
+        return max(wait_s, TIMEOUT_WAIT_S)
+    return wait_s
+
+
+def _defer(
+    attempt: Attempt, deferred: Deferred, now: float, policy: Policy, latency_us: int
+) -> None:
+    run, step = attempt.run, attempt.step
+    tally = run.tallies.setdefault(attempt.key, Tally())
+    tally.attempts += 1
+    run.entry().tries.append(
+        TryRow(
+            step.name, attempt.item, tally.attempts, latency_us, "rate_limited", "RETRY_AFTER",
+            deferred.reason or "the step asked to be run later", None, deferred.wait_s,
+        )
+    )  # fmt: skip
+    if run.claim.waited_s + deferred.wait_s > policy.max_wait_s:
+        run.failure = run.failure or Failure(
+            "wait_limit",
+            "WAIT_LIMIT",
+            "rate_limited",
+            f"step {step.name} asked for another {deferred.wait_s:g} s, after "
+            f"{run.claim.waited_s:g} s; a job may wait {policy.max_wait_s:g} s in all",
+            step.name,
+            attempt.item or None,
+        )
+        return
+    run.waits[attempt.key] = now + deferred.wait_s
+    run.put_back(step, attempt.item)
+
+
+def _forget_start(attempt: Attempt) -> None:
+    """A start that was put on record, or shown, has ended."""
+    run = attempt.run
+    if attempt.key in run.recorded:
+        run.recorded.discard(attempt.key)
+        run.entry().clears.append(attempt.key)
+        if run.forget_suspicion(attempt.key):
+            run.entry().calm = True
+    elif attempt.shown:
+        run.entry().clears.append(attempt.key)
+
+
+def decide(run: JobRun, now: float, policy: Policy) -> Move | None:
+    """Where a job goes that has nothing running; None while it stays.
+
+    Called when nothing of it is on its way to the database but the draft.
+    """
+    if run.running:
+        return None
+    if not run.left and not run.cancelled and run.failure is None:
+        return run.completion()
+    if run.failure is not None:
+        return _failed_end(run, run.failure)
+    if run.cancelled:
+        return End("cancelled", "cancelled")
+    if run.stop is not None:
+        return Release(run.stop.wait_s, run.stop.reason, run.stop.error)
+    if run.draft is not None and run.draft.steps:
+        return None  # what it stores may let other steps start
+    return _wait(run, now, policy)
+
+
+def _wait(run: JobRun, now: float, policy: Policy) -> Move | None:
+    if not run.waits:
+        return None
+    wait_s = min(run.waits.values()) - now
+    if wait_s <= policy.wait_in_place_s:
+        return None
+    deferred = run.draft is not None and any(row.kind == "rate_limited" for row in run.draft.tries)
+    return Release(wait_s, "rate_limited" if deferred else "retry")
+
+
+def _failed_end(run: JobRun, failure: Failure) -> End:
+    return End(
+        "failed",
+        failure.cause,
+        cause=failure.cause,
+        error=failure.as_json(),
+        step=failure.step,
+        item=failure.item,
+    )
+
+
+def _note(code: str, message: str) -> str:
+    return Failure("", code, "permanent", message).as_json()

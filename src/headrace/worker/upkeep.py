@@ -1,0 +1,34 @@
+"""The duties that every worker has besides its own jobs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from headrace.store.workers import RecoveryRules
+from headrace.worker.janitor import Janitor
+from headrace.worker.reaper import Reaper
+
+if TYPE_CHECKING:
+    from headrace.store.session import Session
+    from headrace.worker.parts import Parts
+    from headrace.worker.service import Service
+
+
+def upkeep(parts: Parts, worker: int, session: Session) -> list[Service]:
+    """The services that look after other workers' jobs and after the tables."""
+    timing = parts.timing
+    rules = RecoveryRules(
+        charges=parts.charges,
+        first_wait=timing.suspect_first,
+        later_wait=timing.suspect_next,
+        head_start=timedelta(seconds=parts.head_start_s),
+    )
+    janitor = Janitor(
+        session,
+        worker,
+        timing,
+        parts.retention,
+        delete_artifacts=getattr(parts.artifacts, "delete", None),
+    )
+    return [Reaper(session, worker, timing, rules), janitor]

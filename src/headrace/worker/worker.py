@@ -1,0 +1,77 @@
+"""A worker: claims jobs and runs them, under one identity after another."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Final
+
+from headrace.worker.life import Life
+
+if TYPE_CHECKING:
+    from headrace.worker.parts import Parts
+
+REPLACE_ME: Final = 70
+"""Exit code that asks the supervisor for a new process."""
+GC_THRESHOLD: Final = 50_000
+"""Objects between two collections: a job makes a few dozen, and leaves no cycles behind."""
+
+
+class Worker:
+    """Runs jobs until it is stopped.
+
+    A worker that was marked lost, because it was frozen or cut off for too long, cancels everything
+    it held and returns with a new identity.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        """Nothing runs before `run`."""
+        self._parts = parts
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.life: Life | None = None
+
+    def stop(self) -> None:
+        """Finish: running steps get the grace time, the rest is handed back; again: at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def run(self, *, until_empty: bool = False) -> int:
+        """Work until stopped, drained, or (with `until_empty`) nothing is left to do.
+
+        Returns:
+            The exit code for the process: 0, or 70 where it should be replaced.
+        """
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        try:
+            while True:
+                life = self.life = Life(self._parts)
+                await life.start()
+                await self._live(life, until_empty=until_empty)
+                if not life.lost:
+                    await life.hand_over(self._hurry)
+                await life.end()
+                if life.crowded:
+                    return REPLACE_ME
+                if not life.lost or self._stop.is_set():
+                    return 0
+        finally:
+            await self._parts.clients.close()
+            if self._parts.processes is not None:
+                await self._parts.processes.close()
+            self._parts.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _live(self, life: Life, *, until_empty: bool) -> None:
+        ends = [
+            asyncio.create_task(life.over.wait()),
+            asyncio.create_task(self._stop.wait()),
+        ]
+        if until_empty:
+            ends.append(asyncio.create_task(life.wait_until_empty()))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
