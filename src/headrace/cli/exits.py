@@ -1,0 +1,88 @@
+"""Exit codes of the command line: one table, and the code of each error."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.errors import HeadraceError
+
+
+class ExitCode(IntEnum):
+    """What the exit code of a command says; the meanings are in `MEANINGS`."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    JOB_FAILED = 3
+    JOB_CANCELLED = 4
+    UNAVAILABLE = 10
+    TIMEOUT = 12
+    INVALID = 20
+    CONFIGURATION = 21
+    NOT_FOUND = 22
+    CONFLICT = 23
+    KEY_REUSED = 24
+    INTERNAL = 40
+    CHECKPOINT_CORRUPT = 41
+    OUTPUT_TOO_LARGE = 42
+    REPLACE = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
+    {
+        ExitCode.DONE: "Done. `run` and `jobs watch`: the job completed.",
+        ExitCode.CHECK_FAILED: "`doctor`, `pipelines check`, `migrate status`: a line says what is "
+        "wrong.",
+        ExitCode.USAGE: "The command was not understood: an unknown option, a missing argument.",
+        ExitCode.JOB_FAILED: "`run` and `jobs watch`: the job failed.",
+        ExitCode.JOB_CANCELLED: "`run` and `jobs watch`: the job was cancelled.",
+        ExitCode.UNAVAILABLE: "The database does not answer; the same command may work later.",
+        ExitCode.TIMEOUT: "`run` and `jobs watch`: the time given by `--timeout` is over; the job "
+        "goes on.",
+        ExitCode.INVALID: "An input or an option is not accepted; nothing was stored.",
+        ExitCode.CONFIGURATION: "A setting, the APP or the definition of a pipeline is wrong.",
+        ExitCode.NOT_FOUND: "There is no such job, pipeline, step, preset or queue.",
+        ExitCode.CONFLICT: "The state does not allow it: the job has ended already or not yet, the "
+        "schema is of another version.",
+        ExitCode.KEY_REUSED: "The idempotency key was used with another input.",
+        ExitCode.INTERNAL: "An error that headrace does not know; its traceback is shown.",
+        ExitCode.CHECKPOINT_CORRUPT: "A stored output is missing or changed.",
+        ExitCode.OUTPUT_TOO_LARGE: "An output is larger than what can be stored.",
+        ExitCode.REPLACE: "`worker --no-supervisor`: the process stood still, or steps that ignore "
+        "their cancellation fill it; start a new one.",
+        ExitCode.INTERRUPTED: "Ctrl-C.",
+        ExitCode.TERMINATED: "SIGTERM; a worker ends with 0 instead, once its jobs are done or "
+        "handed back.",
+    }
+)
+"""Every code and what it means; docs/reference/exit-codes.md is written from it."""
+
+
+def exit_code_of(error: HeadraceError) -> ExitCode:
+    """The exit code for an error of headrace."""
+    from headrace import errors
+
+    table: tuple[tuple[type[HeadraceError], ExitCode], ...] = (
+        (errors.JobFailedError, ExitCode.JOB_FAILED),
+        (errors.JobCancelledError, ExitCode.JOB_CANCELLED),
+        (errors.CheckpointCorruptError, ExitCode.CHECKPOINT_CORRUPT),
+        (errors.OutputTooLargeError, ExitCode.OUTPUT_TOO_LARGE),
+        (errors.SettingsError, ExitCode.CONFIGURATION),
+        (errors.DefinitionError, ExitCode.CONFIGURATION),
+        (errors.IdempotencyKeyReusedError, ExitCode.KEY_REUSED),
+        (errors.UnavailableError, ExitCode.UNAVAILABLE),
+        (errors.NotFoundError, ExitCode.NOT_FOUND),
+        (errors.ConflictError, ExitCode.CONFLICT),
+        (errors.InvalidError, ExitCode.INVALID),
+    )
+    special = getattr(error, "exit_code", None)
+    if isinstance(special, ExitCode):
+        return special
+    return next((code for kind, code in table if isinstance(error, kind)), ExitCode.INTERNAL)

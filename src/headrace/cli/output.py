@@ -1,0 +1,67 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON; times as ISO 8601, ids as text."""
+    import orjson
+
+    options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+    typer.echo(orjson.dumps(value, default=str, option=options).decode())
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str = "none"
+) -> None:
+    """Print rows in columns: aligned and bold-headed on a terminal, tab-separated elsewhere.
+
+    Args:
+        rows: What to print; a missing or None value is left blank.
+        columns: Keys, which are also the titles (with `_` as a space).
+        empty: What is said where there is no row.
+    """
+    if not rows:
+        typer.echo(empty, err=not sys.stdout.isatty())
+        return
+    cells = [[text_of(row.get(column)) for column in columns] for row in rows]
+    titles = [column.replace("_", " ") for column in columns]
+    if not sys.stdout.isatty():
+        for line in (titles, *cells):
+            typer.echo("\t".join(line))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
+    for line in cells:
+        table.add_row(*(Text(cell) for cell in line))  # a Text: user data is no markup
+    Console(highlight=False).print(table)
+
+
+def text_of(value: object) -> str:
+    """A value as one line of text; times in UTC to the second."""
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        case list() | tuple():
+            return ", ".join(map(text_of, value))
+        case bool():
+            return "yes" if value else "no"
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in str(value)
+    )

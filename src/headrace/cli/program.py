@@ -1,0 +1,76 @@
+"""The command `headrace`: its groups, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from headrace.cli import (
+    migrate,
+    worker,
+)
+from headrace.cli.exits import ExitCode, exit_code_of
+from headrace.errors import HeadraceError
+
+program = typer.Typer(
+    help="Durable multi-step pipelines on your PostgreSQL.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+)
+program.command("worker")(worker.work)
+program.add_typer(migrate.group, name="migrate")
+
+
+@program.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            callback=lambda wanted: _print_version() if wanted else None,
+        ),
+    ] = False,
+) -> None:
+    """Durable multi-step pipelines on your PostgreSQL."""
+
+
+def _print_version() -> None:
+    from headrace import __version__
+
+    typer.echo(f"headrace {__version__}")
+    raise typer.Exit
+
+
+def run() -> int:
+    """Run a command.
+
+    Returns:
+        Its exit code. An error of headrace is one line on the standard error; any other one keeps
+        its traceback.
+    """
+    try:
+        program(prog_name="headrace")
+    except HeadraceError as error:
+        print_error(error)
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception:  # noqa: BLE001 - the last place that can tell of it
+        import traceback
+
+        traceback.print_exc()
+        return ExitCode.INTERNAL
+    return ExitCode.DONE
+
+
+def print_error(error: HeadraceError) -> None:
+    """Tell of an error of headrace in one line."""
+    text = " ".join(str(error).split())
+    sys.stdout.flush()
+    sys.stderr.write(f"headrace: {text}\n")

@@ -1,0 +1,75 @@
+"""`headrace worker`: runs jobs until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headrace.cli.exits import ExitCode
+from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
+from headrace.cli.running import run_async
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace.settings import Settings
+    from headrace.worker.lifeline import Lifeline
+
+
+def work(
+    app: App = None,
+    queues: Queues = None,
+    concurrency: Concurrency = None,
+    until_empty: UntilEmpty = False,
+    no_supervisor: Annotated[
+        bool,
+        typer.Option(
+            "--no-supervisor", help="One process: whoever started it restarts it when it dies."
+        ),
+    ] = False,
+) -> None:
+    """Run jobs until told to stop; SIGTERM or Ctrl-C lets running steps finish."""
+    from headrace.cli.loading import find_reference, load_app
+    from headrace.cli.settings import settings_for_worker
+    from headrace.telemetry.logs import configure_logs
+    from headrace.worker.lifeline import Lifeline
+    from headrace.worker.supervisor import supervise
+
+    reference = find_reference(app)
+    settings = settings_for_worker(queues, concurrency)
+    lifeline = Lifeline.from_environment()
+    configure_logs(level=settings.level, style=settings.log_format)
+    if lifeline is None and not no_supervisor:
+        raise typer.Exit(supervise(sys.argv[1:], settings.timing()))
+    loaded = load_app(reference)
+    code = run_async(_work(loaded, settings, lifeline, until_empty=until_empty), fast=True)
+    if lifeline is not None and code != ExitCode.REPLACE:
+        lifeline.say_ended()
+    raise typer.Exit(code)
+
+
+async def _work(
+    app: Headrace, settings: Settings, lifeline: Lifeline | None, *, until_empty: bool
+) -> int:
+    import asyncio
+    import signal
+
+    interrupted = False
+
+    def stop(number: int) -> None:
+        nonlocal interrupted
+        interrupted = interrupted or number == signal.SIGINT
+        worker.stop()
+
+    async with app:
+        worker = app.worker(queues=settings.queues, concurrency=settings.concurrency)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number)
+        if lifeline is not None:
+            timing = settings.timing()
+            lifeline.end_with_parent(timing.shutdown_grace + timing.release)
+            lifeline.say_ready()
+        code = await worker.run(until_empty=until_empty)
+    return ExitCode.INTERRUPTED if interrupted and code == ExitCode.DONE else code
