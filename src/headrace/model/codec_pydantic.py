@@ -138,6 +138,6 @@ def _schema_of(adapter: TypeAdapter[Any]) -> dict[str, Any]:
 def _advice(error: PydanticUserError) -> str:
     if error.code == "typed-dict-version":
         return "on Python 3.11 TypedDict must come from typing_extensions"
-    if isinstance(error, PydanticSchemaGenerationError):
+    if isinstance(error, PydanticSchemaGenerationError | PydanticInvalidForJsonSchema):
         return "return the parts you need, as a dataclass or a pydantic model"
     return str(error.message).partition("\n")[0]

@@ -1,7 +1,5 @@
 """What a step may ask for besides data: its context and a transaction."""
 
-# ruff: noqa: ASYNC109 - the timeouts of `Transaction` are asyncpg's
-
 from __future__ import annotations
 
 from typing import (

@@ -37,13 +37,18 @@ def first_difference(sent: object, back: object, path: str = "$") -> tuple[str, 
     return None
 
 
-def first_place(value: object, holds: Callable[[object], bool], path: str = "$") -> str | None:
-    """The first place in a value for which `holds` is true; None if there is none."""
-    if holds(value):
-        return path
-    inside = children(value) or {}
-    found = (first_place(child, holds, path + name) for name, child in inside.items())
-    return next((place for place in found if place is not None), None)
+def first_place(value: object, holds: Callable[[object], bool]) -> str | None:
+    """A place in a value for which `holds` is true; None if there is none. Circles are fine."""
+    waiting, seen = [("$", value)], set()
+    while waiting:
+        path, part = waiting.pop()
+        if holds(part):
+            return path
+        if id(part) not in seen:
+            seen.add(id(part))
+            inside = children(part) or {}
+            waiting += [(path + name, child) for name, child in inside.items()]
+    return None
 
 
 def children(value: object) -> dict[str, object] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, get_args
 
-from headrace.errors import ItemsError, OutputError
+from headrace.errors import ItemsError
 from headrace.model.annotations import accepts_none, origin_of, plain, type_text
 from headrace.model.fitting import fit
 from headrace.model.items import EachBinding, fixed_items
@@ -59,8 +59,8 @@ def _fixed(slot: Slot, sequence: tuple[object, ...], spec: EachSpec) -> EachBind
     codec = storable(slot.annotation, slot.declaration.site, f"the items of `{slot.name}`")
     try:
         items = fixed_items(slot.name, sequence, codec, spec.key)
-    except (ItemsError, OutputError) as error:
-        raise slot.error("EACH_ITEM", f"{slot.written} = Each(...): {error}") from error
+    except ItemsError as error:
+        raise slot.error("EACH_ITEM", f"Each(...): {error}") from error
     return EachBinding(slot.name, codec, items=items)
 
 

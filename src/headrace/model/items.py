@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.errors import ItemsError
+from headrace.errors import ItemsError, OutputError
 from headrace.model.codec import Codec
 
 if TYPE_CHECKING:
@@ -80,12 +80,15 @@ def fixed_items(
     """The items of a sequence that is known at definition, keyed by `key_of` or by content.
 
     Raises:
-        ItemsError: Two items of one key, a key that cannot be used, or too many.
-        OutputError: An element does not fit the parameter's type; the path begins with its index.
+        ItemsError: An element that does not fit the parameter's type, two items of one key, a key
+            that cannot be used, or too many items.
     """
     items = []
-    for element in sequence:
-        encoded = codec.encode(element)
+    for index, element in enumerate(sequence):
+        try:
+            encoded = codec.encode(element)
+        except OutputError as error:
+            raise ItemsError(parameter, f"element {index} {error}") from error
         key = content_key(encoded) if key_of is None else checked_key(parameter, key_of(element))
         items.append((key, encoded))
     refuse_duplicates(parameter, (key for key, _ in items))

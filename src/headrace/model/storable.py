@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ForwardRef
 
-from headrace.model.annotations import vagueness
+from headrace.model.annotations import members, parts, vagueness
 from headrace.model.codec import TypeNotStorableError, codec_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace.model.annotations import Annotation
     from headrace.model.codec import Codec
     from headrace.model.site import Site
@@ -28,6 +30,18 @@ def storable(annotation: Annotation, site: Site, what: str) -> Codec[Any]:
     if vague is not None:
         raise site.error("RETURN_VAGUE", f"{what}: {vague}; write the type in full")
     try:
+        # pydantic lets a union be that has one member with a JSON form
+        for member in _union_members(annotation):
+            codec_for(member)
         return codec_for(annotation)
     except TypeNotStorableError as error:
         raise site.error("TYPE_NOT_STORABLE", f"{what}: {error}") from error
+
+
+def _union_members(annotation: Annotation) -> Iterator[Annotation]:
+    """The members of each union in a type, except those that name a type by a text."""
+    for part in parts(annotation):
+        options = members(part)
+        for option in options if len(options) > 1 else ():
+            if not any(isinstance(inner, str | ForwardRef) for inner in parts(option)):
+                yield option
