@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 import asyncpg
-from uuid_utils.compat import uuid7
 
 from headrace.store.pool import connect
 from headrace.store.sql import SQL
@@ -48,7 +48,9 @@ MOVABLE_CLOCK: Final = """
 TRUNCATE: Final = """
     truncate headrace.jobs, headrace.queued, headrace.claims, headrace.steps, headrace.records,
         headrace.tries, headrace.progress, headrace.job_events, headrace.workers,
-        headrace.dead_letters, headrace.queues, headrace.lanes, headrace.artifacts
+        headrace.dead_letters, headrace.queues, headrace.lanes, headrace.artifacts;
+    alter sequence headrace.tokens restart;
+    alter sequence headrace.worker_ids restart;
 """
 
 
@@ -109,6 +111,7 @@ class Database:
     def __init__(self, connection: HeldConnection, texts: Texts = SQL) -> None:
         self.connection, self._texts = connection, texts
         self.lane = 0
+        self._jobs = itertools.count(1)
 
     @classmethod
     async def open(cls, address: str, texts: Texts = SQL) -> Database:
@@ -121,6 +124,7 @@ class Database:
     async def reset(self) -> None:
         """Forget everything."""
         await self.connection.execute(TRUNCATE)
+        self._jobs = itertools.count(1)
         await self.shift(0)
         self.lane = (await self.run("submit.add_lane", QUEUE, "proof", "1.0.0"))[0]["id"]
 
@@ -137,7 +141,7 @@ class Database:
         deadline_s: float | None = None,
     ) -> list[UUID]:  # fmt: skip
         """Store jobs."""
-        ids = [uuid7() for _ in range(count)]
+        ids = [UUID(int=next(self._jobs)) for _ in range(count)]  # the same in each repetition
         now = await self.connection.fetchval("select headrace.now()")
         due, deadline = (
             None if seconds is None else now + timedelta(seconds=seconds)
