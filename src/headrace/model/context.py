@@ -208,14 +208,21 @@ class SyncContext(_Facts, Protocol):
 
 
 class Row(Protocol):
-    """One row of a result: its columns by name."""
+    """One row of a result: its columns by name or by position."""
 
+    @overload
     def __getitem__(self, column: str, /) -> SqlValue: ...
+
+    @overload
+    def __getitem__(self, position: int, /) -> SqlValue: ...
 
     def __len__(self) -> int: ...
 
-    def get(self, column: str, default: object = ..., /) -> SqlValue:
-        """The value of a column, or the default where there is no such column."""
+    @overload
+    def get(self, column: str, /) -> SqlValue: ...
+
+    @overload
+    def get(self, column: str, default: T, /) -> SqlValue | T: ...
 
     def keys(self) -> Iterable[str]:
         """The names of the columns, in order."""

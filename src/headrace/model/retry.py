@@ -48,10 +48,11 @@ class Retry:
     aggressive: ClassVar[Retry]
     """10 tries, 0.5 s then half as much again, at most 30 s."""
 
-    def __init__(  # noqa: PLR0917 - a value of six named fields
+    def __init__(
         self,
         attempts: int = 5,
         first: Duration = 1.0,
+        *,
         factor: float = 2.0,
         most: Duration = 300.0,
         jitter: float = 1.0,

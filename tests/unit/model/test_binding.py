@@ -2,101 +2,26 @@
 
 # ruff: noqa: ANN001, ANN401 - missing and odd annotations are what is tested
 
-from collections.abc import Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, NewType
+from typing import Any
 
 import pytest
 
-from headrace import (
-    DefinitionError,
-    Each,
-    Pipeline,
-    StepContext,
-    SyncContext,
-    Transaction,
-    Use,
+from headrace import Each, Pipeline, StepContext, SyncContext, Transaction, Use
+from headrace.model.step import Binding, Source
+from tests.unit.model.consensus import (
+    BetterProposal,
+    Idea,
+    Model,
+    Other,
+    Proposal,
+    Review,
+    added,
+    bound,
+    consensus,
+    model,
+    refused,
 )
-from headrace.model.step import Binding, Source, Step
-
-
-@dataclass
-class Idea:
-    text: str
-
-
-@dataclass
-class Proposal:
-    title: str
-
-
-@dataclass
-class BetterProposal(Proposal):
-    score: int = 0
-
-
-@dataclass
-class Review:
-    agrees: bool
-
-
-@dataclass
-class Persona:
-    name: str
-
-
-class Model:
-    async def ask(self) -> str: ...
-
-
-async def model() -> Model: ...
-
-
-Other = NewType("Other", Proposal)
-PERSONAS = [Persona("critic"), Persona("fan")]
-MIXED: Any = [Persona("a"), Idea("b")]
-
-
-def consensus() -> Pipeline[Idea, Proposal]:
-    """A pipeline with an expansion, a fan-out over it, a list and an optional output."""
-    pipeline = Pipeline("consensus", input=Idea, output=Proposal)
-
-    @pipeline.step
-    async def expand(idea: Idea) -> Proposal: ...
-
-    @pipeline.step
-    async def review(expand: Proposal, persona: Persona = Each(PERSONAS)) -> Review: ...
-
-    @pipeline.step
-    async def titles(expand: Proposal) -> list[str]: ...
-
-    @pipeline.step
-    async def maybe(expand: Proposal) -> Proposal | None: ...
-
-    return pipeline
-
-
-def added(function: Callable[..., Any], pipeline: Pipeline[Any, Any] | None = None) -> Step:
-    pipeline = pipeline or consensus()
-    assert pipeline.step(function) is function
-    return pipeline.steps[function.__name__]
-
-
-def bound(function: Callable[..., Any], pipeline: Pipeline[Any, Any] | None = None) -> Binding:
-    return added(function, pipeline).bindings[0]
-
-
-def refused(
-    function: Callable[..., Any], pipeline: Pipeline[Any, Any] | None = None, **options: Any
-) -> DefinitionError:
-    pipeline = pipeline or consensus()
-    before = dict(pipeline.steps), pipeline.input_name, dict(pipeline.dependents)
-    with pytest.raises(DefinitionError) as caught:
-        pipeline.step(**options)(function)
-    assert (pipeline.steps, pipeline.input_name, pipeline.dependents) == before
-    assert str(caught.value).endswith(f" [{caught.value.code}]")
-    return caught.value
 
 
 class TestOutputs:
@@ -148,42 +73,6 @@ class TestOutputs:
         async def step(expand: Other) -> int: ...
 
         assert refused(step).code == "TYPE_MISMATCH"
-
-
-class TestFanIn:
-    def test_the_outputs_arrive_as_one_list(self):
-        async def step(review: list[Review]) -> int: ...
-
-        binding = bound(step)
-        assert (binding.source, binding.step) == (Source.OUTPUTS, "review")
-        assert binding.codec is not None
-        assert binding.codec.decode('[{"agrees":true}]') == [Review(agrees=True)]
-
-    @pytest.mark.parametrize("annotation", [Review, Review | None, int, dict[str, Review]])
-    def test_anything_but_a_list_is_refused(self, annotation: Any):
-        async def step(review: annotation) -> int: ...
-
-        error = refused(step)
-        assert error.code == "FAN_IN_LIST"
-        assert "runs once per item: write `review: list[Review]`" in str(error)
-        assert "ItemResult" not in str(error)
-
-    def test_a_list_of_another_type_is_a_mismatch(self):
-        async def step(review: list[str]) -> int: ...
-
-        assert refused(step).code == "TYPE_MISMATCH"
-
-    def test_items_that_may_be_none_need_an_optional_element(self):
-        pipeline = consensus()
-
-        @pipeline.step
-        async def judge(n: int = Each([1, 2])) -> Review | None: ...
-
-        async def step(judge: list[Review]) -> int: ...
-
-        error = refused(step, pipeline)
-        assert error.code == "TYPE_OPTIONAL"
-        assert "write `judge: list[Review | None]`" in str(error)
 
 
 class TestInput:
@@ -263,136 +152,6 @@ class TestInput:
         error = refused(step, pipeline)
         assert error.code == "PARAMETER_UNKNOWN"
         assert "did you mean `numbers`?" in str(error)
-
-
-class TestEachFixed:
-    def test_items_are_keyed_by_content_or_by_key(self):
-        async def by_content(p: Persona = Each(PERSONAS)) -> int: ...
-        async def by_key(p: Persona = Each(PERSONAS, key=lambda p: p.name)) -> int: ...
-
-        each, keyed = added(by_content).each, added(by_key).each
-        assert each is not None
-        assert keyed is not None
-        assert [value for _, value in each.plan(None)] == ['{"name":"critic"}', '{"name":"fan"}']
-        assert [key for key, _ in keyed.plan(None)] == ["critic", "fan"]
-
-    def test_an_empty_sequence_is_fine(self):
-        async def step(n: int = Each(())) -> int: ...
-
-        each = added(step).each
-        assert each is not None
-        assert each.plan(None) == []
-
-    def test_an_element_of_another_type_is_refused_by_its_place(self):
-        async def step(p: Persona = Each(MIXED)) -> int: ...
-
-        error = refused(step)
-        assert error.code == "EACH_ITEM"
-        assert "element 1" in str(error)
-
-    def test_two_elements_of_one_key_are_refused(self):
-        async def step(n: int = Each([1, 2, 1])) -> int: ...
-
-        error = refused(step)
-        assert error.code == "EACH_ITEM"
-        assert "elements 0 and 2 have the same key" in str(error)
-
-    @pytest.mark.parametrize("source", ["abc", {1, 2}, {"a": 1}, range(3), iter([1]), 3])
-    def test_only_lists_and_tuples_are_taken(self, source: Any):
-        async def step(n: int = Each(source)) -> int: ...
-
-        assert refused(step).code == "EACH_KIND"
-
-    def test_two_of_them_are_refused(self):
-        async def step(n: int = Each([1]), p: Persona = Each(PERSONAS)) -> int: ...
-
-        error = refused(step)
-        assert error.code == "EACH_TWICE"
-        assert "list of pairs" in str(error)
-
-    def test_it_needs_an_annotation(self):
-        async def step(n=Each([1])) -> int: ...
-
-        assert refused(step).code == "ANNOTATION_MISSING"
-
-
-class TestEachOfAStep:
-    def pipeline(self) -> tuple[Pipeline[Idea, int], dict[str, Callable[..., Any]]]:
-        pipeline = Pipeline("p", input=Idea, output=int)
-
-        @pipeline.step
-        async def titles(idea: Idea) -> list[str]: ...
-
-        @pipeline.step
-        async def pairs(idea: Idea) -> tuple[int, ...]: ...
-
-        @pipeline.step
-        async def title(idea: Idea) -> str: ...
-
-        @pipeline.step
-        async def perhaps(idea: Idea) -> list[str] | None: ...
-
-        @pipeline.step
-        async def length(t: str = Each(titles)) -> int: ...
-
-        return pipeline, {name: step.function for name, step in pipeline.steps.items()}
-
-    def test_the_elements_are_the_items(self):
-        pipeline, functions = self.pipeline()
-
-        async def step(t: str = Each(functions["titles"], key=str.upper)) -> int: ...
-
-        added_step = added(step, pipeline)
-        assert added_step.needs == ("titles",)
-        assert added_step.each is not None
-        assert added_step.each.source_step == "titles"
-        assert added_step.each.plan('["a","b"]') == [("A", '"a"'), ("B", '"b"')]
-        assert added_step.bindings[0].source is Source.ITEM
-
-    def test_elements_of_a_tuple_arrive_as_what_is_asked_for(self):
-        pipeline, functions = self.pipeline()
-
-        async def step(n: float = Each(functions["pairs"])) -> int: ...
-
-        codec = bound(step, pipeline).codec
-        assert codec is not None
-        assert type(codec.decode("3")) is float
-
-    def test_another_element_type_is_refused(self):
-        pipeline, functions = self.pipeline()
-
-        async def step(n: int = Each(functions["titles"])) -> int: ...
-
-        error = refused(step, pipeline)
-        assert error.code == "EACH_ITEM"
-        assert "write `n: str`" in str(error)
-
-    @pytest.mark.parametrize("name", ["title", "perhaps"])
-    def test_a_step_without_a_list_is_refused(self, name: str):
-        pipeline, functions = self.pipeline()
-
-        async def step(n: str = Each(functions[name])) -> int: ...
-
-        error = refused(step, pipeline)
-        assert error.code == "EACH_NOT_LIST"
-        assert "write `-> list[...]`" in str(error)
-
-    def test_a_step_with_items_of_its_own_is_gathered_first(self):
-        pipeline, functions = self.pipeline()
-
-        async def step(n: int = Each(functions["length"])) -> int: ...
-
-        error = refused(step, pipeline)
-        assert error.code == "EACH_OF_EACH"
-        assert "`length: list[int]`" in str(error)
-
-    def test_a_function_that_is_no_step_is_refused(self):
-        async def titels() -> list[str]: ...
-        async def step(n: str = Each(titels)) -> int: ...
-
-        error = refused(step)
-        assert error.code == "EACH_UNKNOWN"
-        assert "did you mean `titles`?" in str(error)
 
 
 class TestUse:

@@ -44,7 +44,7 @@ class TestDelay:
 
 class TestConstruction:
     def test_the_defaults_are_those_of_the_documentation(self):
-        assert Retry() == Retry(5, 1.0, 2.0, 300.0, 1.0, ())
+        assert Retry() == Retry(5, 1.0, factor=2.0, most=300.0, jitter=1.0, unless=())
 
     def test_durations_are_seconds_or_timedeltas(self):
         assert Retry(first=2, most=60) == Retry(

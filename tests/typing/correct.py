@@ -1,0 +1,136 @@
+# pyright: strict
+"""Right uses of the public names: a type checker has nothing to say, and infers these types."""
+
+from datetime import UTC, datetime, timedelta
+from typing import assert_type
+
+import asyncpg
+
+from headrace import (
+    Each,
+    JobHandle,
+    PermanentError,
+    Pipeline,
+    Retry,
+    RetryAfter,
+    Skip,
+    StepContext,
+    SyncContext,
+    Transaction,
+    Use,
+    UserError,
+)
+from tests.typing.things import (
+    PERSONAS,
+    Decision,
+    Idea,
+    Model,
+    Persona,
+    Proposal,
+    Review,
+    async_model,
+    async_model_context,
+    book,
+    count,
+    fetch,
+    model_context,
+    plain_model,
+)
+
+consensus = Pipeline("consensus", version="1.2.0", input=Idea, output=Decision)
+assert_type(consensus, Pipeline[Idea, Decision])
+assert_type(Pipeline("a", input=Idea, output=Decision | None), Pipeline[Idea, Decision | None])
+assert_type(Pipeline("b", input=str, output=list[int]), Pipeline[str, list[int]])
+assert_type(
+    Pipeline("c", input=int, output=int, presets={"fast": {"model": "small", "n": [1, None]}}),
+    Pipeline[int, int],
+)
+
+assert_type(Use(plain_model), Model)
+assert_type(Use(async_model), Model)
+assert_type(Use(model_context), Model)
+assert_type(Use(async_model_context), Model)
+assert_type(Use(Model), Model)
+assert_type(Each(PERSONAS), Persona)
+assert_type(Each((1, 2)), int)
+assert_type(Each(PERSONAS, key=lambda persona: persona.name), Persona)
+
+
+@consensus.step(timeout=120, retry=Retry(attempts=3, first=1.0, unless=(ValueError, KeyError)))
+async def expand(idea: Idea, llm: Model = Use(async_model)) -> Proposal:
+    if not idea.text:
+        raise UserError("write something")
+    return await llm.propose(idea)
+
+
+@consensus.step(parallel=5)
+async def review(
+    expand: Proposal, persona: Persona = Each(PERSONAS), llm: Model = Use(async_model_context)
+) -> Review:
+    return await llm.review(expand, persona)
+
+
+@consensus.step
+async def words(expand: Proposal) -> list[str]:
+    return expand.title.split()
+
+
+@consensus.step(was="measure")
+async def length(*, word: str = Each(words, key=str.lower)) -> int:
+    return len(word)
+
+
+@consensus.step(runs_in="process", memory=512, timeout=timedelta(minutes=2))
+def add_up(length: list[int]) -> int:
+    return sum(length)
+
+
+@consensus.step(after=[add_up])
+async def decide(review: list[Review], tx: Transaction) -> Decision | None:
+    if not review:
+        raise Skip("nobody asked")
+    await tx.execute("insert into decisions values ($1)", len(review))
+    rows = await tx.fetch("select ok from decisions where id = any($1)", [1, 2], timeout=3)
+    row = await tx.fetchrow("select 1 as one")
+    if row is None:
+        raise PermanentError("no row")
+    one: int = row["one"]
+    return Decision(ok=bool(one) and all(found["ok"] for found in rows))
+
+
+@consensus.step(name="publish")
+async def send(ctx: StepContext, decide: Decision | None) -> None:
+    body = await ctx.once("fetch", fetch, "https://example.org", tries=2)
+    assert_type(body, bytes)
+    assert_type(await ctx.once("count", count, "x"), int)
+    assert_type(await ctx.once("book", book, 5), str)
+    child = await ctx.submit(consensus, Idea("again"), key="again", due=timedelta(hours=1))
+    assert_type(child, JobHandle[Decision])
+    ctx.progress(1, 3, "sent")
+    ctx.log.info("sent", body=len(body))
+    if decide is None or ctx.cancelled or ctx.remaining() < timedelta(seconds=3):
+        raise RetryAfter(timedelta(seconds=30), "too late")
+    assert_type(ctx.item, str | None)
+    assert_type(ctx.attempt, int)
+    limit = ctx.parameters.get("limit", 3)
+    assert isinstance(limit, int)
+
+
+@consensus.step
+def archive(ctx: SyncContext, decide: Decision | None) -> str:
+    assert_type(ctx.once("count", count, "x"), int)
+    assert_type(ctx.submit(consensus, Idea("x"), due=datetime.now(UTC)), JobHandle[Decision])
+    return f"{ctx.idempotency_key} {decide}"
+
+
+async def direct_calls() -> None:
+    proposal = await expand(Idea("x"), Model())
+    assert_type(proposal, Proposal)
+    assert_type(await review(proposal, Persona("x"), Model()), Review)
+    assert_type(add_up([1, 2]), int)
+
+
+async def a_real_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    tx: Transaction = connection
+    await book(tx, 3)
+    await decide([], connection)
