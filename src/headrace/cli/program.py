@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from headrace.cli import (
+    config,
+    doctor,
     migrate,
     worker,
 )
@@ -23,6 +25,8 @@ program = typer.Typer(
 )
 program.command("worker")(worker.work)
 program.add_typer(migrate.group, name="migrate")
+program.add_typer(config.group, name="config")
+program.command("doctor")(doctor.doctor)
 
 
 @program.callback()
