@@ -6,46 +6,25 @@ at the end all faults stop, and one last worker has to bring every job to its en
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from tests.proof.checker import check
-from tests.proof.database import Change, Database, Held
-from tests.proof.evidence import FINAL, Expectations, collect
-from tests.proof.model import FAN, ITEMS, Job, Key, Model
+from tests.proof.database import Change, Held
+from tests.proof.evidence import FINAL, Expectations
+from tests.proof.holders import HolderMoves
+from tests.proof.machinery import PICK, STEPS
+from tests.proof.model import FAN, ITEMS, Job
 
-T = TypeVar("T")
-
-PICK: Final = st.integers(0, 1_000)
 RARELY: Final = st.sampled_from([False, False, False, True])
-STEPS: Final = st.sampled_from(["first", "second"])
 LEASE_S: Final = 31.0
 WORKERS: Final = 3
-PLAN: Final = '[["a",1],["b",2]]'
-BUDGET: Final = 5
 DRAIN_ROUNDS: Final = 20
 
 
-class Mismatch(AssertionError):  # noqa: N818 - it is an assertion that failed
-    """The tables are not as they should be."""
-
-
-class Machine(RuleBasedStateMachine):
-    """The moves; `engine` and `loop` are given by the test."""
-
-    engine: Database
-    loop: asyncio.AbstractEventLoop
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = Model()
-        self.ahead = 0.0
-        self.counter = 0
-        self.sound = True
+class Machine(HolderMoves):
+    """All moves."""
 
     @initialize()
     def start(self) -> None:
@@ -218,110 +197,6 @@ class Machine(RuleBasedStateMachine):
         self.do(self.engine.run("claims.promote_due", 100))
         self.run_watched(pick, step)
 
-    # --- what a holder writes ---------------------------------------------------------------------
-
-    @precondition(lambda self: self.model.held)
-    @rule(pick=PICK, count=st.integers(1, 3), step=STEPS)
-    def checkpoint(self, pick: int, count: int, step: str) -> None:
-        """Several jobs of one worker in one statement, stale ones among them."""
-        group = [held for held in self.group(pick, count) if self.lacks(held, (step, ""))]
-        if not group:
-            return
-        rows = [(held, step, "", self.fresh()) for held in group]
-        stored = self.do(self.engine.checkpoint(group[0].worker, rows))
-        self.agree(stored, {(held.job, step, "") for held in group if self.model.accepts(held)})
-        for held, _, _, output in rows:
-            if self.model.accepts(held):
-                self.model.jobs[held.job].stored[step, ""] = output
-
-    @precondition(lambda self: self.model.held)
-    @rule(pick=PICK)
-    def plan(self, pick: int) -> None:
-        held = self.any_holder(pick)
-        if self.change(Change(held, steps=[(FAN, "", "planned", PLAN)]), "running"):
-            self.model.jobs[held.job].stored.setdefault((FAN, ""), PLAN)
-
-    @precondition(lambda self: self.model.held)
-    @rule(pick=PICK, item=st.sampled_from(ITEMS), with_record=st.booleans())
-    def finish_item(self, pick: int, item: str, with_record: bool) -> None:  # noqa: FBT001
-        held = self.any_holder(pick)
-        if (FAN, "") not in self.model.jobs[held.job].stored:
-            return
-        change = Change(held, steps=[(FAN, item, "completed", self.fresh())])
-        if with_record:
-            change.records.append((FAN, item, "paid", "1"))
-        if self.change(change, "running"):
-            # What is there stands: the reply of its commit may have been lost.
-            text = change.steps[0][3] or ""
-            self.model.jobs[held.job].stored.setdefault((FAN, item), text)
-
-    @precondition(lambda self: self.model.held)
-    @rule(pick=PICK, count=st.integers(1, 3))
-    def finish(self, pick: int, count: int) -> None:
-        group = [
-            held
-            for held in self.group(pick, count)
-            if self.lacks(held, ("last", "")) and self.model.jobs[held.job].may_complete
-        ]
-        if not group:
-            return
-        output = self.fresh()
-        moved = self.do(self.engine.finish(group[0].worker, group, output))
-        self.agree(set(moved), {held.job for held in group if self.model.accepts(held)})
-        for held in group:
-            if self.model.accepts(held):
-                self.model.jobs[held.job].stored["last", ""] = output
-                self.agree(moved[held.job], self.model.ended(held, "completed"))
-
-    @precondition(lambda self: self.model.held)
-    @rule(pick=PICK, step=STEPS, wait_s=st.sampled_from([None, 0.0, 5.0]))
-    def fail(self, pick: int, step: str, wait_s: float | None) -> None:
-        """A try fails: the next one is in place, later, or not to be."""
-        held = self.any_holder(pick)
-        job = self.model.jobs[held.job]
-        number = job.tries[held.run, step, ""] + 1
-        change = Change(held, tries=[(step, "", number, wait_s)])
-        expected = "running"
-        if number >= BUDGET:
-            change.end, expected = ("failed", "attempts_exhausted"), "failed"
-        elif wait_s is not None:
-            change.release, expected = (wait_s, "retry"), "queued"
-        if self.change(change, expected):
-            job.tries[held.run, step, ""] = number
-
-    @precondition(lambda self: self.model.held)
-    @rule(pick=PICK, wait_s=st.sampled_from([0.0, 5.0]))
-    def release(self, pick: int, wait_s: float) -> None:
-        self.change(Change(self.any_holder(pick), release=(wait_s, "released")), "queued")
-
-    @precondition(lambda self: self.watched())
-    @rule(pick=PICK, step=STEPS)
-    def put_on_record(self, pick: int, step: str) -> None:
-        """A job that has lost a worker commits its starts; a suspect only one at a time."""
-        held = self.one_of(self.watched(), pick)
-        if self.change(Change(held, starts=[(step, "")]), "running"):
-            self.model.put_on_record(held, (step, ""))
-
-    @precondition(lambda self: self.watched())
-    @rule(pick=PICK)
-    def clear(self, pick: int) -> None:
-        held = self.one_of(self.watched(), pick)
-        job = self.model.jobs[held.job]
-        mine = [key for key, start in job.starts.items() if start.token == held.token]
-        change = Change(held, clears=mine, calm=bool(mine) and job.suspicion == 2)
-        if self.change(change, "running"):
-            for key in mine:
-                del job.starts[key]
-            job.suspicion = 1 if change.calm else job.suspicion
-
-    @precondition(lambda self: self.model.held)
-    @rule(pick=PICK, step=STEPS)
-    def note(self, pick: int, step: str) -> None:
-        held = self.any_holder(pick)
-        self.do(self.engine.note(held, step, ""))
-        if self.model.accepts(held):
-            self.model.noted(held, (step, ""))
-
     # --- operators --------------------------------------------------------------------------------
 
     @rule(pick=PICK)
@@ -347,11 +222,6 @@ class Machine(RuleBasedStateMachine):
 
     # --- what must hold ---------------------------------------------------------------------------
 
-    @invariant()
-    def everything_holds(self) -> None:
-        self.examine(Expectations())
-        self.sound = True
-
     def teardown(self) -> None:
         """Let all faults stop, and one worker bring every job to its end."""
         if not self.sound:
@@ -374,7 +244,7 @@ class Machine(RuleBasedStateMachine):
             job.starts.clear()
         self.examine(Expectations(drained=True, settled=True))
 
-    # --- helpers ----------------------------------------------------------------------------------
+    # --- helpers ---------------------------------------------------------------------------------
 
     def drain_once(self, worker: int) -> None:
         self.time_passes(LEASE_S)
@@ -407,71 +277,3 @@ class Machine(RuleBasedStateMachine):
 
     def renew_one(self, worker: int) -> None:
         self.agree(self.do(self.engine.renew(worker)), expected=True)
-
-    def take_back(self, token: int) -> None:
-        rows = {row["id"]: row["state"] for row in self.do(self.engine.recover(token, 0))}
-        lost = {
-            job_id: job
-            for job_id, job in self.model.jobs.items()
-            if job.state == "running" and job.token == token
-        }
-        self.agree(rows, {job_id: self.model.recovered(job) for job_id, job in lost.items()})
-
-    def change(self, change: Change, expected: str) -> bool:
-        """Run a transaction of the ledger; tells whether the fence has let it through."""
-        held = change.held
-        accepts = self.model.accepts(held)
-        moved = self.do(self.engine.change(change))
-        if accepts and expected != "running":
-            expected = self.model.ended(held, expected)
-        self.agree(moved, expected if accepts else None)
-        return accepts
-
-    def any_worker(self, pick: int) -> int:
-        """A worker; mostly one that is alive."""
-        alive = pick % 5 or not self.model.dead
-        return self.one_of(
-            self.model.alive if alive and self.model.alive else self.model.dead, pick
-        )
-
-    def any_holder(self, pick: int) -> Held:
-        """Somebody who believes to hold a job; mostly he does."""
-        current = [held for held in self.model.held if self.model.accepts(held)]
-        return self.one_of(current if pick % 4 and current else self.model.held, pick)
-
-    def watched(self) -> list[Held]:
-        return [held for held in self.model.held if held.suspicion]
-
-    def lacks(self, held: Held, key: Key) -> bool:
-        return key not in self.model.jobs[held.job].stored
-
-    def group(self, pick: int, count: int) -> list[Held]:
-        """Some of what one worker believes to hold, each job once."""
-        first = self.any_holder(pick)
-        mine = {held.job: held for held in self.model.held if held.worker == first.worker}
-        mine[first.job] = first
-        return list(mine.values())[-count:]
-
-    def fresh(self) -> str:
-        self.counter += 1
-        return str(self.counter)
-
-    def examine(self, expect: Expectations) -> None:
-        evidence = self.do(collect(self.engine.connection, expect))
-        found = [*map(str, check(evidence)), *self.model.compare(evidence)]
-        if found:
-            raise Mismatch("\n".join(found))
-
-    def agree(self, actual: object, expected: object) -> None:
-        if actual != expected:
-            evidence = self.do(collect(self.engine.connection))
-            found = "\n".join(map(str, check(evidence)))
-            raise Mismatch(f"came back: {actual}\nexpected:  {expected}\n{found}")
-
-    def one_of(self, choices: Iterable[T], pick: int) -> T:
-        ordered = sorted(choices) if isinstance(choices, set) else list(choices)
-        return ordered[pick % len(ordered)]
-
-    def do(self, move: Coroutine[Any, Any, T]) -> T:
-        self.sound = False
-        return self.loop.run_until_complete(move)

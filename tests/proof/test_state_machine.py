@@ -16,7 +16,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from headrace.store.sql import SQL
 from tests.proof.database import Changed, Database, Texts
-from tests.proof.machine import Machine, Mismatch
+from tests.proof.machine import Machine
+from tests.proof.machinery import Mismatch
 
 EXAMPLES: Final = int(os.environ.get("HEADRACE_PROOF_EXAMPLES", "30"))
 STEPS: Final = 60
