@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
 
@@ -22,11 +23,6 @@ class StepRow:
     state: str = "completed"
     artifact: str | None = None
     reason: str | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the short statements can store it."""
-        return self.state == "completed" and self.artifact is None
 
 
 @dataclass(slots=True)
@@ -110,7 +106,6 @@ class Writer(Protocol):
         """Called once, in the ledger's task, when the entry's fate is known."""
 
 
-@dataclass(slots=True)
 class Entry:
     """One job's writes; all of them are stored in one transaction, or none.
 
@@ -119,6 +114,7 @@ class Entry:
         token: The token under which it was claimed.
         run: Its present run.
         writer: Is told the outcome.
+        note: The writer's own.
         steps: Checkpoints and plans.
         records: `once` records.
         tries: Failed tries.
@@ -126,43 +122,58 @@ class Entry:
         clears: (step, item) whose start need no longer be remembered.
         calm: The job is no longer a suspect.
         move: Where the job goes, None while it stays with its worker.
-        doubtful: A group that held it was sent, and its reply never came.
+        bare: Whether it holds nothing but plain checkpoints, and perhaps a move.
     """
 
-    job: UUID
-    token: int
-    run: int
-    writer: Writer
-    steps: list[StepRow] = field(default_factory=list)
-    records: list[RecordRow] = field(default_factory=list)
-    tries: list[TryRow] = field(default_factory=list)
-    starts: list[tuple[str, str]] = field(default_factory=list)
-    clears: list[tuple[str, str]] = field(default_factory=list)
-    calm: bool = False
+    # Most entries have one checkpoint and nothing else: the rest is made when it is needed.
+    steps: Sequence[StepRow] = ()
+    records: Sequence[RecordRow] = ()
+    tries: Sequence[TryRow] = ()
+    starts: Sequence[tuple[str, str]] = ()
+    clears: Sequence[tuple[str, str]] = ()
+    note: Any
+    calm = False
     move: Move | None = None
-    doubtful: bool = False
-    note: Any = None
+    bare = True
+
+    def __init__(
+        self, job: UUID, token: int, run: int, writer: Writer, *, note: object = None
+    ) -> None:
+        self.job, self.token, self.run, self.writer, self.note = job, token, run, writer, note
+
+    def add_step(self, row: StepRow) -> None:
+        """Store a checkpoint, or a plan."""
+        self.steps = (*self.steps, row)
+        if row.state != "completed" or row.artifact is not None:
+            self.bare = False
+
+    def add_record(self, row: RecordRow) -> None:
+        """Store a `once` record."""
+        self.records, self.bare = (*self.records, row), False
+
+    def add_try(self, row: TryRow) -> None:
+        """Store a failed try."""
+        self.tries, self.bare = (*self.tries, row), False
+
+    def add_start(self, key: tuple[str, str]) -> None:
+        """Store that a step or item is about to start."""
+        self.starts, self.bare = (*self.starts, key), False
+
+    def add_clear(self, key: tuple[str, str]) -> None:
+        """Forget the start of a step or item."""
+        self.clears, self.bare = (*self.clears, key), False
+
+    def set_calm(self) -> None:
+        """The job is no suspect any more."""
+        self.calm, self.bare = True, False
 
     @property
-    def is_bare(self) -> bool:
-        """Whether it holds nothing but plain checkpoints and perhaps a plain end."""
-        return not (
-            self.doubtful or self.records or self.tries or self.starts or self.clears or self.calm
-        ) and all(row.is_plain for row in self.steps)
-
-    @property
-    def is_finish(self) -> bool:
-        """Whether it is the one checkpoint that completes a job, and nothing else."""
-        move = self.move
-        return (
-            type(move) is End
-            and move.state == "completed"
-            and len(self.steps) == 1
-            and not self.steps[0].item
-            and self.is_bare
-        )
-
-    @property
-    def is_checkpoint(self) -> bool:
-        """Whether it holds plain checkpoints of a job that goes on, and nothing else."""
-        return self.move is None and bool(self.steps) and self.is_bare
+    def kind(self) -> str:
+        """The kind of group that it goes into: `finish`, `checkpoint` or `change`."""
+        if self.bare:
+            move, steps = self.move, self.steps
+            if move is None:
+                return "checkpoint" if steps else "change"
+            if len(steps) == 1 and not steps[0].item and move.reason == "completed":
+                return "finish"
+        return "change"

@@ -46,7 +46,6 @@ class Ledger:
         most: Entries in a group, 1 to 5,000.
         room: Entries that may wait before `wait_for_room` holds its callers back.
         lanes: Connections that commit at the same time.
-        on_outage: Called with True when the database is lost and with False when it is back.
     """
 
     def __init__(
@@ -58,11 +57,9 @@ class Ledger:
         most: int = GROUP_MOST,
         room: int = ROOM,
         lanes: int = 2,
-        on_outage: Callable[[bool], None] = lambda _lost: None,
     ) -> None:
         self._connect, self._worker, self._head_start_s = connect, worker, head_start_s
         self._most, self._room, self._lanes = most, room, lanes
-        self._on_outage = on_outage
         self._waiting: dict[str, deque[Entry]] = {
             kind: deque() for kind in ("finish", "checkpoint", "change")
         }
@@ -105,13 +102,7 @@ class Ledger:
 
     def write(self, entry: Entry) -> None:
         """Take an entry. At most one entry of a job may be with the ledger at a time."""
-        if entry.is_finish:
-            kind = "finish"
-        elif entry.is_checkpoint:
-            kind = "checkpoint"
-        else:
-            kind = "change"
-        self._waiting[kind].append(entry)
+        self._waiting[entry.kind].append(entry)
         self._count += 1
         if self._count == 1:
             self._idle.clear()
@@ -150,7 +141,6 @@ class Ledger:
             self._check_levels()
 
     async def _reconnect(self, backoff: Backoff) -> GroupConnection:
-        lost = False
         while True:
             try:
                 connection = GroupConnection(
@@ -158,13 +148,9 @@ class Ledger:
                 )
                 await connection.prepare()
             except Exception:  # noqa: BLE001 - whatever it is, the results must be kept
-                lost = True
-                self._on_outage(True)
                 await asyncio.sleep(backoff.next_s())
             else:
                 backoff.reset()
-                if lost:
-                    self._on_outage(False)
                 return connection
 
     def _take(self, turn: int) -> tuple[list[Entry], str]:
@@ -237,7 +223,7 @@ class Ledger:
     def _doubt(self, group: list[Entry]) -> None:
         """Nobody knows whether the group was committed: it is asked before it is sent again."""
         for entry in reversed(group):
-            entry.doubtful = True
+            entry.bare = False
             self._sent -= 1
             self._count += 1
             self._waiting["change"].appendleft(entry)
@@ -260,7 +246,7 @@ class Ledger:
             if held:
                 contended = True
                 self._count += 1
-                entry.doubtful = True
+                entry.bare = False
                 self._waiting["change"].append(entry)
                 self._work.set()
             elif moved is not None and entry.move is not None:

@@ -150,9 +150,9 @@ class Clients:
         if inspect.isawaitable(made):
             made = await made
         if hasattr(made, "__aenter__") and hasattr(made, "__aexit__"):
-            return await self._exits.enter_async_context(made)  # type: ignore[arg-type]
+            return await self._exits.enter_async_context(made)
         if hasattr(made, "__enter__") and hasattr(made, "__exit__"):
-            return self._exits.enter_context(made)  # type: ignore[arg-type]
+            return self._exits.enter_context(made)
         self._close_later(made)
         return made
 

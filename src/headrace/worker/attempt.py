@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from headrace.model.step import Step
     from headrace.worker.context import StepTransaction
     from headrace.worker.run import JobRun
@@ -30,38 +32,21 @@ class Attempt:
         submitted: How many jobs it has submitted.
     """
 
-    __slots__ = (
-        "abandoned",
-        "cancelled_at",
-        "cause",
-        "deadline",
-        "item",
-        "names",
-        "note",
-        "number",
-        "run",
-        "shown",
-        "started",
-        "step",
-        "submitted",
-        "task",
-        "transaction",
-    )
+    cause: Cause | None = None
+    cancelled_at: float | None = None
+    abandoned = False
+    shown = False
+    note: tuple[int, int | None, str] | None = None
+    names: AbstractSet[str] = frozenset()
+    submitted = 0
+    task: asyncio.Task[None] | None = None
+    transaction: StepTransaction | None = None
 
     def __init__(
-        self, run: JobRun, step: Step, item: str, number: int, started: float, deadline: float
+        self, run: JobRun, step: Step, item: str, *, number: int, started: float, deadline: float
     ) -> None:
         self.run, self.step, self.item, self.number = run, step, item, number
         self.started, self.deadline = started, deadline
-        self.cause: Cause | None = None
-        self.cancelled_at: float | None = None
-        self.abandoned = False
-        self.shown = False
-        self.note: tuple[int, int | None, str] | None = None
-        self.names: set[str] = set()
-        self.submitted = 0
-        self.task: asyncio.Task[None] | None = None
-        self.transaction: StepTransaction | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from uuid import UUID
 
     from headrace.model.context import JsonValue
@@ -32,6 +31,9 @@ class Claim:
         fresh: Whether nothing of the run can be stored yet.
         suspicion: NORMAL, WATCHED or SUSPECT.
         limit_s: Seconds of running time that are left.
+        limit_cause: What the job fails of when they are over.
+        waited_s: Seconds that it has waited without using attempts.
+        late_s: Seconds between its due time and the claim.
     """
 
     job: UUID
@@ -46,12 +48,10 @@ class Claim:
     fresh: bool
     suspicion: int
     cancel_requested: bool
-    deadline: datetime | None
-    limit_s: float | None
+    limit_s: float
     limit_cause: str
     waited_s: float
     preset: str | None
     parameters: Mapping[str, JsonValue] | None
     correlation_id: str | None
-    due_at: datetime
-    claimed_at: datetime
+    late_s: float

@@ -1,7 +1,7 @@
-"""Takes due jobs from the database for the executor: at a ring, at the next due time, or by polling.
+"""Takes due jobs from the database: at a ring, at the next due time, or by polling.
 
-One connection does it all: claims, promotions of future jobs, LISTEN, and the comparison of what the
-database says this worker holds with what it does hold.
+One connection does it all: claims, promotions of future jobs, LISTEN, and the comparison of what
+the database says this worker holds with what it does hold.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "headrace_jobs"
 PROMOTE_MOST: Final = 1_000
+FIRST_CLAIM: Final = 2
+"""The sequence number of a job's first claim: nothing of it can be stored yet."""
 SPENT_MOST: Final = 100
 """Claims whose jobs have all left are removed in batches of about this size, or once a second."""
 
@@ -167,7 +169,7 @@ class Claimer(Service):
     def _read(self, row: asyncpg.Record) -> Claim:
         (
             job, token, lane_number, number, seq, tenant, owner, text, suspicion, cancel_requested,
-            deadline, ran_ms, waited_ms, preset, parameters, correlation_id, due_at, claimed_at,
+            deadline_s, ran_ms, waited_ms, preset, parameters, correlation_id, late_s,
         ) = row  # fmt: skip
         lane = self.lanes[lane_number]
         pipeline = lane.pipeline
@@ -175,8 +177,8 @@ class Claimer(Service):
         if pipeline.timeout is not None:
             limit_s = pipeline.timeout.total_seconds()
         limit_s -= ran_ms / 1000
-        if deadline is not None and (deadline - claimed_at).total_seconds() < limit_s:
-            limit_s, cause = (deadline - claimed_at).total_seconds(), "deadline_exceeded"
+        if deadline_s is not None and deadline_s < limit_s:
+            limit_s, cause = deadline_s, "deadline_exceeded"
         if lane.older:
             emit(
                 VersionAudit(
@@ -186,9 +188,9 @@ class Claimer(Service):
             )  # fmt: skip
         return Claim(
             job, token, number, pipeline, lane.version, lane.queue, tenant, owner, text,
-            seq == 2 and suspicion == NORMAL, suspicion, cancel_requested, deadline, limit_s, cause,
+            seq == FIRST_CLAIM and suspicion == NORMAL, suspicion, cancel_requested, limit_s, cause,
             waited_ms / 1000, preset, orjson.loads(parameters) if parameters else None,
-            correlation_id, due_at, claimed_at,
+            correlation_id, late_s,
         )  # fmt: skip
 
     # --- waiting ----------------------------------------------------------------------------------
@@ -252,7 +254,8 @@ class Claimer(Service):
         rows = await connection.fetch(SQL["claims.held_jobs"], self._worker)
         for row in rows:
             if (row["id"], row["token"]) not in self._executor.runs:
-                entry = Entry(row["id"], row["token"], 0, _Nobody(), move=Release(0.0, "released"))
+                entry = Entry(row["id"], row["token"], 0, _Nobody())
+                entry.move = Release(0.0, "released")
                 self._ledger.write(entry)
 
     async def _drop_spent(self, connection: HeldConnection) -> None:

@@ -1,4 +1,4 @@
-"""What a step's context does: facts of its job, and the few things that it may ask of the engine."""
+"""What a step's context does: facts of its job, and what it may ask of the engine."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class AsyncContext(Facts):
             text = await self._once_in_transaction(name, codec, fn, args, kwargs)
         else:
             text = await self._once(name, codec, fn, args, kwargs)
-        attempt.run.records[attempt.step.name, attempt.item, name] = text
+        attempt.run.keep_record((attempt.step.name, attempt.item, name), text)
         return codec.decode(text)
 
     async def submit(
@@ -179,8 +179,8 @@ class AsyncContext(Facts):
         name: str,
         codec: Codec[Any],
         fn: Callable[..., Any],
-        args: Any,
-        kwargs: Any,  # noqa: ANN401
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> str:
         begun = monotonic()
         if inspect.iscoroutinefunction(fn):
@@ -204,8 +204,8 @@ class AsyncContext(Facts):
         name: str,
         codec: Codec[Any],
         fn: Callable[..., Any],
-        args: Any,
-        kwargs: Any,  # noqa: ANN401
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> str:
         begun, attempt, engine = monotonic(), self._attempt, self._engine
         transaction = StepTransaction(attempt, engine)
@@ -238,7 +238,7 @@ class AsyncContext(Facts):
                 "address: give each call a name of its own",
                 "ONCE_NAME_TAKEN",
             )
-        attempt.names.add(name)
+        attempt.names |= {name}
 
     def _refuse_stale(self) -> None:
         if self._attempt.refused:
@@ -274,7 +274,7 @@ class BlockingContext(Facts):
         begun = monotonic()
         text = codec.encode(fn(*args, **kwargs))
         self._wait(self._context.keep(name, text, begun))
-        attempt.run.records[attempt.step.name, attempt.item, name] = text
+        attempt.run.keep_record((attempt.step.name, attempt.item, name), text)
         return codec.decode(text)
 
     def submit(self, pipeline: Pipeline[Any, Any], input: Any, **options: Any) -> JobHandle[Any]:  # noqa: A002, ANN401

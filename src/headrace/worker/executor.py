@@ -1,8 +1,8 @@
 """Runs claimed jobs: starts what is due, and gives outcomes to the ledger.
 
-A job's state is a `JobRun`, which decides; the executor only acts on it. There is one task for each
-attempt of a step, and none for a job: when the ledger has committed an entry, it calls `settled`, and
-what the commit made possible is started there.
+A job's state is a `JobRun`, which decides; the executor only acts on it. There is one task for
+each attempt of a step, and none for a job: when the ledger has committed an entry, it calls
+`settled`, and what the commit made possible is started there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from headrace.worker.arguments import UnreadableError, source_text
 from headrace.worker.attempt import Attempt
 from headrace.worker.outcomes import Failed, Interrupted, Parked
 from headrace.worker.performing import perform
-from headrace.worker.run import Failure, JobRun, Stop, Tally, write_plan
+from headrace.worker.run import Failure, JobRun, Stop, write_plan
 from headrace.worker.settling import Policy, decide, settle
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Executor:
         self.halted: Cause | None = None
         self.left: dict[int, int] = {}
         self._loop = engine.loop
+        self._step_timeout_s = engine.limits.step_timeout_s
 
     @property
     def busy(self) -> int:
@@ -77,7 +78,7 @@ class Executor:
 
     def advance(self, run: JobRun) -> None:
         """Start what may start, and store what there is to store."""
-        if not run.is_halted and self.halted is None:
+        if run.ready and not run.is_halted and self.halted is None:
             now = monotonic()
             for step, item in run.take(now):
                 self._launch(run, step, item, now)
@@ -92,7 +93,7 @@ class Executor:
             return
         if self.halted == "shutdown" and run.stop is None and not run.running:
             run.stop = Stop("released")
-        move = None if self.halted == "unreachable" else decide(run, monotonic(), self._policy)
+        move = None if self.halted == "unreachable" else decide(run, self._policy)
         if move is not None:
             run.entry().move = move
             self.leaving += 1
@@ -128,27 +129,25 @@ class Executor:
     def _launch(self, run: JobRun, step: Step, item: str, now: float) -> None:
         if step.each is not None and not item:
             task = self._loop.create_task(self._plan(run, step))
-            attempt = Attempt(run, step, "", 1, now, now + self.engine.limits.step_timeout_s)
+            attempt = Attempt(
+                run, step, "", number=1, started=now, deadline=now + self._step_timeout_s
+            )
             attempt.task = task
             run.running[step.name, ""] = attempt
             return
         key = (step.name, item)
         tally = run.tallies.get(key)
         number = 1 if tally is None else tally.attempts + 1
-        limit = self.engine.limits.step_timeout_s
+        limit_s = self._step_timeout_s
         if step.timeout is not None:
-            limit = step.timeout.total_seconds()
-        attempt = Attempt(run, step, item, number, now, now + limit)
+            limit_s = step.timeout.total_seconds()
+        attempt = Attempt(run, step, item, number=number, started=now, deadline=now + limit_s)
         run.running[key] = attempt
         if run.watched:
-            run.recorded.add(key)
-            run.entry().starts.append(key)
+            run.recorded |= {key}
+            run.entry().add_start(key)
         else:
-            attempt.task = self._loop.create_task(self._attempt(attempt))
-
-    async def _attempt(self, attempt: Attempt) -> None:
-        outcome, artifact = await perform(attempt, self.engine)
-        self.ended(attempt, outcome, artifact)
+            attempt.task = self._loop.create_task(perform(attempt, self.engine, self.ended))
 
     def ended(self, attempt: Attempt, outcome: Outcome, artifact: str | None = None) -> None:
         """An attempt has an outcome."""
@@ -189,7 +188,7 @@ class Executor:
         if not run.dead:
             row = StepRow(step.name, "", step.position, 1, 0, text, state="planned")
             row.artifact = reference
-            run.entry().steps.append(row)
+            run.entry().add_step(row)
         self.advance(run)
 
     # --- what the ledger says ---------------------------------------------------------------------
@@ -237,7 +236,7 @@ class Executor:
         now = monotonic()
         attempt.deadline += now - attempt.started
         attempt.started = now
-        attempt.task = self._loop.create_task(self._attempt(attempt))
+        attempt.task = self._loop.create_task(perform(attempt, self.engine, self.ended))
 
     def _refused(self, run: JobRun, entry: Entry, outcome: Refused) -> None:
         """The database will not store what the entry holds: the job fails and says why."""
@@ -263,10 +262,10 @@ class Executor:
         if attempt.refused:
             future.set_exception(LeaseLostError(f"job {run.claim.job}", run.claim.token))
             return future
-        run.entry().records.append(row)
-        run.futures.append(future)
-        run.tallies.setdefault(attempt.key, Tally()).failures = 0
-        run.tallies[attempt.key].timeouts = 0
+        run.entry().add_record(row)
+        run.futures = (*run.futures, future)
+        tally = run.tally(attempt.key)
+        tally.failures = tally.timeouts = 0
         self._push(run)
         return future
 
@@ -323,7 +322,7 @@ class Executor:
 
 def _resolve(run: JobRun, error: Exception | None) -> None:
     """Tell the callers of `once` that wait."""
-    futures, run.futures = run.futures, []
+    futures, run.futures = run.futures, ()
     for future in futures:
         if future.done():
             continue

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from types import CodeType
     from uuid import UUID
 
+    from headrace.store.entries import RecordRow
     from headrace.store.pool import HeldConnection
+    from headrace.worker.attempt import Attempt
     from headrace.worker.parts import Parts
     from headrace.worker.service import Service
 
@@ -78,7 +80,7 @@ class Life(PresenceListener):
             processes=parts.processes,
             timing=parts.timing,
             limits=parts.limits,
-            store_record=lambda attempt, row: self.executor.store_record(attempt, row),
+            store_record=self._store_record,
             clients=parts.clients,
         )
         policy = Policy(
@@ -115,6 +117,9 @@ class Life(PresenceListener):
                 presence=self.presence.is_direct,
             )
         )
+
+    def _store_record(self, attempt: Attempt, row: RecordRow) -> asyncio.Future[None]:
+        return self.executor.store_record(attempt, row)
 
     def _make_services(self, number: int) -> None:
         parts = self._parts

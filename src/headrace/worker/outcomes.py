@@ -88,6 +88,13 @@ class Interrupted:
 Outcome: TypeAlias = Done | Stored | Skipped | Failed | Deferred | Cancelled | Parked | Interrupted
 
 _TRANSIENT: Final = (ConnectionError, TimeoutError)
+_PERMANENT: Final[tuple[tuple[type | tuple[type, ...], str, str], ...]] = (
+    (UserError, "user", "USER_ERROR"),
+    (PermanentError, "permanent", "PERMANENT_ERROR"),
+    (OutputTooLargeError, "permanent", "OUTPUT_TOO_LARGE"),
+    ((OutputError, InputError, ItemsError, CodecError), "permanent", "VALIDATION_ERROR"),
+)
+_VALIDATORS: Final = frozenset({"pydantic", "pydantic_core", "msgspec"})
 
 
 def read_error(error: BaseException, step: Step) -> Outcome:
@@ -122,21 +129,18 @@ def _failure(error: BaseException, step: Step) -> Failed:
     name = type(error).__name__
     detail = "".join(traceback.format_exception(error))[-DETAIL_MOST:].replace("\0", "\\0")
     message = (str(error) or name).replace("\0", "\\0")
-    if isinstance(error, UserError):
-        return Failed("user", "USER_ERROR", message, detail, retried=False)
-    if isinstance(error, PermanentError):
-        return Failed("permanent", "PERMANENT_ERROR", message, detail, retried=False)
-    if isinstance(error, OutputTooLargeError):
-        return Failed("permanent", "OUTPUT_TOO_LARGE", message, detail, retried=False)
-    if isinstance(error, (OutputError, InputError, ItemsError, CodecError)):
-        return Failed("permanent", "VALIDATION_ERROR", message, detail, retried=False)
-    if name == "ValidationError" and type(error).__module__.split(".")[0] in {
-        "pydantic_core",
-        "pydantic",
-        "msgspec",
-    }:
+    for types, kind, code in _PERMANENT:
+        if isinstance(error, types):
+            return Failed(kind, code, message, detail, retried=False)
+    if _is_validation(error):
         return Failed("permanent", "VALIDATION_ERROR", message, detail, retried=False)
     if isinstance(error, step.retry.unless):
         return Failed("permanent", name, message, detail, retried=False)
     kind = "transient" if isinstance(error, _TRANSIENT) else "unknown"
     return Failed(kind, name, message, detail)
+
+
+def _is_validation(error: BaseException) -> bool:
+    """Whether a validator refused a value; known by name, for neither need be installed."""
+    module = type(error).__module__.split(".")[0]
+    return type(error).__name__ == "ValidationError" and module in _VALIDATORS

@@ -75,7 +75,7 @@ class Overseer(PeriodicService):
         if run.failure is None and run.left:
             cause = run.claim.limit_cause
             text = (
-                f"its deadline {run.claim.deadline} passed"
+                "its deadline passed while it ran"
                 if cause == "deadline_exceeded"
                 else f"it ran longer than its limit; {now - run.started_at:.0f} s since this claim"
             )

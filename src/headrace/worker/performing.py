@@ -24,16 +24,22 @@ from headrace.worker.outcomes import (
 from headrace.worker.transaction import insert_step, was_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
 
 
-async def perform(attempt: Attempt, engine: Engine) -> tuple[Outcome, str | None]:
-    """Run one attempt to its outcome; the second value refers to an output kept aside.
+async def perform(
+    attempt: Attempt, engine: Engine, ended: Callable[[Attempt, Outcome, str | None], None]
+) -> None:
+    """Run one attempt, and tell its outcome, with the reference of an output that is kept aside.
 
     Never raises: whatever a step does is an outcome.
     """
     step = attempt.step
+    reference: str | None = None
+    outcome: Outcome
     try:
         arguments = fill_plain(attempt)
         if arguments is None:
@@ -44,19 +50,19 @@ async def perform(attempt: Attempt, engine: Engine) -> tuple[Outcome, str | None
             value = await _call_plain(attempt, arguments, engine)
         hit("attempt.after_effect")
         text = step.output.encode(value)
+        outcome = Done(text)
         if len(text) > engine.limits.inline_most:
-            return Done(text), await engine.artifacts.write(attempt, text)
-        transaction = attempt.transaction
-        if transaction is not None and transaction.is_open:
-            return await _commit(attempt, text, engine), None
+            reference = await engine.artifacts.write(attempt, text)
+        if attempt.transaction is not None and attempt.transaction.is_open:
+            outcome = await _commit(attempt, text, reference, engine)
     except UnreadableError as error:
-        return Parked(str(error)), None
+        outcome = Parked(str(error))
     except asyncio.CancelledError:
-        return await _stopped(attempt), None
+        outcome = await _stopped(attempt)
     except BaseException as error:  # noqa: BLE001 - a step may raise anything, even SystemExit
         await _undo(attempt)
-        return _read(attempt, error), None
-    return Done(text), None
+        outcome = _read(attempt, error)
+    ended(attempt, outcome, reference)
 
 
 async def _call_plain(attempt: Attempt, arguments: dict[str, Any], engine: Engine) -> Any:  # noqa: ANN401
@@ -67,12 +73,14 @@ async def _call_plain(attempt: Attempt, arguments: dict[str, Any], engine: Engin
     return await engine.loop.run_in_executor(engine.threads, lambda: function(**arguments))
 
 
-async def _commit(attempt: Attempt, text: str, engine: Engine) -> Outcome:
+async def _commit(attempt: Attempt, text: str, reference: str | None, engine: Engine) -> Outcome:
     """Commit the step's own transaction, its checkpoint included."""
     step, transaction = attempt.step, attempt.transaction
     assert transaction is not None  # noqa: S101 - for the type checker
     latency_us = int((monotonic() - attempt.started) * 1_000_000)
     row = StepRow(step.name, attempt.item, step.position, attempt.number, latency_us, text)
+    if reference is not None:
+        row.output, row.artifact = None, reference
     try:
         await transaction.commit(lambda at: insert_step(at, attempt, row, engine.worker))
     except LeaseLostError:

@@ -36,8 +36,7 @@ def claimed(claim: Claim, lease_s: float) -> None:
     """A job was taken."""
     event = JobStarted if claim.fresh else JobClaimed
     if enabled(event):
-        waited = (claim.claimed_at - claim.due_at).total_seconds() * 1000
-        emit(event(**_job(claim), queue_latency_ms=max(0.0, waited), lease_s=lease_s))
+        emit(event(**_job(claim), queue_latency_ms=max(0.0, 1000 * claim.late_s), lease_s=lease_s))
 
 
 def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:

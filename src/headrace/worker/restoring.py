@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.store.sql import SQL
 from headrace.worker.claim import NORMAL, SUSPECT, WATCHED
-from headrace.worker.run import Tally, as_output
+from headrace.worker.run import as_output
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,21 +22,22 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
     jobs = [run.claim.job for run in runs]
     numbers = [run.claim.run for run in runs]
     steps: defaultdict[UUID, list[tuple[Any, ...]]] = defaultdict(list)
-    for job, *row in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
-        steps[job].append(tuple(row))
+    for job, *stored in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
+        steps[job].append(tuple(stored))
     by_job = {run.claim.job: run for run in runs}
     for run in runs:
         run.restore(steps[run.claim.job])
-    for row in await connection.fetch(SQL["claims.load_records"], jobs, numbers):
-        job, step, item, name, output, artifact = row
-        by_job[job].records[step, item, name] = as_output(output, artifact)
+    for record in await connection.fetch(SQL["claims.load_records"], jobs, numbers):
+        job, step, item, name, output, artifact = record
+        by_job[job].keep_record((step, item, name), as_output(output, artifact))
     now = monotonic()
-    for row in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
-        job, step, item, attempts, failures, timeouts, wait_s = row
+    for tried in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
+        job, step, item, attempts, failures, timeouts, wait_s = tried
         run = by_job[job]
-        run.tallies[step, item] = Tally(attempts, failures, timeouts)
+        tally = run.tally((step, item))
+        tally.attempts, tally.failures, tally.timeouts = attempts, failures, timeouts
         if wait_s is not None and wait_s > 0:
-            run.waits[step, item] = now + wait_s
+            run.wait((step, item), now + wait_s)
     await _restore_starts(connection, runs, by_job)
 
 
@@ -49,8 +50,8 @@ async def _restore_starts(
     for job, step, item, _ in await connection.fetch(SQL["claims.load_starts"], doubted):
         run = by_job[job]
         if run.suspicion == SUSPECT and not run.is_stored(step, item):
-            run.suspicious.add((step, item))
+            run.suspicious |= {(step, item)}
     for run in runs:
         if run.suspicion == SUSPECT and not run.suspicious:
             run.suspicion = WATCHED
-            run.entry().calm = True
+            run.entry().set_calm()

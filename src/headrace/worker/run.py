@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.model.items import split_list
@@ -12,9 +14,12 @@ from headrace.store.entries import End, Entry
 from headrace.worker.claim import SUSPECT, WATCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import asyncio
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from typing import TypeAlias
 
+    from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
     from headrace.store.entries import StepRow, Writer
     from headrace.worker.attempt import Attempt
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     """A step and an item; the item is empty for a step that runs once."""
 
 NULL: Final = "null"
+EMPTY: Final[Any] = MappingProxyType({})
+"""Stands for a dict that nobody has needed yet; it refuses to be written."""
 
 
 @dataclass(slots=True)
@@ -91,71 +98,44 @@ class Stop:
 class JobRun:
     """The state of one claimed job.
 
-    `outputs` and `fans` hold only what is committed, so a step starts after the commit of what it
-    needs. `left` counts the steps without an outcome, committed or not: at zero the job is complete.
+    `outputs` and `fans` hold only what is committed, so a step starts after the commit of what
+    it needs. `left` counts the steps without an outcome, committed or not: at zero the
+    job is complete.
     """
 
-    __slots__ = (
-        "abandoned",
-        "calm",
-        "cancelled",
-        "claim",
-        "dead",
-        "draft",
-        "failure",
-        "fans",
-        "futures",
-        "in_flight",
-        "left",
-        "limit_at",
-        "outputs",
-        "pipeline",
-        "ready",
-        "recorded",
-        "records",
-        "running",
-        "started_at",
-        "stop",
-        "suspicion",
-        "suspicious",
-        "tallies",
-        "unmet",
-        "waits",
-        "writer",
-    )
+    # What a smooth job has none of is made when it is needed: these stand for it until then, and a
+    # thousand jobs are not a thousand times ten empty containers.
+    fans: dict[str, Fan] = EMPTY
+    records: dict[tuple[str, str, str], Output] = EMPTY
+    tallies: dict[Key, Tally] = EMPTY
+    waits: dict[Key, float] = EMPTY
+    recorded: AbstractSet[Key] = frozenset()
+    suspicious: AbstractSet[Key] = frozenset()
+    futures: Sequence[asyncio.Future[None]] = ()
+    unmet: dict[str, int] | None = None
+    draft: Entry | None = None
+    in_flight: Entry | None = None
+    failure: Failure | None = None
+    stop: Stop | None = None
+    dead = False
 
     def __init__(self, claim: Claim, writer: Writer, now: float) -> None:
+        blueprint = blueprint_of(claim.pipeline)
         self.claim, self.writer = claim, writer
-        self.pipeline = claim.pipeline
+        self.pipeline, self.blueprint = claim.pipeline, blueprint
         self.outputs: dict[str, Output] = {}
-        self.fans: dict[str, Fan] = {}
-        self.records: dict[tuple[str, str, str], Output] = {}
-        self.tallies: dict[Key, Tally] = {}
         self.running: dict[Key, Attempt] = {}
-        self.waits: dict[Key, float] = {}
-        self.recorded: set[Key] = set()
-        self.suspicious: set[Key] = set()
-        self.futures: list[Any] = []
-        self.draft: Entry | None = None
-        self.in_flight: Entry | None = None
-        self.failure: Failure | None = None
-        self.stop: Stop | None = None
+        self.ready = deque(blueprint.first)
+        self.left = blueprint.count
         self.cancelled = claim.cancel_requested
-        self.dead = False
-        self.calm = False
-        self.abandoned = False
         self.suspicion = claim.suspicion
         self.started_at = now
-        self.limit_at = now + claim.limit_s if claim.limit_s is not None else None
-        steps = self.pipeline.steps
-        self.left = len(steps)
-        self.unmet = {name: len(step.needs) for name, step in steps.items()}
-        self.ready: deque[Step] = deque(step for step in steps.values() if not step.needs)
+        self.limit_at: float | None = now + claim.limit_s
 
     # --- what is stored ---------------------------------------------------------------------------
 
     def restore(self, rows: Iterable[tuple[str, str, str, str | None, str | None]]) -> None:
-        """Take over what earlier claims of this run stored: (step, item, state, output, artifact)."""
+        """Take over what earlier claims stored: (step, item, state, output, artifact)."""
         found = {(step, item): (state, output, ref) for step, item, state, output, ref in rows}
         for step in self.pipeline.steps.values():
             if step.each is None:
@@ -194,6 +174,8 @@ class JobRun:
     def plan(self, name: str, items: list[tuple[str, str]]) -> Fan:
         """The items of a fan-out are stored: they may start."""
         fan = Fan(dict(items), deque(key for key, _ in items), {}, left=len(items))
+        if self.fans is EMPTY:
+            self.fans = {}
         self.fans[name] = fan
         return fan
 
@@ -218,8 +200,13 @@ class JobRun:
     def _complete(self, name: str, output: Output | None) -> None:
         if output is not None:
             self.outputs[name] = output
+        followers = self.pipeline.dependents[name]
+        if not followers:
+            return
         steps, unmet = self.pipeline.steps, self.unmet
-        for follower in self.pipeline.dependents[name]:
+        if unmet is None:
+            unmet = self.unmet = self.blueprint.unmet.copy()
+        for follower in followers:
             unmet[follower] -= 1
             if not unmet[follower]:
                 self.ready.append(steps[follower])
@@ -322,6 +309,27 @@ class JobRun:
             return False
         return True
 
+    def wait(self, key: Key, until: float) -> None:
+        """A step or item is not started before `until`, in monotonic time."""
+        if self.waits is EMPTY:
+            self.waits = {}
+        self.waits[key] = until
+
+    def tally(self, key: Key) -> Tally:
+        """What went wrong with a step or item so far."""
+        tally = self.tallies.get(key)
+        if tally is None:
+            if self.tallies is EMPTY:
+                self.tallies = {}
+            tally = self.tallies[key] = Tally()
+        return tally
+
+    def keep_record(self, key: tuple[str, str, str], output: Output) -> None:
+        """A `once` record is stored."""
+        if self.records is EMPTY:
+            self.records = {}
+        self.records[key] = output
+
     def put_back(self, step: Step, item: str) -> None:
         """A step or item that was taken will have to start again."""
         if not item:
@@ -348,19 +356,44 @@ class JobRun:
             draft = self.draft = Entry(claim.job, claim.token, claim.run, self.writer, note=self)
         return draft
 
-    def completion(self) -> End:
-        """How the job ends when every step has an outcome."""
-        return End("completed", "completed", self.pipeline.result_step)
-
     def forget_suspicion(self, key: Key) -> bool:
         """A step that was on record has ended; tells whether the job is no suspect any more."""
         if self.suspicion != SUSPECT or key not in self.suspicious:
             return False
-        self.suspicious.discard(key)
+        self.suspicious -= {key}
         if self.suspicious:
             return False
         self.suspicion = WATCHED
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What every job of a pipeline begins and ends with.
+
+    Attributes:
+        first: The steps that wait for nothing.
+        unmet: How many steps each step waits for.
+        count: The number of steps.
+        completion: How a job ends whose steps all have an outcome.
+    """
+
+    first: tuple[Step, ...]
+    unmet: dict[str, int]
+    count: int
+    completion: End
+
+
+@lru_cache(maxsize=1_000)
+def blueprint_of(pipeline: Pipeline[Any, Any]) -> Blueprint:
+    """The blueprint of a pipeline, worked out once."""
+    steps = pipeline.steps
+    return Blueprint(
+        tuple(step for step in steps.values() if not step.needs),
+        {name: len(step.needs) for name, step in steps.items()},
+        len(steps),
+        End("completed", "completed", pipeline.result_step),
+    )
 
 
 def as_output(output: str | None, artifact: str | None) -> Output:

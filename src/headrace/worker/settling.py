@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.entries import End, Release, StepRow, TryRow
 from headrace.worker.outcomes import Cancelled, Deferred, Done, Failed, Parked, Skipped, Stored
-from headrace.worker.run import Failure, Stop, Tally
+from headrace.worker.run import Failure, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from headrace.store.entries import Move
     from headrace.worker.attempt import Attempt
     from headrace.worker.outcomes import Outcome
-    from headrace.worker.run import JobRun
+    from headrace.worker.run import JobRun, Tally
 
 TIMEOUT_RETRIES: Final = 2
 TIMEOUT_WAIT_S: Final = 2.0
+CANCELLED: Final = End("cancelled", "cancelled")
 PARKED_WAIT_S: Final = 86_400.0
 """A parked job is looked at again when a worker registers its pipeline, and once a day."""
 
@@ -50,13 +52,15 @@ def settle(
         )
         if artifact is not None:
             row.output, row.artifact = None, artifact
-        run.entry().steps.append(row)
+        run.entry().add_step(row)
         run.outcome_known(step, attempt.item)
     elif isinstance(outcome, Stored):
         run.outcome_known(step, attempt.item)
-        run.store(StepRow(step.name, attempt.item, step.position, 1, 0, outcome.text))
+        row = StepRow(step.name, attempt.item, step.position, 1, 0, outcome.text)
+        row.artifact = artifact
+        run.store(row)
     elif isinstance(outcome, Skipped):
-        run.entry().steps.append(
+        run.entry().add_step(
             StepRow(
                 step.name, attempt.item, step.position, attempt.number, latency_us, None,
                 state="skipped", reason=outcome.reason,
@@ -89,19 +93,19 @@ def _settle_unfinished(
 
 def _fail(attempt: Attempt, failed: Failed, now: float, policy: Policy, latency_us: int) -> None:
     run, step = attempt.run, attempt.step
-    tally = run.tallies.setdefault(attempt.key, Tally())
+    tally = run.tally(attempt.key)
     tally.attempts, tally.failures = tally.attempts + 1, tally.failures + 1
     if failed.kind == "timeout":
         tally.timeouts += 1
     wait_s = _retry_wait(attempt, failed, tally, policy)
-    run.entry().tries.append(
+    run.entry().add_try(
         TryRow(
             step.name, attempt.item, tally.attempts, latency_us, failed.kind, failed.code,
             failed.message, failed.detail, wait_s,
         )
     )  # fmt: skip
     if wait_s is not None:
-        run.waits[attempt.key] = now + wait_s
+        run.wait(attempt.key, now + wait_s)
         run.put_back(step, attempt.item)
         return
     cause = "permanent_error"
@@ -130,9 +134,9 @@ def _defer(
     attempt: Attempt, deferred: Deferred, now: float, policy: Policy, latency_us: int
 ) -> None:
     run, step = attempt.run, attempt.step
-    tally = run.tallies.setdefault(attempt.key, Tally())
+    tally = run.tally(attempt.key)
     tally.attempts += 1
-    run.entry().tries.append(
+    run.entry().add_try(
         TryRow(
             step.name, attempt.item, tally.attempts, latency_us, "rate_limited", "RETRY_AFTER",
             deferred.reason or "the step asked to be run later", None, deferred.wait_s,
@@ -149,7 +153,7 @@ def _defer(
             attempt.item or None,
         )
         return
-    run.waits[attempt.key] = now + deferred.wait_s
+    run.wait(attempt.key, now + deferred.wait_s)
     run.put_back(step, attempt.item)
 
 
@@ -157,45 +161,45 @@ def _forget_start(attempt: Attempt) -> None:
     """A start that was put on record, or shown, has ended."""
     run = attempt.run
     if attempt.key in run.recorded:
-        run.recorded.discard(attempt.key)
-        run.entry().clears.append(attempt.key)
+        run.recorded -= {attempt.key}
+        run.entry().add_clear(attempt.key)
         if run.forget_suspicion(attempt.key):
-            run.entry().calm = True
+            run.entry().set_calm()
     elif attempt.shown:
-        run.entry().clears.append(attempt.key)
+        run.entry().add_clear(attempt.key)
 
 
-def decide(run: JobRun, now: float, policy: Policy) -> Move | None:
+def decide(run: JobRun, policy: Policy) -> Move | None:
     """Where a job goes that has nothing running; None while it stays.
 
     Called when nothing of it is on its way to the database but the draft.
     """
     if run.running:
         return None
-    if not run.left and not run.cancelled and run.failure is None:
-        return run.completion()
     if run.failure is not None:
-        return _failed_end(run, run.failure)
+        return _failed_end(run.failure)
     if run.cancelled:
-        return End("cancelled", "cancelled")
+        return CANCELLED
+    if not run.left:
+        return run.blueprint.completion
     if run.stop is not None:
         return Release(run.stop.wait_s, run.stop.reason, run.stop.error)
-    if run.draft is not None and run.draft.steps:
-        return None  # what it stores may let other steps start
-    return _wait(run, now, policy)
+    # What is on its way to the database may let other steps start.
+    storing = run.draft is not None and run.draft.steps
+    return None if storing else _wait(run, policy)
 
 
-def _wait(run: JobRun, now: float, policy: Policy) -> Move | None:
+def _wait(run: JobRun, policy: Policy) -> Move | None:
     if not run.waits:
         return None
-    wait_s = min(run.waits.values()) - now
+    wait_s = min(run.waits.values()) - monotonic()
     if wait_s <= policy.wait_in_place_s:
         return None
     deferred = run.draft is not None and any(row.kind == "rate_limited" for row in run.draft.tries)
     return Release(wait_s, "rate_limited" if deferred else "retry")
 
 
-def _failed_end(run: JobRun, failure: Failure) -> End:
+def _failed_end(failure: Failure) -> End:
     return End(
         "failed",
         failure.cause,

@@ -80,7 +80,7 @@ class StepTransaction:
         try:
             held = await connection.fetchval(SQL["ledger.fence_job"], claim.job, claim.token)
             if held is None or self._attempt.refused:
-                raise LeaseLostError(f"job {claim.job}", claim.token)
+                raise LeaseLostError(f"job {claim.job}", claim.token)  # noqa: TRY301 - rolled back below
             await write(connection)
             await connection.execute("commit")
         except BaseException:

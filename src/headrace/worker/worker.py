@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.worker.life import Life
 
@@ -64,7 +64,7 @@ class Worker:
             self._parts.threads.shutdown(wait=False, cancel_futures=True)
 
     async def _live(self, life: Life, *, until_empty: bool) -> None:
-        ends = [
+        ends: list[asyncio.Task[Any]] = [
             asyncio.create_task(life.over.wait()),
             asyncio.create_task(self._stop.wait()),
         ]

@@ -46,8 +46,9 @@ claimed as (
     returning
         job.id, job.token, job.lane, job.run, job.seq, job.tenant, job.owner, job.input,
         job.suspicion, job.cancel_requested_at is not null as cancel_requested,
-        job.deadline, job.ran_ms, job.waited_ms, job.preset, job.parameters, job.correlation_id,
-        job.due_at, job.claimed_at
+        date_part('epoch', job.deadline - job.claimed_at) as deadline_s, job.ran_ms,
+        job.waited_ms, job.preset, job.parameters, job.correlation_id,
+        date_part('epoch', job.claimed_at - job.due_at) as late_s
 ),
 claim as (
     insert into headrace.claims (token, worker, jobs)

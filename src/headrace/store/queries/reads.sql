@@ -153,6 +153,9 @@ left join waiting on waiting.queue = queue.name
 left join running on running.queue = queue.name
 order by queue.name;
 
+-- name: list_queue_names
+select name from headrace.queues order by name;
+
 -- name: list_unclaimable
 -- Queued jobs that no living worker carries, counted by lane.
 select lane.queue, lane.pipeline, lane.version, count(*) as jobs, min(entry.due_at) as oldest_due_at
