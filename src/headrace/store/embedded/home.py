@@ -98,6 +98,11 @@ def prepare_home(project_folder: Path, data_folder: Path | None) -> Home:
     return home
 
 
+def base_folder(project_folder: Path, data_folder: Path | None) -> Path:
+    """Where a project's data lies; nothing is made or checked."""
+    return _base(project_folder.resolve(), data_folder, as_root=os.geteuid() == 0)
+
+
 def _refuse(setting: str, message: str) -> SettingsError:
     return SettingsError([Problem(setting, message)])
 

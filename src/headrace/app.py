@@ -1,0 +1,334 @@
+"""The composition root: the only place that names adapters and reads settings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from headrace import __version__
+from headrace.broker.postgres import PostgresBroker
+from headrace.client.client import Client
+from headrace.client.submission import Limits
+from headrace.errors import InvalidError
+from headrace.store.artifacts import FolderArtifacts
+from headrace.store.connections import Connections
+from headrace.store.migrate import check_schema, migrate
+from headrace.store.pool import Pool, connect
+from headrace.store.retention import RetentionRules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from headrace.model.pipeline import Pipeline
+    from headrace.settings import Settings
+    from headrace.store.embedded import EmbeddedDatabase
+    from headrace.store.migrate import Migration
+    from headrace.store.pool import HeldConnection
+    from headrace.worker.engine import Limits as WorkLimits
+    from headrace.worker.timing import Timing
+    from headrace.worker.worker import Worker
+
+ADDRESS_VARIABLES: Final = tuple(
+    f"HEADRACE_DB_{part}" for part in ("HOST", "PORT", "NAME", "USER", "PASSWORD")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the database is: its address, and the one past a pooler."""
+
+    dsn: str
+    direct_dsn: str
+
+
+class Headrace(Client):
+    """An application: its pipelines on one database.
+
+    It connects when it is first used, so it can be made when a module is imported. In a program
+    that ends, use `async with app:` or `await app.close()`.
+    """
+
+    def __init__(
+        self,
+        pipelines: Iterable[Pipeline[Any, Any]],
+        *,
+        database: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Check the pipelines; nothing is connected or read.
+
+        Args:
+            pipelines: What can be submitted and run.
+            database: Address of a PostgreSQL; if left out, HEADRACE_DATABASE_URL; without that an
+                embedded database of the project, which is the current folder.
+            settings: In place of the environment's.
+
+        Raises:
+            DefinitionError: A pipeline has no steps or no step returns its output.
+            InvalidError: Two pipelines have the same name.
+        """
+        carried = tuple(pipelines)
+        _check(carried)
+        self._database, self._given = database, settings
+        self._place: Place | None = None
+        self._embedded: EmbeddedDatabase | None = None
+        self._opening = asyncio.Lock()
+        self._pool: Pool | None = None
+        connections = Connections(self._connect)
+        super().__init__(
+            connections,
+            PostgresBroker(connections),
+            pipelines=carried,
+            limits=lambda: self._submit_limits,
+            artifacts=lambda: self.artifacts,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Headrace: {', '.join(self._pipelines)}>"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings that hold; read when they are first asked for.
+
+        Raises:
+            SettingsError: A setting is not accepted.
+        """
+        if self._given is not None:
+            return self._given
+        from headrace.settings import load_settings  # noqa: PLC0415 - it costs 0.1 s
+
+        if self._database is None:
+            return load_settings()
+        environment = {
+            name: text for name, text in os.environ.items() if name not in ADDRESS_VARIABLES
+        }
+        return load_settings({**environment, "HEADRACE_DATABASE_URL": self._database})
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Find the database, start it where it is the embedded one, and check its schema.
+
+        Any other call does this when it is the first.
+
+        Raises:
+            SchemaError: The schema is older or newer than this version: run `headrace migrate`.
+                The embedded database, and any in development, is brought up to date instead.
+            DatabaseUnavailableError: No server answered.
+            SettingsError: A setting is not accepted.
+        """
+        self._connections.reopen()
+        place = await self._find_place()
+        if self._pool is None:
+            self._pool = Pool(
+                place.dsn, name="headrace steps", smallest=0, largest=self.settings.db_pool_max
+            )
+            await self._pool.open()
+
+    async def close(self) -> None:
+        """Close everything that was opened; `open` opens it again."""
+        await super().close()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+        embedded, self._embedded, self._place = self._embedded, None, None
+        if embedded is not None:
+            await asyncio.to_thread(embedded.stop)
+
+    async def migrate(self) -> tuple[Migration, ...]:
+        """Bring the schema of the database up to this version.
+
+        Returns:
+            The migrations that were applied.
+        """
+        async with self._opening:
+            place = self._place or await self._locate()
+        return await migrate(place.direct_dsn)
+
+    async def _find_place(self) -> Place:
+        if self._place is not None:
+            return self._place
+        async with self._opening:
+            if self._place is None:
+                place = await self._locate()
+                if self._embedded is not None or self.settings.env == "development":
+                    await migrate(place.direct_dsn)
+                else:
+                    await _check_schema(place.dsn)
+                self._place = place
+        return self._place
+
+    async def _locate(self) -> Place:
+        dsn = self._database or self.settings.database_address()
+        if dsn is not None:
+            return Place(dsn, self.settings.direct_database_address() or dsn)
+        if self._embedded is None:
+            from headrace.store.embedded import EmbeddedDatabase  # noqa: PLC0415 - seldom needed
+
+            self._embedded = EmbeddedDatabase(Path.cwd(), data_folder=self.settings.data_dir)
+        dsn = await asyncio.to_thread(self._embedded.start)
+        return Place(dsn, dsn)
+
+    async def _connect(self) -> HeldConnection:
+        place = await self._find_place()
+        return await connect(place.dsn, name="headrace client")
+
+    @cached_property
+    def _submit_limits(self) -> Limits:
+        settings = self.settings
+        return Limits(
+            timedelta(seconds=settings.priority_step_s),
+            settings.max_payload_bytes,
+        )
+
+    @cached_property
+    def artifacts(self) -> FolderArtifacts:
+        """Where outputs lie that are too large for the database."""
+        from headrace.store.embedded.home import base_folder  # noqa: PLC0415 - seldom needed
+
+        settings = self.settings
+        folder = base_folder(Path.cwd(), settings.data_dir) / "artifacts"
+        return FolderArtifacts(folder, self._connections, most_bytes=settings.artifact_max_bytes)
+
+    # --- work -------------------------------------------------------------------------------------
+
+    def worker(
+        self,
+        *,
+        queues: Iterable[str] | None = None,
+        concurrency: int | None = None,
+        timing: Timing | None = None,
+    ) -> Worker:
+        """A worker for the pipelines of this app; `await worker.run()` runs it.
+
+        Args:
+            queues: Which queues it serves; those of the settings if left out.
+            concurrency: Jobs at once; that of the settings if left out.
+            timing: Other durations than those of the settings, for tests.
+
+        Raises:
+            InvalidError: The app is not open.
+        """
+        if self._place is None or self._pool is None:
+            raise InvalidError("open the app first: `async with app:` or `await app.open()`")
+        return self._make_worker(
+            self._place, self._pool, queues=queues, concurrency=concurrency, timing=timing
+        )
+
+    def run_worker(
+        self, *, queues: Iterable[str] | None = None, concurrency: int | None = None
+    ) -> int:
+        """Run a worker in this process until SIGTERM or Ctrl-C: for programs without a loop.
+
+        Running steps get the grace time to finish; a second signal ends them at once.
+
+        Returns:
+            The exit code for the process.
+        """
+        return asyncio.run(self._run_worker(queues, concurrency))
+
+    async def _run_worker(self, queues: Iterable[str] | None, concurrency: int | None) -> int:
+        async with self:
+            worker = self.worker(queues=queues, concurrency=concurrency)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, worker.stop)
+            return await worker.run()
+
+    def _make_worker(
+        self,
+        place: Place,
+        pool: Pool,
+        *,
+        queues: Iterable[str] | None,
+        concurrency: int | None,
+        timing: Timing | None,
+    ) -> Worker:
+        # By name and late: a program that only submits jobs needs none of it.
+        from headrace.worker.artifacts import AttemptArtifacts  # noqa: PLC0415
+        from headrace.worker.parts import Parts  # noqa: PLC0415
+        from headrace.worker.worker import Worker  # noqa: PLC0415
+
+        settings = self.settings
+        jobs_at_once = concurrency or settings.concurrency
+        return Worker(
+            Parts(
+                direct_dsn=place.direct_dsn,
+                pool=pool,
+                client=self,
+                artifacts=AttemptArtifacts(self.artifacts),
+                pipelines=self._pipelines,
+                threads=ThreadPoolExecutor(jobs_at_once, thread_name_prefix="headrace step"),
+                version=__version__,
+                queues=tuple(queues or settings.queues),
+                concurrency=jobs_at_once,
+                claim_batch=_claim_batch(settings, jobs_at_once),
+                listen=settings.doorbell == "listen",
+                charges=settings.max_lease_losses,
+                head_start_s=settings.priority_step_s,
+                job_timeout_s=settings.job_timeout_s,
+                timing=timing or settings.timing(),
+                limits=_worker_limits(settings),
+                retention=RetentionRules(
+                    jobs=timedelta(days=settings.retain_jobs_d),
+                    checkpoints=timedelta(days=settings.retain_checkpoints_d),
+                ),
+            )
+        )
+
+
+def _claim_batch(settings: Settings, jobs_at_once: int) -> int:
+    """As many as can run, where nobody said otherwise: 100 cost a claim hardly more than 10."""
+    given = "claim_batch" in settings.model_fields_set
+    return settings.claim_batch if given else max(settings.claim_batch, jobs_at_once)
+
+
+def _worker_limits(settings: Settings) -> WorkLimits:
+    from headrace.worker.engine import Limits as WorkLimits  # noqa: PLC0415
+
+    return WorkLimits(
+        step_timeout_s=settings.step_timeout_s,
+        inline_most=settings.checkpoint_max_bytes,
+        fan_out_most=settings.fanout_max,
+        max_wait_s=settings.max_wait_s,
+        ledger_most=settings.ledger_max,
+        ledger_room=settings.ledger_queue,
+    )
+
+
+async def _check_schema(dsn: str) -> None:
+    connection = await connect(dsn, name="headrace start")
+    try:
+        await check_schema(connection)
+    finally:
+        await connection.close()
+
+
+def _check(pipelines: tuple[Pipeline[Any, Any], ...]) -> None:
+    counts = Counter(pipeline.name for pipeline in pipelines)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise InvalidError(f"two pipelines are named {', '.join(twice)}; names are addresses")
+    for pipeline in pipelines:
+        pipeline.check()

@@ -1,0 +1,1 @@
+"""Doorbells: they wake workers, and carry neither work nor truth."""

@@ -1,0 +1,100 @@
+"""A job in its submitter's hands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headrace.client.client import Client
+    from headrace.client.status import JobStatus
+    from headrace.model.duration import Duration
+    from headrace.model.job import JobState
+    from headrace.store.reads import HistoryEntry
+
+T = TypeVar("T")
+
+
+class JobHandle(Generic[T]):
+    """A job whose result is a `T`.
+
+    A handle is two references: a thousand of them cost next to nothing, and nothing is read
+    before it is asked for.
+    """
+
+    __slots__ = ("_client", "_id")
+
+    def __init__(self, client: Client, job: object) -> None:
+        """Use `Client.submit` or `Client.job`.
+
+        Args:
+            client: Reads and writes.
+            job: The id, as text or as a UUID of any library.
+        """
+        self._client, self._id = client, job
+
+    @property
+    def id(self) -> str:
+        """The job's id: a UUID as text. Ids of later jobs are larger."""
+        return str(self._id)
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobHandle) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    async def status(self) -> JobStatus:
+        """The job's state with its steps, also those that did not start.
+
+        Raises:
+            JobNotFoundError: It was never stored (its transaction was rolled back) or is erased.
+        """
+        return await self._client.status(self.id)
+
+    async def result(self, timeout: Duration | None = None) -> T:
+        """Wait until the job completes.
+
+        The database is asked after 50 ms and then ever more seldom, up to once a second; an outage
+        of it is waited out. Never use it inside a step: it would hold a slot.
+
+        Args:
+            timeout: Seconds or a timedelta; None waits as long as the job takes.
+
+        Raises:
+            JobFailedError: The job failed; the error has the cause and the message.
+            JobCancelledError: The job was cancelled.
+            TimeoutError: The time is over; the job goes on.
+            JobNotFoundError: There is no such job.
+            CodecError: The stored result is no value of the output type of this code.
+            CheckpointCorruptError: The result is an artifact that is missing or changed.
+        """
+        value: T = await self._client.wait_for_result(self.id, timeout)
+        return value
+
+    async def cancel(self, reason: str | None = None, *, actor: str = "user") -> JobState:
+        """Cancel the job: a queued one at once, a running one within seconds; outputs are kept.
+
+        Returns:
+            `cancelled`, or `running` while its worker stops it.
+
+        Raises:
+            TransitionError: It has completed or failed.
+            JobNotFoundError: There is no such job.
+        """
+        return await self._client.cancel(self.id, reason=reason, actor=actor)
+
+    def events(self, *, after: int = 0) -> AsyncIterator[HistoryEntry]:
+        """The job's transitions as they happen, until it has ended.
+
+        Args:
+            after: The `seq` of the last one that is known; 0 for all.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+        """
+        return self._client.follow(self.id, after=after)

@@ -1,0 +1,344 @@
+"""A job as it is shown: its state, its steps (also those that did not start), its items."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace.model.items import split_list
+from headrace.model.job import JobState, StepState
+from headrace.store.reads import loaded
+from headrace.store.sql import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from typing import TypeAlias
+    from uuid import UUID
+
+    import asyncpg
+
+    from headrace.model.pipeline import Pipeline
+    from headrace.store.pool import Connection
+
+    Rows: TypeAlias = Sequence[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStatus:
+    """Why a try, or the job, failed."""
+
+    code: str
+    kind: str | None
+    message: str
+    step: str | None = None
+    item: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running step said about itself, or for how long it has been running."""
+
+    started_at: datetime
+    updated_at: datetime
+    done: int | None
+    total: int | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStatus:
+    """One item of a fan-out, or the whole of a step that runs once."""
+
+    key: str
+    state: StepState
+    attempts: int = 0
+    latency_ms: float | None = None
+    finished_at: datetime | None = None
+    reused_from: int | None = None
+    """The run whose output this is."""
+    reason: str | None = None
+    """Why it was skipped."""
+    error: ErrorStatus | None = None
+    """Of the last failed try; None once it succeeded."""
+    next_try_at: datetime | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepStatus:
+    """A step of the present run. A fan-out has items once they are known, and sums them up."""
+
+    name: str
+    state: StepState
+    attempts: int
+    latency_ms: float | None
+    finished_at: datetime | None
+    reused_from: int | None
+    reason: str | None
+    error: ErrorStatus | None
+    next_try_at: datetime | None
+    progress: Progress | None
+    items: tuple[ItemStatus, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Everything that is shown of a job, but its input and its outputs."""
+
+    id: str
+    pipeline: str
+    version: str
+    queue: str
+    tenant: str
+    owner: str
+    state: JobState
+    wait_reason: str | None
+    """Why it is queued; None in other states."""
+    due_at: datetime | None
+    """When it may start, where it is queued."""
+    deadline: datetime | None
+    priority: int
+    run: int
+    lease_losses: int
+    worker: int | None
+    cancel_requested_at: datetime | None
+    cancelled_by: str | None
+    cancel_reason: str | None
+    cause: str | None
+    """A `FailureCause`, where it failed."""
+    error: ErrorStatus | None
+    """Why it failed, or why it waits for its next try."""
+    preset: str | None
+    parameters: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+    correlation_id: str | None
+    idempotency_key: str | None
+    parent_job: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    steps: tuple[StepStatus, ...]
+    progress: float
+    """The share of its steps that are done, 0 to 1; a fan-out's items count in part."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has ended."""
+        return self.state.is_final
+
+
+async def read_status(
+    connection: Connection, job: UUID, pipeline_of: Callable[[str], Pipeline[Any, Any] | None]
+) -> JobStatus | None:
+    """The status of a job, None where there is none.
+
+    Args:
+        connection: Where to read.
+        job: The job.
+        pipeline_of: The code of a pipeline by its name; where there is none, the steps of the
+            registered definition are shown.
+    """
+    row = await connection.fetchrow(SQL["reads.read_job"], job)
+    if row is None:
+        return None
+    pipeline = pipeline_of(row["pipeline"])
+    if pipeline is None:
+        names = await _registered_names(connection, row["pipeline"], row["version"])
+    else:
+        names = [(step.name, step.was) for step in pipeline.steps.values()]
+    run = row["run"]
+    steps = await connection.fetch(SQL["reads.read_steps"], job, run)
+    tries = await connection.fetch(SQL["reads.read_tries"], job, run)
+    running = []
+    if row["state"] == JobState.RUNNING:
+        running = await connection.fetch(SQL["reads.read_progress"], job, run, row["token"])
+    return _job_status(row, _Board(row, steps, tries, running).steps(names))
+
+
+async def _registered_names(
+    connection: Connection, pipeline: str, version: str
+) -> list[tuple[str, Sequence[str]]]:
+    text = await connection.fetchval(SQL["reads.read_definition"], pipeline, version)
+    definition = loaded(text) or {"steps": []}
+    return [(step["name"], step["was"]) for step in definition["steps"]]
+
+
+class _Board:
+    """The rows of one run, by step and item."""
+
+    def __init__(self, job: asyncpg.Record, steps: Rows, tries: Rows, running: Rows) -> None:
+        self._state = JobState(job["state"])
+        self._error = error_of(loaded(job["error"]))
+        self._stored = {(row["step"], row["item"]): row for row in steps}
+        self._items: dict[str, list[str]] = defaultdict(list)
+        for row in steps:
+            if row["item"]:
+                self._items[row["step"]].append(row["item"])
+        self._tries = {(row["step"], row["item"]): row for row in tries}
+        self._running = {(row["step"], row["item"]): row for row in running}
+
+    def steps(self, names: Iterable[tuple[str, Sequence[str]]]) -> list[StepStatus]:
+        """The steps of the definition, then what is stored of others."""
+        shown: list[StepStatus] = []
+        seen: set[str] = set()
+        for name, was in names:
+            stored = next((known for known in (name, *was) if self._knows(known)), name)
+            seen.update((name, stored))
+            shown.append(self._step(name, stored))
+        others = dict.fromkeys(step for step, _ in self._stored if step not in seen)
+        return [*shown, *(self._step(name, name) for name in others)]
+
+    def _knows(self, step: str) -> bool:
+        return (step, "") in self._stored or step in self._items
+
+    def _step(self, name: str, stored: str) -> StepStatus:
+        row = self._stored.get((stored, ""))
+        if row is not None and row["plan"] is not None:
+            return self._fan(name, stored, keys_of(row["plan"]))
+        whole = self._item(stored, "")
+        return StepStatus(
+            name,
+            whole.state,
+            whole.attempts,
+            whole.latency_ms,
+            whole.finished_at,
+            whole.reused_from,
+            whole.reason,
+            whole.error,
+            whole.next_try_at,
+            whole.progress,
+        )
+
+    def _fan(self, name: str, stored: str, keys: Sequence[str]) -> StepStatus:
+        items = tuple(self._item(stored, key) for key in keys)
+        states = {item.state for item in items}
+        ends = [item.finished_at for item in items if item.finished_at]
+        return StepStatus(
+            name,
+            _sum_up(states),
+            max((item.attempts for item in items), default=0),
+            sum(item.latency_ms or 0.0 for item in items),
+            max(ends) if len(ends) == len(items) and ends else None,
+            next((item.reused_from for item in items if item.reused_from), None),
+            None,
+            next((item.error for item in items if item.error), None),
+            min((item.next_try_at for item in items if item.next_try_at), default=None),
+            None,
+            items,
+        )
+
+    def _item(self, step: str, key: str) -> ItemStatus:
+        row = self._stored.get((step, key))
+        tried = self._tries.get((step, key))
+        if row is not None:
+            return ItemStatus(
+                key,
+                StepState(row["state"]),
+                row["attempts"],
+                row["latency_us"] / 1000,
+                row["finished_at"],
+                row["reused_from"],
+                row["reason"],
+            )
+        running = self._running.get((step, key))
+        return ItemStatus(
+            key,
+            self._open_state(step, key, is_running=running is not None),
+            attempts=0 if tried is None else tried["attempt"],
+            error=None
+            if tried is None
+            else ErrorStatus(tried["code"], tried["class"], tried["message"], step, key or None),
+            next_try_at=None if tried is None or self._state.is_final else tried["due_at"],
+            progress=None if running is None else _progress_of(running),
+        )
+
+    def _open_state(self, step: str, key: str, *, is_running: bool) -> StepState:
+        if is_running:
+            return StepState.RUNNING
+        error = self._error
+        if self._state is JobState.FAILED and error and error.step == step:
+            return StepState.FAILED if (error.item or "") == key else StepState.PENDING
+        return StepState.SKIPPED if self._state is JobState.CANCELLED else StepState.PENDING
+
+
+def _progress_of(row: asyncpg.Record) -> Progress:
+    return Progress(row["started_at"], row["updated_at"], row["done"], row["total"], row["note"])
+
+
+def _sum_up(states: set[StepState]) -> StepState:
+    for state in (StepState.FAILED, StepState.RUNNING):
+        if state in states:
+            return state
+    if states <= {StepState.COMPLETED, StepState.SKIPPED}:
+        return StepState.COMPLETED if states != {StepState.SKIPPED} else StepState.SKIPPED
+    return StepState.RUNNING if StepState.COMPLETED in states else StepState.PENDING
+
+
+def keys_of(plan: str) -> list[str]:
+    """The keys of a fan-out's items, in order."""
+    return [str(json.loads(pair)[0]) for pair in split_list(plan)]
+
+
+def error_of(stored: Mapping[str, Any] | None) -> ErrorStatus | None:
+    """The error that is stored with a job."""
+    if not stored:
+        return None
+    return ErrorStatus(
+        str(stored.get("code", "INTERNAL_ERROR")),
+        stored.get("class"),
+        str(stored.get("message", "")),
+        stored.get("step"),
+        stored.get("item"),
+    )
+
+
+def _share(step: StepStatus) -> float:
+    if step.items:
+        done = {StepState.COMPLETED, StepState.SKIPPED}
+        return sum(item.state in done for item in step.items) / len(step.items)
+    return float(step.state in {StepState.COMPLETED, StepState.SKIPPED})
+
+
+def _job_status(row: asyncpg.Record, steps: Sequence[StepStatus]) -> JobStatus:
+    state = JobState(row["state"])
+    queued = state is JobState.QUEUED
+    shares = [_share(step) for step in steps]
+    return JobStatus(
+        id=str(row["id"]),
+        pipeline=row["pipeline"],
+        version=row["version"],
+        queue=row["queue"],
+        tenant=row["tenant"],
+        owner=row["owner"],
+        state=state,
+        wait_reason=row["wait_reason"] if queued else None,
+        due_at=row["due_at"] if queued else None,
+        deadline=row["deadline"],
+        priority=row["priority"],
+        run=row["run"],
+        lease_losses=row["lease_losses"],
+        worker=row["worker"],
+        cancel_requested_at=row["cancel_requested_at"],
+        cancelled_by=row["cancel_requested_by"],
+        cancel_reason=row["cancel_reason"],
+        cause=row["cause"],
+        error=error_of(loaded(row["error"])),
+        preset=row["preset"],
+        parameters=loaded(row["parameters"]),
+        metadata=loaded(row["metadata"]),
+        correlation_id=row["correlation_id"],
+        idempotency_key=row["idempotency_key"],
+        parent_job=row["parent_job"] and str(row["parent_job"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        steps=tuple(steps),
+        progress=1.0
+        if state is JobState.COMPLETED
+        else sum(shares) / len(shares)
+        if shares
+        else 0.0,
+    )

@@ -1,0 +1,109 @@
+"""The numbers that stand for a queue, a pipeline and a version, and the registry of definitions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from headrace.store.sql import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace.model.pipeline import Pipeline
+    from headrace.model.step import Step
+    from headrace.store.connections import Connections
+    from headrace.store.pool import Connection
+
+
+class Lanes:
+    """Looks up each pipeline's lane once, and registers its definition with it."""
+
+    def __init__(self, connections: Connections) -> None:
+        """Nothing is asked before the first look-up."""
+        self._connections = connections
+        self._known: dict[tuple[str, str, str], int] = {}
+        self._turn = asyncio.Lock()
+
+    async def lane_of(self, pipeline: Pipeline[Any, Any]) -> int:
+        """The lane of a pipeline's version in its queue.
+
+        The first call stores it, on a connection of its own, so that it stays when the transaction
+        that the job is stored in is rolled back.
+
+        Raises:
+            DatabaseUnavailableError: No server answered.
+        """
+        key = (pipeline.queue, pipeline.name, pipeline.version)
+        lane = self._known.get(key)
+        if lane is not None:
+            return lane
+        async with self._turn:
+            if key not in self._known:
+                async with self._connections.use() as connection:
+                    self._known[key] = await register(connection, pipeline)
+        return self._known[key]
+
+
+async def register(connection: Connection, pipeline: Pipeline[Any, Any]) -> int:
+    """Store a pipeline's definition and its lane, if they are new.
+
+    Returns:
+        The number of the lane.
+    """
+    await connection.execute(
+        SQL["submit.register_pipeline"],
+        pipeline.name,
+        pipeline.version,
+        pipeline.definition_hash,
+        describe(pipeline),
+    )
+    lane: int | None = None
+    while lane is None:
+        # None when another process made it in the same moment: the next look sees it.
+        lane = await connection.fetchval(
+            SQL["submit.add_lane"], pipeline.queue, pipeline.name, pipeline.version
+        )
+    return lane
+
+
+async def carried_lanes(
+    connection: Connection, pipelines: Iterable[Pipeline[Any, Any]], queues: Iterable[str]
+) -> list[tuple[int, str, str, str]]:
+    """Every lane of these pipelines in these queues, as (number, queue, pipeline, version)."""
+    rows = await connection.fetch(
+        SQL["claims.carried_lanes"], [pipeline.name for pipeline in pipelines], list(queues)
+    )
+    return [tuple(row) for row in rows]
+
+
+def describe(pipeline: Pipeline[Any, Any]) -> str:
+    """A pipeline's definition as JSON, for those who do not have its code."""
+    return orjson.dumps(
+        {
+            "queue": pipeline.queue,
+            "input": pipeline.input.schema(),
+            "output": pipeline.output.schema(),
+            "result_step": pipeline.result_step,
+            "timeout_s": pipeline.timeout and pipeline.timeout.total_seconds(),
+            "presets": {name: dict(values) for name, values in pipeline.presets.items()},
+            "steps": [_describe_step(step) for step in pipeline.steps.values()],
+        }
+    ).decode()
+
+
+def _describe_step(step: Step) -> dict[str, object]:
+    return {
+        "name": step.name,
+        "was": step.was,
+        "needs": step.needs,
+        "each": step.each is not None,
+        "may_skip": step.may_skip,
+        "runs_in": step.runs_in,
+        "parallel": step.parallel,
+        "attempts": step.retry.attempts,
+        "timeout_s": step.timeout and step.timeout.total_seconds(),
+        "output": step.output.schema(),
+    }
