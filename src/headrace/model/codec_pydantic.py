@@ -29,9 +29,9 @@ T = TypeVar("T")
 class PydanticCodec(Codec[T]):
     """Writes and reads by one `TypeAdapter`.
 
-    `encode` writes, reads back and compares. Measured with timeit on 2 shared cores, for a
-    dataclass (a pydantic model) of an int and a str: 0.9 us (1.3 us) to encode, of which 0.2 us
-    are the writing, and 0.4 us (0.4 us) to decode.
+    `encode` writes, reads back and compares. Measured with timeit on 2 shared cores, microseconds
+    to encode and to decode: a dataclass of an int and a str 1.1 and 0.5, of which 0.2 are the
+    writing; a pydantic model of the same 1.6 and 0.5; a nested model of 170 bytes 3.2 and 1.4.
     """
 
     __slots__ = ("_adapter", "_dump", "_load")
@@ -50,10 +50,10 @@ class PydanticCodec(Codec[T]):
             back = self._load(data)
         except (ValidationError, PydanticSerializationError, RecursionError, ValueError) as error:
             raise self._refusal(value, error) from error
-        if back != value:
-            self._refuse_difference(value, back)
-        if b"Infinity" in data:
-            self._refuse_invalid_json(data)
+        if back == value and b"Infinity" not in data:
+            return data.decode()
+        self._refuse_difference(value, back)
+        self._refuse_invalid_json(data)
         return data.decode()
 
     def decode(self, text: str) -> T:
@@ -77,7 +77,7 @@ class PydanticCodec(Codec[T]):
             raise OutputError(self.type_name, *found)
 
     def _refuse_invalid_json(self, data: bytes) -> None:
-        """Types may ask for `Infinity` as a number, which is no JSON; in a string it is fine."""
+        """A type may write `Infinity` as a number, which is no JSON; in a string it is fine."""
         try:
             orjson.loads(data)
         except ValueError as error:

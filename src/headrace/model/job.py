@@ -85,15 +85,6 @@ class FailureCause(StrEnum):
     OPERATOR = "operator"
 
 
-class CancelledBy(StrEnum):
-    """Who asked for a job's end."""
-
-    USER = "user"
-    SYSTEM = "system"
-    TIMEOUT = "timeout"
-    POLICY = "policy"
-
-
 Transitions: TypeAlias = Mapping[tuple[JobState | None, Event], JobState]
 
 TRANSITIONS: Final[Transitions] = MappingProxyType(

@@ -10,8 +10,8 @@ from headrace.model.annotations import type_text
 from headrace.model.assembly import assemble
 from headrace.model.codec import codec_for
 from headrace.model.definition import read_function
-from headrace.model.description import definition_hash
 from headrace.model.fitting import fit
+from headrace.model.hashing import definition_hash
 from headrace.model.options import StepOptions, check_options, options_of
 from headrace.model.site import site_of_caller
 from headrace.model.slot import Surroundings
@@ -95,7 +95,8 @@ class Pipeline(Generic[InputT, OutputT]):
         self.steps: dict[str, Step] = {}
         self.dependents: dict[str, tuple[str, ...]] = {}
         self._site = site
-        self._hash: tuple[int, str] | None = None
+        self._hash: str | None = None
+        self._result: tuple[Step, Codec[OutputT]] | None = None
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name} {self.version}: {', '.join(self.steps) or 'no steps'}>"
@@ -154,6 +155,7 @@ class Pipeline(Generic[InputT, OutputT]):
         self.dependents[step.name] = ()
         for needed in step.needs:
             self.dependents[needed] += (step.name,)
+        self._hash = self._result = None
         return function
 
     def check(self) -> None:
@@ -162,7 +164,7 @@ class Pipeline(Generic[InputT, OutputT]):
         Raises:
             DefinitionError: PIPELINE_EMPTY or OUTPUT_MISSING.
         """
-        self._find_result()
+        self._known_result()
 
     @property
     def result_step(self) -> str:
@@ -171,7 +173,7 @@ class Pipeline(Generic[InputT, OutputT]):
         Raises:
             DefinitionError: As `check`.
         """
-        return self._find_result()[0].name
+        return self._known_result()[0].name
 
     @property
     def result(self) -> Codec[OutputT]:
@@ -180,7 +182,7 @@ class Pipeline(Generic[InputT, OutputT]):
         Raises:
             DefinitionError: As `check`.
         """
-        return self._find_result()[1]
+        return self._known_result()[1]
 
     @property
     def definition_hash(self) -> str:
@@ -188,9 +190,14 @@ class Pipeline(Generic[InputT, OutputT]):
 
         It does not change with code, limits, docstrings or the version.
         """
-        if self._hash is None or self._hash[0] != len(self.steps):
-            self._hash = (len(self.steps), definition_hash(self))
-        return self._hash[1]
+        if self._hash is None:
+            self._hash = definition_hash(self)
+        return self._hash
+
+    def _known_result(self) -> tuple[Step, Codec[OutputT]]:
+        if self._result is None:
+            self._result = self._find_result()
+        return self._result
 
     def _find_result(self) -> tuple[Step, Codec[OutputT]]:
         if not self.steps:

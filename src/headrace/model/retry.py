@@ -92,10 +92,6 @@ class Retry:
             full = most
         return timedelta(seconds=full * (1 - self.jitter * random()))
 
-    def gives_up_on(self, error: BaseException) -> bool:
-        """Whether `unless` names the type of this error, or a base of it."""
-        return isinstance(error, self.unless)
-
 
 def _check_range(value: object, name: str, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from headrace import DefinitionError, Each, Pipeline, Retry
-from headrace.model.description import describe, shape_of
+from headrace.model.hashing import shape_of
 
 
 @dataclass
@@ -208,16 +208,6 @@ class TestHash:
             "properties": {"title": {"type": "string", "title": "Title"}},
         }
         assert shape_of(schema) == {"properties": {"title": {"type": "string"}}}
-
-
-class TestDescribe:
-    def test_it_is_plain_json_of_all_that_is_registered(self):
-        described = describe(small(timeout=5))
-        assert described["name"] == "orders"
-        assert described["input"]["name"] == "order"
-        assert described["output"]["step"] == "bill"
-        assert [step["name"] for step in described["steps"]] == ["bill"]
-        assert described["steps"][0]["timeout_s"] == 5
 
 
 class TestImport:

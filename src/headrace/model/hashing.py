@@ -1,4 +1,4 @@
-"""A pipeline as data: what workers register, and the hash that tells definitions apart."""
+"""The hash that tells the definitions of a pipeline apart."""
 
 from __future__ import annotations
 
@@ -13,24 +13,6 @@ if TYPE_CHECKING:
 
 _TEXTS: Final = frozenset({"title", "description", "examples", "default", "$comment"})
 _NAMED: Final = frozenset({"properties", "$defs", "patternProperties"})
-
-
-def describe(pipeline: Pipeline[Any, Any]) -> dict[str, Any]:
-    """The definition as JSON values: identity, limits, presets, steps and schemas.
-
-    Durations are seconds; null is the worker's default.
-    """
-    return {
-        "name": pipeline.name,
-        "version": pipeline.version,
-        "hash": pipeline.definition_hash,
-        "queue": pipeline.queue,
-        "timeout_s": _seconds(pipeline.timeout),
-        "presets": {name: dict(values) for name, values in pipeline.presets.items()},
-        "input": {"name": pipeline.input_name, "schema": pipeline.input.schema()},
-        "output": {"step": pipeline.result_step, "schema": pipeline.output.schema()},
-        "steps": [_describe_step(step) for step in pipeline.steps.values()],
-    }
 
 
 def definition_hash(pipeline: Pipeline[Any, Any]) -> str:
@@ -63,25 +45,8 @@ def shape_of(schema: Any) -> Any:  # noqa: ANN401 - JSON
     }
 
 
-def _describe_step(step: Step) -> dict[str, Any]:
-    return {
-        "name": step.name,
-        "was": list(step.was),
-        "needs": list(step.needs),
-        "each": _each_of(step),
-        "may_skip": step.may_skip,
-        "attempts": step.retry.attempts,
-        "timeout_s": _seconds(step.timeout),
-        "schema": step.output.schema(),
-    }
-
-
 def _each_of(step: Step) -> str | int | None:
     """The step that gives the items, or the number of fixed ones."""
     if step.each is None:
         return None
     return step.each.source_step or len(step.each.items)
-
-
-def _seconds(duration: Any) -> float | None:  # noqa: ANN401
-    return None if duration is None else duration.total_seconds()
