@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace.model.graph import wire
 from headrace.model.site import did_you_mean
+from headrace.model.slot import steps_text
 from headrace.model.step import Source, Step
 from headrace.model.storable import storable
 
@@ -96,11 +97,10 @@ def _needs(
         step = around.step_of(function)
         if step is None:
             name = getattr(function, "__name__", repr(function))
-            known = ", ".join(around.steps) or "none"
             raise site.error(
                 "AFTER_UNKNOWN",
                 f"after= names `{name}`, which is not an earlier step of this pipeline; there "
-                f"are {known}{did_you_mean(name, around.steps)}",
+                f"are {steps_text(around.steps)}{did_you_mean(name, around.steps)}",
             )
         needed.add(step.name)
     return tuple(name for name in around.steps if name in needed)

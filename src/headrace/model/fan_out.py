@@ -98,7 +98,7 @@ def _source_of(slot: Slot, spec: EachSpec) -> Step:
         raise slot.error(
             "EACH_UNKNOWN",
             f"Each({name}) of `{slot.name}` is not an earlier step of this pipeline; "
-            f"{steps_text(slot.around.steps)}{did_you_mean(name, slot.around.steps)}",
+            f"there are {steps_text(slot.around.steps)}{did_you_mean(name, slot.around.steps)}",
         )
     if step.each is not None:
         raise slot.error(

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from headrace.model.annotations import plain, type_text
+from headrace.model.annotations import Annotation, accepts_none, plain, type_text, without_none
 from headrace.model.context import StepContext, SyncContext, Transaction
 from headrace.model.data import bind_input, bind_output
 from headrace.model.definition import MISSING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from headrace.model.definition import Declaration
 
-CONTEXTS: Final = (StepContext, SyncContext)
+ASKED_BY_TYPE: Final = (StepContext, SyncContext, Transaction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,9 @@ def _bind(slot: Slot, each: EachBinding | None) -> tuple[Binding, EachBinding | 
         return Binding(slot.name, Source.ITEM, codec=found.codec), found
     if isinstance(spec, UseSpec):
         return _bind_client(slot, spec), None
-    asked = plain(slot.annotation)
-    if asked in CONTEXTS:
-        return _bind_context(slot), None
-    if asked is Transaction:
-        return _bind_transaction(slot), None
+    asked = plain(without_none(slot.annotation))
+    if asked in ASKED_BY_TYPE:
+        return _bind_asked(slot, asked), None
     step = slot.around.steps.get(slot.name)
     return (bind_input(slot) if step is None else bind_output(slot, step)), None
 
@@ -108,21 +106,23 @@ def _takes_arguments(factory: Callable[..., object]) -> bool:
     return False
 
 
-def _bind_context(slot: Slot) -> Binding:
-    is_async = slot.declaration.is_async
-    if (plain(slot.annotation) is StepContext) != is_async:
-        kind, wanted = ("an async", "StepContext") if is_async else ("a plain", "SyncContext")
+def _bind_asked(slot: Slot, asked: Annotation) -> Binding:
+    """A parameter whose annotation alone says what it gets."""
+    if accepts_none(slot.annotation):
         raise slot.error(
-            "CONTEXT_KIND", f"{slot.written} in {kind} function; write `{slot.name}: {wanted}`"
+            "CONTEXT_KIND",
+            f"{slot.written} is never None; write `{slot.name}: {type_text(asked)}`",
         )
-    return Binding(slot.name, Source.CONTEXT)
-
-
-def _bind_transaction(slot: Slot) -> Binding:
-    if not slot.declaration.is_async:
+    is_async = slot.declaration.is_async
+    if asked is Transaction and not is_async:
         raise slot.error(
             "TRANSACTION_SYNC",
             f"{slot.written} in a plain function; a transaction needs an async one, without "
             "runs_in=",
         )
-    return Binding(slot.name, Source.TRANSACTION)
+    if asked is (SyncContext if is_async else StepContext):
+        kind, wanted = ("an async", "StepContext") if is_async else ("a plain", "SyncContext")
+        raise slot.error(
+            "CONTEXT_KIND", f"{slot.written} in {kind} function; write `{slot.name}: {wanted}`"
+        )
+    return Binding(slot.name, Source.TRANSACTION if asked is Transaction else Source.CONTEXT)

@@ -92,6 +92,8 @@ def check_options(options: StepOptions, declaration: Declaration) -> CheckedOpti
     """
     was = (options.was,) if isinstance(options.was, str) else tuple(options.was)
     name = declaration.name if options.name is None else options.name
+    if len({name, *was}) <= len(was):
+        raise _refusal(f"was={options.was!r} repeats a name of this step", declaration)
     return CheckedOptions(
         name=_checked_name("name", name, declaration),
         was=tuple(_checked_name("was", old, declaration) for old in was),

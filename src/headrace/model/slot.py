@@ -67,12 +67,12 @@ class Slot:
         the_input = f"the input `{name}: {wanted}`" if name else f"the input, any name for {wanted}"
         context = "StepContext or Transaction" if self.declaration.is_async else "SyncContext"
         return (
-            f"{steps_text(self.around.steps)}, {the_input}, and parameters with Each(...), "
-            f"Use(...), {context}; steps are declared above their use"
+            f"accepted here are {steps_text(self.around.steps)}, {the_input}, and parameters with "
+            f"Each(...), Use(...), {context}; steps are declared above their use"
         )
 
 
 def steps_text(steps: Mapping[str, Step]) -> str:
-    """The names of the steps that can be asked for."""
+    """The steps that can be asked for."""
     names = ", ".join(f"`{name}`" for name in steps)
-    return f"accepted here are the steps {names}" if names else "there are no steps above this one"
+    return f"the steps {names}" if names else "no steps yet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ForwardRef
 
-from headrace.model.annotations import members, parts, vagueness
+from headrace.model.annotations import members, origin_of, parts, vagueness
 from headrace.model.codec import TypeNotStorableError, codec_for
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def storable(annotation: Annotation, site: Site, what: str) -> Codec[Any]:
     vague = vagueness(annotation)
     if vague is not None:
         raise site.error("RETURN_VAGUE", f"{what}: {vague}; write the type in full")
+    if any(part is type or origin_of(part) is type for part in parts(annotation)):
+        raise site.error("TYPE_NOT_STORABLE", f"{what}: a class has no JSON form; store its name")
     try:
         # pydantic lets a union be that has one member with a JSON form
         for member in _union_members(annotation):

@@ -199,6 +199,13 @@ class TestContexts:
         assert "write `ctx: StepContext`" in str(refused(step))
         assert "write `ctx: SyncContext`" in str(refused(plain))
 
+    def test_they_are_never_optional(self):
+        async def step(ctx: StepContext | None) -> int: ...
+        async def other(tx: Transaction | None) -> int: ...
+
+        assert refused(step).code == refused(other).code == "CONTEXT_KIND"
+        assert "write `tx: Transaction`" in str(refused(other))
+
     def test_a_plain_function_has_no_transaction(self):
         def plain(tx: Transaction) -> int: ...
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from typing_extensions import TypedDict
@@ -278,6 +278,9 @@ class TestProperties:
         assert type(outcomes[0]) is type(outcomes[1])
 
     @given(st.sampled_from([int, str, bool, float]), st.text() | anything.map(str))
+    @example(float, "NaN")
+    @example(int, "1e3")
+    @example(int, "123456789012345678901234567890")
     def test_both_ways_read_the_same_texts(self, kind: type, text: str):
         assert _read(ScalarCodec(kind), text) == _read(PydanticCodec(kind), text)
 
@@ -289,9 +292,9 @@ def _outcome(codec: Codec[Any], value: Any) -> Any:
         return str(error)
 
 
-def _read(codec: Codec[Any], text: str) -> Any:
+def _read(codec: Codec[Any], text: str) -> str:
     try:
-        return codec.decode(text)
+        return repr(codec.decode(text))  # pydantic reads NaN, which is not equal to itself
     except CodecError as error:
         return str(error)
 

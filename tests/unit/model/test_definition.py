@@ -168,6 +168,11 @@ class TestAnnotations:
         step.__annotations__["return"] = annotation
         assert refused(step).code == "RETURN_VAGUE"
 
+    def test_a_class_as_a_value_is_refused(self):
+        async def step(n: int) -> list[type[int]]: ...
+
+        assert refused(step).code == "TYPE_NOT_STORABLE"
+
     def test_any_inside_a_container_is_plain_json(self):
         numbers = pipeline()
 
@@ -216,6 +221,8 @@ class TestOptions:
             {"name": "x" * 101},
             {"name": 3},
             {"was": ["good", "a-b"]},
+            {"was": "plain"},
+            {"was": ("old", "old")},
             {"after": good},
             {"timeout": 0},
             {"timeout": 1_801},
