@@ -35,3 +35,16 @@ UntilEmpty = Annotated[
     bool, typer.Option("--until-empty", help="End once nothing is left to run now.")
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000, help="Most rows.")]
+Cursor = Annotated[
+    str | None, typer.Option("--cursor", help="Go on after the page that gave this cursor.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Not older: 10m, 2h, 1d, or an ISO time."),
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Kept in the history.")]
+FromStep = Annotated[
+    str | None,
+    typer.Option("--from", metavar="STEP", help="Run this step and all that need it again."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Run every step again.")]

@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from headrace.client.operations import Page
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -49,6 +51,29 @@ def print_table(
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))  # a Text: user data is no markup
     Console(highlight=False).print(table)
+
+
+def print_page(
+    page: Page[Any], columns: Sequence[str], sources: Mapping[str, str], *, as_json: bool
+) -> None:
+    """Print a page of a listing, and how to go on where there is more.
+
+    Args:
+        page: The rows, as dataclasses.
+        columns: What is shown of each in a table.
+        sources: The attributes of columns that are called otherwise.
+        as_json: Print everything, as an object with `items` and `next`.
+    """
+    if as_json:
+        print_json({"items": page.items, "next": page.next})
+        return
+    rows = [
+        {column: getattr(item, sources.get(column, column)) for column in columns}
+        for item in page.items
+    ]
+    print_table(rows, columns)
+    if page.next is not None:
+        typer.echo(f"there are more: --cursor {page.next}", err=True)
 
 
 def text_of(value: object) -> str:

@@ -9,9 +9,17 @@ import typer
 
 from headrace.cli import (
     config,
+    dead_letters,
     doctor,
+    jobs,
     migrate,
+    queues,
+    submit,
     worker,
+    workers,
+)
+from headrace.cli import (
+    run as run_command,
 )
 from headrace.cli.exits import ExitCode, exit_code_of
 from headrace.errors import HeadraceError
@@ -24,6 +32,12 @@ program = typer.Typer(
     add_completion=False,
 )
 program.command("worker")(worker.work)
+program.command("submit")(submit.submit)
+program.command("run")(run_command.run)
+program.add_typer(jobs.group, name="jobs")
+program.add_typer(dead_letters.group, name="dead-letters")
+program.add_typer(queues.group, name="queues")
+program.add_typer(workers.group, name="workers")
 program.add_typer(migrate.group, name="migrate")
 program.add_typer(config.group, name="config")
 program.command("doctor")(doctor.doctor)

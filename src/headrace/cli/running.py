@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace.cli.exits import ExitCode
@@ -9,7 +10,7 @@ from headrace.errors import InvalidError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -52,6 +53,39 @@ def run_async(work: Coroutine[Any, Any, T], *, fast: bool = False) -> T:
             return runner.run(work)
     except refusals as error:
         raise RefusedError(str(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def beside(
+    work: Coroutine[Any, Any, object], *, stop: Callable[[], object]
+) -> AsyncIterator[None]:
+    """Run a worker beside the body of an `async with` block, and end it after that.
+
+    When the worker fails, the body is cancelled and its error raised. When the body is cut off
+    (Ctrl-C), the worker is stopped at once: it hands back what it runs.
+    """
+    import asyncio
+
+    running = asyncio.create_task(work, name="headrace worker")
+    body = asyncio.current_task()
+
+    def end_body(task: asyncio.Task[object]) -> None:
+        if body is not None and not task.cancelled() and task.exception() is not None:
+            body.cancel()
+
+    running.add_done_callback(end_body)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not running.done():
+            stop()  # a first call leaves running steps the grace time, a second one does not
+            raise
+        if body is not None:
+            body.uncancel()
+    finally:
+        running.remove_done_callback(end_body)
+        stop()
+        await running
 
 
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -12,8 +12,9 @@ from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
 from headrace.cli.running import run_async
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace.app import Headrace
-    from headrace.settings import Settings
     from headrace.worker.lifeline import Lifeline
 
 
@@ -39,18 +40,24 @@ def work(
     reference = find_reference(app)
     settings = settings_for_worker(queues, concurrency)
     lifeline = Lifeline.from_environment()
-    configure_logs(level=settings.level, style=settings.log_format)
     if lifeline is None and not no_supervisor:
+        configure_logs(level=settings.level, style=settings.log_format)
         raise typer.Exit(supervise(sys.argv[1:], settings.timing()))
     loaded = load_app(reference)
-    code = run_async(_work(loaded, settings, lifeline, until_empty=until_empty), fast=True)
+    configure_logs(level=loaded.settings.level, style=loaded.settings.log_format)
+    chosen = settings.queues if queues else None
+    code = run_async(_work(loaded, lifeline, chosen, concurrency, until_empty), fast=True)
     if lifeline is not None and code != ExitCode.REPLACE:
         lifeline.say_ended()
     raise typer.Exit(code)
 
 
 async def _work(
-    app: Headrace, settings: Settings, lifeline: Lifeline | None, *, until_empty: bool
+    app: Headrace,
+    lifeline: Lifeline | None,
+    queues: Sequence[str] | None,
+    concurrency: int | None,
+    until_empty: bool,
 ) -> int:
     import asyncio
     import signal
@@ -63,12 +70,12 @@ async def _work(
         worker.stop()
 
     async with app:
-        worker = app.worker(queues=settings.queues, concurrency=settings.concurrency)
+        worker = app.worker(queues=queues, concurrency=concurrency)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
         if lifeline is not None:
-            timing = settings.timing()
+            timing = app.settings.timing()
             lifeline.end_with_parent(timing.shutdown_grace + timing.release)
             lifeline.say_ready()
         code = await worker.run(until_empty=until_empty)

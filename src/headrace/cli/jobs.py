@@ -1,0 +1,204 @@
+"""`headrace jobs`: look at jobs, and act on them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace.cli.asking import actor, ask
+from headrace.cli.options import Cursor, Force, FromStep, Limit, Reason, Since
+from headrace.cli.output import Json, print_json, print_page, print_table, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from headrace.app import Headrace
+    from headrace.client.status import JobStatus
+    from headrace.store.reads import HistoryEntry
+
+group = typer.Typer(help="Look at jobs, and act on them.", rich_markup_mode=None)
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")]
+COLUMNS = ("id", "pipeline", "version", "queue", "state", "run", "cause", "created_at", "input")
+
+
+@group.command("list")
+def list_(
+    *,
+    state: Annotated[list[str] | None, typer.Option("--state", help="May be repeated.")] = None,
+    pipeline: Annotated[str | None, typer.Option("--pipeline")] = None,
+    queue: Annotated[str | None, typer.Option("--queue")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant")] = None,
+    owner: Annotated[str | None, typer.Option("--owner")] = None,
+    cause: Annotated[str | None, typer.Option("--cause", help="Why it failed.")] = None,
+    wait_reason: Annotated[
+        str | None, typer.Option("--wait-reason", help="Why it is queued.")
+    ] = None,
+    correlation_id: Annotated[str | None, typer.Option("--correlation-id")] = None,
+    since: Since = None,
+    limit: Limit = 30,
+    cursor: Cursor = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    from headrace.cli.parsing import read_since, read_states
+    from headrace.store.reads import JobFilter
+
+    wanted = JobFilter(
+        tenant=tenant,
+        owner=owner,
+        states=read_states(state),
+        pipeline=pipeline,
+        queue=queue,
+        cause=cause,
+        wait_reason=wait_reason,
+        correlation_id=correlation_id,
+        created_since=read_since("--since", since),
+    )
+
+    async def find(app: Headrace) -> Any:  # noqa: ANN401 - a page
+        return await app.list_jobs(wanted, limit=limit, cursor=cursor)
+
+    print_page(ask(find), COLUMNS, {"input": "input_preview"}, as_json=as_json)
+
+
+@group.command()
+def show(
+    job: JobId,
+    result: Annotated[
+        bool, typer.Option("--result", help="Print the result of a completed job, and no more.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a job with its steps and its history."""
+    if result:
+        print_json(ask(lambda app: _result(app, job)))
+        return
+    status, history = ask(lambda app: _look(app, job))
+    if as_json:
+        print_json({"job": status, "history": history})
+        return
+    _print_job(status)
+    _print_history(history)
+
+
+async def _result(app: Headrace, job: str) -> Any:  # noqa: ANN401 - JSON
+    from headrace.errors import NotCompletedError
+
+    status = await app.status(job)
+    if not status.is_final:
+        raise NotCompletedError(job, status.state)
+    return await app.job(job).result()
+
+
+async def _look(app: Headrace, job: str) -> tuple[JobStatus, list[HistoryEntry]]:
+    return await app.status(job), await app.history(job)
+
+
+def _print_job(status: JobStatus) -> None:
+    from headrace.cli.live import describe_job, describe_step
+
+    typer.echo(f"{status.pipeline} {status.version}  {status.id}  {describe_job(status)}")
+    for name in (
+        "queue", "priority", "tenant", "owner", "worker", "preset", "parameters", "metadata",
+        "correlation_id", "idempotency_key", "parent_job", "deadline", "cancelled_by",
+        "cancel_reason", "created_at", "started_at", "finished_at",
+    ):  # fmt: skip
+        value = getattr(status, name)
+        if value is not None:
+            typer.echo(f"  {name.replace('_', ' '):<16} {text_of(value)}")
+    rows = [{"step": step.name, "state": describe_step(step)} for step in status.steps]
+    typer.echo()
+    print_table(rows, ("step", "state"), empty="no steps")
+
+
+def _print_history(history: list[HistoryEntry]) -> None:
+    rows = [
+        {
+            "at": entry.at,
+            "run": entry.run,
+            "state": entry.to_state,
+            "reason": entry.reason,
+            "worker": entry.worker,
+            "actor": entry.actor,
+        }
+        for entry in history
+    ]
+    typer.echo()
+    print_table(rows, ("at", "run", "state", "reason", "worker", "actor"))
+
+
+@group.command()
+def watch(
+    job: JobId,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="For how long: 90s, 10m.")
+    ] = None,
+) -> None:
+    """Show a job as it goes, until it has ended; the exit code tells how."""
+    from headrace.cli.live import watch_to_exit
+    from headrace.cli.parsing import read_seconds
+
+    timeout_s = read_seconds("--timeout", timeout)
+    code = ask(lambda app: watch_to_exit(app, job, timeout_s=timeout_s, stream=sys.stdout))
+    raise typer.Exit(code)
+
+
+@group.command()
+def cancel(jobs: JobIds, reason: Reason = None) -> None:
+    """Cancel jobs: queued ones at once, running ones within seconds."""
+
+    async def act(app: Headrace, job: str) -> str:
+        state = await app.cancel(job, reason=reason, actor=actor())
+        return "cancelled" if state == "cancelled" else "is being cancelled"
+
+    _act_on(jobs, act)
+
+
+@group.command()
+def retry(
+    jobs: JobIds, from_step: FromStep = None, force: Force = False, reason: Reason = None
+) -> None:
+    """Run failed or cancelled jobs again; stored outputs are used again."""
+
+    async def act(app: Headrace, job: str) -> str:
+        run = await app.retry(job, from_step=from_step, force=force, reason=reason, actor=actor())
+        return f"is queued for run {run}"
+
+    _act_on(jobs, act)
+
+
+@group.command()
+def replay(
+    jobs: JobIds, from_step: FromStep = None, force: Force = False, reason: Reason = None
+) -> None:
+    """Run completed jobs again from a step, or (--force) from the beginning."""
+
+    async def act(app: Headrace, job: str) -> str:
+        run = await app.replay(job, from_step=from_step, force=force, reason=reason, actor=actor())
+        return f"is queued for run {run}"
+
+    _act_on(jobs, act)
+
+
+def _act_on(jobs: list[str], act: Callable[[Headrace, str], Awaitable[str]]) -> None:
+    """Do something with each job and tell of it; the first error is told at the end."""
+    from headrace.errors import HeadraceError
+
+    async def act_on_all(app: Headrace) -> HeadraceError | None:
+        first: HeadraceError | None = None
+        for job in jobs:
+            try:
+                typer.echo(f"{job} {await act(app, job)}")
+            except HeadraceError as error:
+                if first is not None:
+                    typer.echo(f"headrace: {error}", err=True)
+                first = first or error
+        return first
+
+    error = ask(act_on_all)
+    if error is not None:
+        raise error

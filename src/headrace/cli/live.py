@@ -1,0 +1,215 @@
+"""A job as it goes: a table that changes on a terminal, a line for each change elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
+
+import typer
+
+from headrace.cli.exits import ExitCode
+from headrace.cli.output import text_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from headrace.client import Client
+    from headrace.client.status import JobStatus, StepStatus
+    from headrace.model.job import JobState
+
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 0.5
+GROWTH: Final = 1.5
+MARKS: Final = {
+    "pending": "·",
+    "running": "▶",
+    "completed": "✓",
+    "failed": "✗",
+    "skipped": "-",
+}
+
+
+class View(Protocol):
+    """Shows the status of a job again and again."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End, and leave the last state on the screen."""
+
+    def show(self, status: JobStatus) -> None:
+        """Show the status."""
+
+
+def view_on(stream: TextIO, *, quiet: bool = False) -> View:
+    """The view that fits a stream."""
+    if quiet:
+        return NoView()
+    return TableView(stream) if stream.isatty() else LineView(stream)
+
+
+class NoView:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to leave."""
+
+    def show(self, status: JobStatus) -> None:
+        """Nothing to show."""
+
+
+class LineView:
+    """Writes a line for each change."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._seen: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.flush()
+
+    def show(self, status: JobStatus) -> None:
+        """Write what differs from the last time."""
+        self._say("", f"job {status.id} {describe_job(status)}")
+        for step in status.steps:
+            if step.state != "pending":
+                self._say(step.name, f"  {step.name} {describe_step(step)}")
+
+    def _say(self, key: str, line: str) -> None:
+        if self._seen.get(key) != line:
+            self._seen[key] = line
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+
+class TableView:
+    """Draws the job and its steps in place."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(file=stream, highlight=False), refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, status: JobStatus) -> None:
+        """Draw."""
+        self._live.update(job_table(status), refresh=True)
+
+
+def job_table(status: JobStatus) -> Any:  # noqa: ANN401 - something that rich draws
+    """The job and its steps for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False, title_justify="left")
+    table.title = Text(f"{status.pipeline} {status.version}  {status.id}  {describe_job(status)}")
+    for step in status.steps:
+        style = {"failed": "red", "running": "yellow", "completed": "green"}.get(step.state, "dim")
+        mark = MARKS.get(step.state, "?")
+        table.add_row(Text(f" {mark} {step.name}", style=style), Text(describe_step(step)))
+    return table
+
+
+def describe_job(status: JobStatus) -> str:
+    """The job's state in a few words."""
+    words = [str(status.state)]
+    if status.run > 1:
+        words.append(f"(run {status.run})")
+    if status.state == "queued" and status.wait_reason:
+        words.append(f"({status.wait_reason}, due {text_of(status.due_at)})")
+    if status.cause:
+        words.append(f"({status.cause})")
+    if status.state == "failed" and status.error:
+        words.append(f": {status.error.message}")
+    if status.state == "running" and status.cancel_requested_at:
+        words.append("(being cancelled)")
+    return text_of(" ".join(words).replace(" :", ":"))
+
+
+def describe_step(step: StepStatus) -> str:
+    """The step's state in a few words."""
+    words = [str(step.state)]
+    if step.items is not None:
+        done = sum(item.state in {"completed", "skipped"} for item in step.items)
+        words.append(f"{done} of {len(step.items)} items")
+    progress = step.progress
+    if progress is not None and progress.done is not None:
+        words.append(f"{progress.done}{f' of {progress.total}' if progress.total else ''}")
+    if progress is not None and progress.note:
+        words.append(progress.note)
+    if step.state == "completed" and step.latency_ms is not None:
+        words.append(f"in {step.latency_ms:.0f} ms")
+    if step.reused_from is not None:
+        words.append(f"(of run {step.reused_from})")
+    if step.reason:
+        words.append(f"({step.reason})")
+    if step.error is not None:
+        words.append(f"(try {step.attempts}: {step.error.message})")
+    return text_of(" ".join(words))
+
+
+async def watch(client: Client, job: str, view: View, *, timeout_s: float | None) -> JobState:
+    """Show a job until it has ended.
+
+    Returns:
+        Its last state.
+
+    Raises:
+        TimeoutError: It has not ended in time; it goes on.
+        JobNotFoundError: There is no such job.
+    """
+    pause_s, last = FIRST_PAUSE_S, None
+    async with asyncio.timeout(timeout_s):
+        while True:
+            status = await client.status(job)
+            view.show(status)
+            if status.is_final:
+                return status.state
+            pause_s = FIRST_PAUSE_S if status != last else min(pause_s * GROWTH, LONGEST_PAUSE_S)
+            last = status
+            await asyncio.sleep(pause_s)
+
+
+async def watch_to_exit(
+    client: Client,
+    job: str,
+    *,
+    timeout_s: float | None,
+    stream: TextIO | None = None,
+    quiet: bool = False,
+) -> ExitCode:
+    """Show a job until it has ended; the exit code that tells how."""
+    with view_on(stream or sys.stderr, quiet=quiet) as view:
+        try:
+            state = await watch(client, job, view, timeout_s=timeout_s)
+        except TimeoutError:
+            typer.echo(f"headrace: job {job} has not ended within {timeout_s:g} s", err=True)
+            return ExitCode.TIMEOUT
+    return EXITS[state]
+
+
+EXITS: Final = {
+    "completed": ExitCode.DONE,
+    "failed": ExitCode.JOB_FAILED,
+    "cancelled": ExitCode.JOB_CANCELLED,
+}

@@ -1,0 +1,126 @@
+"""`headrace run`: submits one job, follows it and prints its result."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from headrace.cli.exits import ExitCode
+from headrace.cli.options import AppOption
+from headrace.cli.output import print_json
+from headrace.cli.running import beside, run_async
+from headrace.cli.submit import (
+    Deadline,
+    Due,
+    Input,
+    Key,
+    Owner,
+    Parameters,
+    PipelineName,
+    Preset,
+    Priority,
+    Submission,
+    Tenant,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headrace.app import Headrace
+    from headrace.model.pipeline import Pipeline
+
+MOST_WORKERS: Final = 1_000
+
+
+def run(
+    pipeline: PipelineName,
+    value: Input,
+    *,
+    app: AppOption = None,
+    key: Key = None,
+    priority: Priority = "normal",
+    due: Due = None,
+    deadline: Deadline = None,
+    preset: Preset = None,
+    parameters: Parameters = None,
+    tenant: Tenant = "default",
+    owner: Owner = "default",
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="Wait so long: 90s, 10m.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Submit a job, show how it goes, and print its result as JSON.
+
+    Where no worker is alive that carries the pipeline, one runs in this process meanwhile.
+    """
+    from headrace.cli.loading import load_app
+    from headrace.cli.parsing import read_seconds
+
+    submission = Submission(
+        pipeline, value, key, priority, due, deadline, preset, parameters, tenant, owner
+    )
+    timeout_s = read_seconds("--timeout", timeout)
+    loaded = load_app(app)
+    raise typer.Exit(run_async(_run(loaded, submission, timeout_s, quiet=quiet)))
+
+
+async def _run(
+    app: Headrace, submission: Submission, timeout_s: float | None, *, quiet: bool
+) -> ExitCode:
+    from headrace.cli.live import watch_to_exit
+
+    async with app:
+        handle = await submission.send(app)
+        async with _worker_for(app, app.pipeline(submission.pipeline)):
+            code = await watch_to_exit(app, handle.id, timeout_s=timeout_s, quiet=quiet)
+        if code is ExitCode.DONE:
+            print_json(await _result(app, handle.id))
+    return code
+
+
+async def _result(app: Headrace, job: str) -> Any:  # noqa: ANN401 - JSON
+    """The result as it is stored."""
+    import json
+
+    value = await app.job(job).result()
+    status = await app.status(job)
+    return json.loads(app.pipeline(status.pipeline).result.encode(value))
+
+
+@contextlib.asynccontextmanager
+async def _worker_for(app: Headrace, pipeline: Pipeline[Any, Any]) -> AsyncIterator[None]:
+    """Have a worker for a pipeline: one that is alive, else one in this process."""
+    if await _is_carried(app, pipeline):
+        yield
+        return
+    from headrace.cli.logs import log_to
+    from headrace.telemetry.events import Level
+
+    typer.echo(
+        f"headrace: no worker is alive for {pipeline.name} in queue {pipeline.queue}: "
+        "running one in this process",
+        err=True,
+    )
+    with log_to(sys.stderr, app.settings, least=Level.WARNING):
+        worker = app.worker(queues=[pipeline.queue])
+        async with beside(worker.run(), stop=worker.stop):
+            yield
+
+
+async def _is_carried(app: Headrace, pipeline: Pipeline[Any, Any]) -> bool:
+    workers = await app.list_workers(limit=MOST_WORKERS)
+    return any(
+        worker.state == "alive"
+        and pipeline.queue in worker.queues
+        and _reaches(worker.carries.get(pipeline.name), pipeline)
+        for worker in workers
+    )
+
+
+def _reaches(version: str | None, pipeline: Pipeline[Any, Any]) -> bool:
+    """Whether a worker that carries `version` runs jobs of this pipeline."""
+    return version is not None and tuple(map(int, version.split("."))) >= pipeline.version_key
