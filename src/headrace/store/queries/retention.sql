@@ -62,6 +62,7 @@ order by artifact.path
 limit $3;
 
 -- name: forget_artifacts
+-- Deletes the rows of artifacts whose bytes are gone.
 -- $1 paths text[]
 delete from headrace.artifacts where path = any($1::text[]);
 

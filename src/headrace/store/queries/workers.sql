@@ -46,6 +46,7 @@ where claim.worker = $1 and job.token = claim.token and job.state = 'running'
 and job.cancel_requested_at is not null;
 
 -- name: stop_worker
+-- Signs a worker off.
 -- $1 id
 update headrace.workers
 set stopped_at = headrace.now(), presence = false, running = 0
@@ -61,6 +62,8 @@ and lost_at is null and stopped_at is null
 returning id;
 
 -- name: list_workers
+-- The newest workers and how each of them is.
+-- $1 most rows
 select
     id, host, pid, version, queues, carries, lanes, concurrency, running, presence, started_at,
     heartbeat_at, expires_at, draining_at, lost_at, stopped_at,
