@@ -98,7 +98,7 @@ class SweepCompleted(WorkerEvent):
     """One pass of the janitor ended."""
 
     promoted: int
-    cancelled: int
+    expired: int
     removed: int
     latency_ms: float
 

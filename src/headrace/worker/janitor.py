@@ -1,0 +1,177 @@
+"""Puts in order what no worker is in charge of. One worker at a time does this; two do no harm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from headrace.store.retention import (
+    PAGE,
+    RetentionPass,
+    clear_progress,
+    forget_artifacts,
+    promote_due,
+    ring_ready,
+    take_duty,
+    unreferenced_artifacts,
+)
+from headrace.store.workers import expire_queued, prune_workers
+from headrace.telemetry.events import emit
+from headrace.telemetry.job_events import DeadLettered, JobTimeout
+from headrace.telemetry.worker_events import SweepCompleted
+from headrace.worker.reaper import fields_of
+from headrace.worker.service import PeriodicService
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from headrace.store.retention import RetentionRules
+    from headrace.store.session import Session
+    from headrace.store.workers import ExpiredJob
+    from headrace.worker.timing import Timing
+
+SWEEP: Final = "sweep"
+CLEANUP: Final = "cleanup"
+CLEANUP_EVERY: Final = timedelta(hours=1)
+WORKERS_KEPT: Final = timedelta(days=7)
+"""Workers that ended are listed for so long."""
+ARTIFACTS_KEPT: Final = timedelta(hours=24)
+"""The reference to an artifact is committed long before it is this old, or never."""
+BATCH: Final = 100
+SHARE: Final = 0.5
+"""The part of the time between two sweeps that deletion may use: the rest is for the work."""
+
+
+class Janitor(PeriodicService):
+    """Sweeps each `timing.sweep`: due jobs, deadlines, leftovers; deletes what is old each hour.
+
+    Between two statements it gives the connection to whoever waits for it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        worker: int,
+        timing: Timing,
+        retention: RetentionRules,
+        *,
+        delete_artifacts: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        cleanup_every: timedelta = CLEANUP_EVERY,
+    ) -> None:
+        """Nothing is swept before `start`.
+
+        Args:
+            session: The connection to use; others may use it in between.
+            worker: The worker that does this.
+            timing: Its durations.
+            retention: How long what is kept is kept.
+            delete_artifacts: Removes artifacts by their paths, also those that are gone already;
+                None where there is no place for artifacts.
+            cleanup_every: Between two rounds of deletion.
+        """
+        super().__init__("janitor", every=timing.sweep, worker_id=str(worker), timing=timing)
+        self._session, self._worker, self._lease = session, worker, timing.janitor_lease
+        self._retention, self._delete_artifacts = retention, delete_artifacts
+        self._cleanup_every = cleanup_every
+        self._pass: RetentionPass | None = None
+        self._rest_until_s = 0.0
+
+    async def tick(self) -> None:
+        """Do one sweep, if no other worker does."""
+        async with self._session.use() as connection:
+            if not await take_duty(connection, SWEEP, worker=self._worker, lease=self._lease):
+                return
+        began = monotonic()
+        promoted = await self._promote()
+        expired = await self._expire()
+        removed = await self._clear() + await self._clean_up()
+        emit(
+            SweepCompleted(
+                worker_id=self.worker_id,
+                promoted=promoted,
+                expired=expired,
+                removed=removed,
+                latency_ms=round(1_000 * (monotonic() - began), 3),
+            )
+        )
+
+    async def _promote(self) -> int:
+        """Make due jobs ready, and ring for what is: claimers do it too, unless all are full."""
+        promoted = 0
+        async with self._session.use() as connection:
+            while (count := await promote_due(connection)) == PAGE:
+                promoted += count
+            await ring_ready(connection)
+        return promoted + count
+
+    async def _expire(self) -> int:
+        expired = 0
+        while True:
+            async with self._session.use() as connection:
+                jobs = await expire_queued(connection, limit=BATCH)
+            for job in jobs:
+                self._tell_expired(job)
+            expired += len(jobs)
+            if len(jobs) < BATCH:
+                return expired
+
+    async def _clear(self) -> int:
+        async with self._session.use() as connection:
+            return await clear_progress(connection)
+
+    async def _clean_up(self) -> int:
+        """Go on deleting what is old, for a part of the time; one worker begins a round an hour."""
+        removed = 0
+        if self._pass is None:
+            if not await self._may_begin():
+                return 0
+            removed = await self._forget_workers() + await self._sweep_artifacts()
+            self._pass = RetentionPass(self._retention)
+        before = self._pass.jobs + self._pass.checkpoints
+        after = await self._prune(self._pass)
+        return removed + after - before
+
+    async def _may_begin(self) -> bool:
+        if monotonic() < self._rest_until_s:
+            return False
+        async with self._session.use() as connection:
+            mine = await take_duty(
+                connection, CLEANUP, worker=self._worker, lease=self._cleanup_every
+            )
+        if mine:
+            self._rest_until_s = monotonic() + self._cleanup_every.total_seconds()
+        return mine
+
+    async def _prune(self, walk: RetentionPass) -> int:
+        until = monotonic() + SHARE * self.every_s
+        goes_on = True
+        while goes_on and monotonic() < until:
+            async with self._session.use() as connection:
+                goes_on = await walk.advance(connection)
+        if not goes_on:
+            self._pass = None
+        return walk.jobs + walk.checkpoints
+
+    async def _forget_workers(self) -> int:
+        async with self._session.use() as connection:
+            return await prune_workers(connection, age=WORKERS_KEPT)
+
+    async def _sweep_artifacts(self) -> int:
+        if self._delete_artifacts is None:
+            return 0
+        removed, after = 0, ""
+        while True:
+            async with self._session.use() as connection:
+                paths = await unreferenced_artifacts(connection, age=ARTIFACTS_KEPT, after=after)
+            if not paths:
+                return removed
+            await self._delete_artifacts(paths)  # bytes first: a row without bytes is found again
+            async with self._session.use() as connection:
+                removed += await forget_artifacts(connection, paths)
+            after = paths[-1]
+
+    def _tell_expired(self, job: ExpiredJob) -> None:
+        fields = fields_of(job, worker_id=self.worker_id)
+        emit(JobTimeout(**fields, cause=job.cause, job_latency_ms=job.job_latency_ms))
+        emit(DeadLettered(**fields, cause=job.cause, attempts=0, error_code="DEADLINE_EXCEEDED"))
