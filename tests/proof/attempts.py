@@ -29,9 +29,11 @@ def check_starts(evidence: Evidence) -> Iterator[Violation]:
     )
     tries = Counter((row_id(row), row["token"]) for row in evidence.tries)
     for (kind, key, token), count in counts.items():
-        if kind != "start":
-            continue
+        if kind != "start" or "#" in key[2]:
+            continue  # what runs inside a step is counted with it
         failed, cut = tries[key, token], counts["cut", key, token]
+        if key[2] in evidence.expect.transactional:
+            cut += counts["end", key, token]  # its commit was refused or cut off after its work
         if count > 1 + failed + cut:
             job, run, step, item = key
             yield Violation(

@@ -20,6 +20,7 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     fencing.check_writers,
     results.check_outputs,
     results.check_started_again,
+    results.check_records_made_again,
     results.check_fan_outs,
     results.check_results,
     attempts.check_starts,

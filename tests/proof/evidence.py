@@ -56,6 +56,7 @@ class Expectations:
         settled: No worker died since the last look for dead ones, so every holder is alive.
         attempts: The budget of a step, by pipeline and step.
         crash_limit: Charges that fail a job.
+        transactional: Steps that do all their work again where their commit fails.
         head_start: What one point of priority is worth.
     """
 
@@ -63,6 +64,7 @@ class Expectations:
     settled: bool = False
     attempts: Callable[[str, str], int] = lambda _pipeline, _step: 5
     crash_limit: int = 3
+    transactional: frozenset[str] = frozenset()
     head_start: timedelta = timedelta(seconds=60)
 
 

@@ -22,9 +22,12 @@ def check_outputs(evidence: Evidence) -> Iterator[Violation]:
     for effect in evidence.effects:
         if effect.kind == "end":
             ends[_id(effect)].append(effect)
+    writing = {effect.step for effect in evidence.effects}
     for row in evidence.steps:
         if row["state"] != "completed" or row["reused_from"] is not None:
             continue
+        if row["step"] not in writing:
+            continue  # a step that keeps no account
         marks = [effect.mark for effect in ends[row_id(row)] if effect.token == row["token"]]
         if mark_of(row) not in marks:
             yield Violation(
@@ -51,6 +54,28 @@ def check_started_again(evidence: Evidence) -> Iterator[Violation]:
                 (
                     short(row, "token", "worker", "finished_at", "reused_from"),
                     {"pid": effect.pid, "attempt": effect.attempt, "at": effect.at},
+                ),
+            )
+
+
+def check_records_made_again(evidence: Evidence) -> Iterator[Violation]:
+    """I7 inside a step: what `once` has stored is not made again. Its lines name `step#name`."""
+    if evidence.effects is None:
+        return
+    records = {(*row_id(row), row["name"]): row for row in evidence.records}
+    for effect in evidence.effects:
+        step, found, name = effect.step.partition("#")
+        row = records.get((UUID(effect.job), effect.run, step, effect.item, name))
+        if not found or effect.kind != "start" or row is None:
+            continue
+        later = effect.token == row["token"] and effect.at > row["finished_at"].timestamp()
+        if effect.token > row["token"] or later:
+            yield Violation(
+                "I7",
+                f"{name!r} in {_name(row)} was made again under {effect.token}",
+                (
+                    short(row, "token", "worker", "finished_at"),
+                    {"pid": effect.pid, "at": effect.at},
                 ),
             )
 

@@ -156,6 +156,15 @@ class TestResults:
         assert await world.found() == set()
         assert stale_starts(await world.evidence()) == [stale]
 
+    async def test_i7_a_record_that_is_made_again(self, world: World) -> None:
+        held = await world.hold()
+        await world.engine.change(Change(held, records=[("last", "", "paid", "1")]))
+        made = effect_of(held, "start", "last#paid")
+        world.effects.append(made)
+        assert await world.found(Expectations()) == {"I7"}
+        world.effects[-1] = replace(made, at=made.at - 3600)
+        assert await world.found(Expectations()) == set()
+
     async def test_plan_an_item_that_is_not_planned(self, world: World) -> None:
         await world.plant(
             "update headrace.steps set output = '[[\"a\",1]]' where state = 'planned'"

@@ -1,0 +1,30 @@
+"""The application that the workers of the crash run load: `headrace worker tests.crash.app:app`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from headrace import Headrace
+from headrace.worker.timing import Timing
+from headrace.worker.worker import Worker
+from tests.crash.steps import ALL, scale
+
+
+class ScaledHeadrace(Headrace):
+    """Lives at the speed of HEADRACE_CRASH_SCALE."""
+
+    def worker(
+        self,
+        *,
+        queues: Iterable[str] | None = None,
+        concurrency: int | None = None,
+        timing: Timing | None = None,
+    ) -> Worker:
+        """As `Headrace.worker`."""
+        timing = timing or self.settings.timing().scaled(scale)
+        return super().worker(queues=queues, concurrency=concurrency, timing=timing)
+
+
+pipelines: list[Any] = list(ALL)
+app = ScaledHeadrace(pipelines)

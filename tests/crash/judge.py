@@ -1,0 +1,125 @@
+"""The verdict on a run: the checker's, and what only the log of faults can tell."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from tests.crash.fleet import Blow
+from tests.proof.checker import check
+from tests.proof.effects import read_effects
+from tests.proof.evidence import Evidence, Expectations, collect
+from tests.proof.journal import read_journal
+from tests.proof.results import stale_starts
+from tests.proof.violation import Violation
+
+TRANSACTIONAL: Final = frozenset({"book"})
+FATAL: Final = frozenset({"kill", "freeze", "silence", "delay"})
+SLACK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found, and what was counted on the way."""
+
+    violations: list[Violation]
+    counts: dict[str, int]
+
+
+async def judge(
+    connection: asyncpg.Connection[asyncpg.Record],
+    folder: Path,
+    blows: Sequence[Blow],
+    poison: set[str],
+) -> Verdict:
+    """Check everything that the run left behind."""
+    evidence = await collect(
+        connection,
+        Expectations(drained=True, settled=True, transactional=TRANSACTIONAL),
+        journal=read_journal(folder / "journal"),
+        effects=read_effects(folder / "effects"),
+    )
+    bookings = await connection.fetch("select job, run from bookings")
+    violations = [
+        *check(evidence),
+        *_bookings(evidence, Counter((row["job"], row["run"]) for row in bookings)),
+        *_deaths(evidence, blows, poison),
+        *_failures(evidence, poison),
+    ]
+    states = Counter(job["state"] for job in evidence.jobs)
+    return Verdict(
+        violations,
+        {
+            "jobs": len(evidence.jobs),
+            **dict(sorted(states.items())),
+            "checkpoints": len(evidence.steps),
+            "effects": len(evidence.effects or ()),
+            "tries": len(evidence.tries),
+            "recovered": sum(event["reason"] == "recovered" for event in evidence.events),
+            "workers lost": sum(worker["lost_at"] is not None for worker in evidence.workers),
+            "starts by stale holders": len(stale_starts(evidence)),
+        },
+    )
+
+
+def _bookings(evidence: Evidence, found: Counter[tuple[UUID, int]]) -> Iterator[Violation]:
+    """What a transactional step wrote is there once where it has its checkpoint, else never."""
+    for job in evidence.jobs:
+        if job["pipeline"] != "transfer":
+            continue
+        for run in range(1, job["run"] + 1):
+            wanted = int((job["id"], run, "book", "") in evidence.step_by_id)
+            count = found[job["id"], run]
+            if count != wanted:
+                yield Violation("EXACTLY ONCE", f"job {job['id']} run {run} booked {count} times")
+
+
+def _failures(evidence: Evidence, poison: set[str]) -> Iterator[Violation]:
+    """Nothing but poison fails: no fault is the fault of a job."""
+    for job in evidence.jobs:
+        is_poison = str(job["id"]) in poison
+        if job["state"] == "failed" and job["cause"] != "worker_lost":
+            yield Violation(
+                "FAILED",
+                f"job {job['id']} of {job['pipeline']} failed: {job['cause']}",
+                ({"error": job["error"]},),
+            )
+        if is_poison and (job["state"], job["cause"]) != ("failed", "worker_lost"):
+            yield Violation("POISON", f"job {job['id']} kills its workers and is {job['state']}")
+
+
+def _deaths(evidence: Evidence, blows: Sequence[Blow], poison: set[str]) -> Iterator[Violation]:
+    """Each charge of an innocent job is explained by a blow to the worker that ran it."""
+    of_process: defaultdict[int, list[Blow]] = defaultdict(list)
+    for blow in blows:
+        of_process[blow.pid].append(blow)
+    for job_id, events in evidence.events_of.items():
+        if str(job_id) in poison:
+            continue
+        claimed = None
+        for event in events:
+            if event["to_state"] == "running":
+                claimed = event
+            if not json.loads(event["metadata"] or "{}").get("charges") or claimed is None:
+                continue
+            worker = evidence.worker_by_id[claimed["worker"]]
+            since, by = claimed["at"].timestamp() - SLACK_S, event["at"].timestamp() + SLACK_S
+            hits = [
+                blow
+                for blow in of_process[worker["pid"]]
+                if blow.kind in FATAL and blow.at <= by and (blow.until or blow.at) >= since
+            ]
+            if not hits:
+                yield Violation(
+                    "CHARGED",
+                    f"job {job_id} was charged at seq {event['seq']} for the end of worker"
+                    f" {worker['id']}, which nobody hit",
+                    ({"pid": worker["pid"], "claimed": claimed["at"], "charged": event["at"]},),
+                )

@@ -1,0 +1,81 @@
+"""Submits jobs of every kind and keeps a journal of what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import asdict
+from typing import Any, Final
+
+from headrace import Headrace
+from headrace.errors import HeadraceError
+from tests.crash import steps
+from tests.crash.steps import Order
+from tests.proof.journal import Journal, Request, hash_of
+
+WEIGHTS: Final = {
+    "single": 20,
+    "chain": 20,
+    "fixed": 10,
+    "dynamic": 10,
+    "careful": 8,
+    "flaky": 10,
+    "transfer": 10,
+    "slow": 8,
+    "threaded": 4,
+}
+AT_ONCE: Final = 20
+SUBMIT_S: Final = 15.0
+SLOWEST_S: Final = 8.0
+
+
+class Load:
+    """The traffic; one integer decides what is submitted, in which order."""
+
+    def __init__(self, app: Headrace, journal: Journal, seed: int) -> None:
+        self._app, self._journal = app, journal
+        self._random = random.Random(f"load {seed}")  # noqa: S311 - repeatable on purpose
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._unknown: dict[str, tuple[str, Order]] = {}
+        self._sent = 0
+        self.accepted: list[str] = []
+        self.poison: set[str] = set()
+
+    @property
+    def doubtful(self) -> int:
+        """Submissions whose answer never came."""
+        return len(self._unknown)
+
+    async def submit_one(self, *, poison: bool = False, pipeline: str | None = None) -> None:
+        """Submit the next job."""
+        self._sent += 1
+        name = pipeline or self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        work = self._random.uniform(1.0, SLOWEST_S)
+        order = Order(self._sent, round(work, 2), poison)
+        if poison:
+            name = "slow"
+        async with self._slots:
+            await self._send(f"key {self._sent}", name, order)
+
+    async def settle(self) -> None:
+        """Ask again, with the same keys, for everything whose answer never came."""
+        for key, (name, order) in list(self._unknown.items()):
+            await self._send(key, name, order)
+
+    async def _send(self, key: str, name: str, order: Order) -> None:
+        pipeline: Any = getattr(steps, name)
+        body = hash_of(json.dumps(asdict(order)))
+        try:
+            async with asyncio.timeout(SUBMIT_S):
+                handle = await self._app.submit(pipeline, order, idempotency_key=key)
+        except (HeadraceError, OSError):  # a timeout is one too
+            self._unknown[key] = name, order
+            self._journal.write(Request(outcome="unknown", pipeline=name, body=body, key=key))
+            return
+        job = handle.id
+        self._unknown.pop(key, None)
+        self.accepted.append(job)
+        if order.poison:
+            self.poison.add(job)
+        self._journal.write(Request(outcome="ok", pipeline=name, body=body, key=key, job=job))

@@ -1,0 +1,260 @@
+"""`python -m tests.crash.run`: a fleet of workers under overlapping faults, and the proof after it.
+
+Prints what goes on, the recovery times, and `crash ok: ...`, or the violations with the seed that
+repeats the run. Ends with 0 or 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.crash.faults import Doses, Fault, Havoc, plan
+from tests.crash.fleet import Fleet, until
+from tests.crash.judge import Verdict, judge
+from tests.crash.proxy import Proxy
+from tests.crash.recovery import Stopwatch, Times
+from tests.crash.server import CrashServer
+from tests.proof.journal import Journal
+
+if TYPE_CHECKING:
+    from tests.crash.load import Load
+
+SCALED: Final = 1 / 15
+REAL_DOSES: Final = Doses(kills=200, freezes=50, restarts=20, outages=1, stops=20, network=60)
+SCALED_DOSES: Final = Doses(kills=12, freezes=6, restarts=2, outages=1, stops=3, network=8)
+OPEN: Final = "select count(*) from headrace.jobs where state in ('queued', 'running')"
+MOST_OPEN: Final = 300
+DRAIN_S: Final = 240.0
+TELL_S: Final = 10.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is like.
+
+    Attributes:
+        seconds: How long faults go on; measuring before and draining after come on top.
+        rate: Jobs submitted in a second.
+        poison: Jobs that end their worker whenever they run.
+    """
+
+    seed: int
+    doses: Doses
+    seconds: float
+    scale: float = 1.0
+    workers: int = 4
+    rate: float = 6.0
+    poison: int = 2
+    measure: bool = True
+
+
+class CrashRun:
+    """One run, from an empty database to its verdict."""
+
+    def __init__(self, options: Options, folder: Path, say: Say) -> None:
+        self._options, self._folder, self._say = options, folder, say
+        self.havoc: Havoc
+        self.times: Times | None = None
+
+    async def run(self) -> Verdict:
+        """Do everything."""
+        options, folder = self._options, self._folder
+        environment = {
+            "HEADRACE_CRASH_EFFECTS": str(folder / "effects"),
+            "HEADRACE_CRASH_SCALE": str(options.scale),
+            "HEADRACE_LOG_FORMAT": "json",
+            "HEADRACE_ENV": "testing",
+        }
+        os.environ.update(environment)  # the steps are imported here too, to be submitted
+        async with CrashServer() as server:
+            await _make_tables(server)
+            fleet = Fleet(server, folder, environment, options.workers)
+            entrance = Proxy(server.socket)
+            await entrance.start()
+            try:
+                return await self._work(server, fleet, entrance)
+            finally:
+                await fleet.abandon()
+                await entrance.stop()
+
+    async def _work(self, server: CrashServer, fleet: Fleet, entrance: Proxy) -> Verdict:
+        from tests.crash.app import pipelines, ScaledHeadrace  # noqa: I001, PLC0415 - needs the environment
+        from tests.crash.load import Load  # noqa: PLC0415
+
+        address = f"postgresql://postgres@127.0.0.1:{entrance.port}/postgres?sslmode=disable"
+        async with ScaledHeadrace(pipelines, database=address) as app:
+            load = Load(app, Journal(self._folder / "journal"), self._options.seed)
+            self.havoc = Havoc(server, fleet, load.poison)
+            await fleet.start()
+            self._say(f"{len(fleet.slots)} workers are up")
+            if self._options.measure:
+                watch = Stopwatch(server, fleet, load, self._options.scale)
+                self.times = await watch.measure()
+                for line in self.times.lines():
+                    self._say(f"recovery: {line}")
+            await self._torment(server, fleet, load, entrance)
+            await self._drain(server, fleet, load)
+        codes = await fleet.stop()
+        connection = await server.connect()
+        try:
+            verdict = await judge(connection, self._folder, self.havoc.blows, load.poison)
+        finally:
+            await connection.close()
+        if any(codes):
+            self._say(f"exit codes after SIGTERM: {codes}")
+        return verdict
+
+    async def _torment(
+        self, server: CrashServer, fleet: Fleet, load: Load, entrance: Proxy
+    ) -> None:
+        options = self._options
+        faults = plan(
+            options.seed, options.doses, seconds=options.seconds, scale=options.scale,
+            workers=len(fleet.slots),
+        )  # fmt: skip
+        feeder = asyncio.create_task(self._feed(server, load, entrance))
+        teller = asyncio.create_task(self._tell(server, load, faults))
+        try:
+            await self.havoc.run(faults)
+        finally:
+            feeder.cancel()
+            teller.cancel()
+            await asyncio.gather(feeder, teller, return_exceptions=True)
+
+    async def _feed(self, server: CrashServer, load: Load, entrance: Proxy) -> None:
+        """Submit at the rate, as long as not too much is open; some replies get lost."""
+        dice = random.Random(f"feed {self._options.seed}")  # noqa: S311 - repeatable on purpose
+        tasks: set[asyncio.Task[None]] = set()
+        for _ in range(self._options.poison):
+            await load.submit_one(poison=True)
+        while True:
+            await asyncio.sleep(dice.expovariate(self._options.rate))
+            if dice.random() < 0.02:
+                entrance.swallow_commit("client")
+            count = await _count_open(server)
+            if count is None or count < MOST_OPEN:
+                task = asyncio.create_task(load.submit_one())
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+
+    async def _tell(self, server: CrashServer, load: Load, faults: list[Fault]) -> None:
+        started = time.monotonic()
+        while True:
+            await asyncio.sleep(TELL_S)
+            done = " ".join(f"{kind} {count}" for kind, count in sorted(self.havoc.done.items()))
+            count = await _count_open(server)
+            left = "the database is away" if count is None else f"{count} open"
+            self._say(
+                f"{time.monotonic() - started:5.0f} s: {len(load.accepted)} accepted, {left}; {sum(self.havoc.done.values())} of"
+                f" {len(faults)} faults: {done}"
+            )
+
+    async def _drain(self, server: CrashServer, fleet: Fleet, load: Load) -> None:
+        """All faults are over: everything that was accepted has to end."""
+        for slot in fleet.slots:
+            slot.proxy.heal()
+        started = time.monotonic()
+        await load.settle()
+        self._say(f"faults are over: {await _count_open(server)} open; draining")
+
+        async def is_empty() -> bool:
+            return await _count_open(server) == 0
+
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await until(is_empty, every_s=0.1)
+        except TimeoutError:
+            self._say(f"not drained within {DRAIN_S:.0f} s")
+        else:
+            self._say(f"drained in {time.monotonic() - started:.1f} s")
+
+
+async def _make_tables(server: CrashServer) -> None:
+    connection = await server.connect()
+    await connection.execute("create table bookings (job uuid, run integer, mark text)")
+    await connection.close()
+
+
+async def _count_open(server: CrashServer) -> int | None:
+    """How many jobs have not ended; None while the database is away."""
+    try:
+        connection = await server.connect()
+        try:
+            return int(await connection.fetchval(OPEN))
+        finally:
+            connection.terminate()
+    except Exception:  # noqa: BLE001 - it was stopped on purpose
+        return None
+
+
+def tell_verdict(run: CrashRun, verdict: Verdict, options: Options, say: Say) -> bool:
+    """Print the end; True when all is in order."""
+    late = run.times.late() if run.times is not None else []
+    counts = ", ".join(f"{count} {name}" for name, count in verdict.counts.items())
+    faults = ", ".join(f"{count} {kind}" for kind, count in sorted(run.havoc.done.items()))
+    if not verdict.violations and not late:
+        say(f"crash ok: {counts}; faults: {faults}; {run.havoc.spared} spared; seed {options.seed}")
+        return True
+    for violation in verdict.violations[:50]:
+        say(str(violation))
+    for line in late:
+        say(f"TOO LATE: {line}")
+    say(
+        f"crash FAILED: {len(verdict.violations)} violations, {len(late)} late recoveries;"
+        f" {counts}; faults: {faults}; repeat with --seed {options.seed}"
+    )
+    return False
+
+
+def main() -> int:
+    """Read the arguments, run, tell."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.run", description=__doc__)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--scaled", action="store_true", help="all durations 15 times shorter")
+    parser.add_argument("--minutes", type=float, default=None, help="faults go on for so long")
+    for field in fields(Doses):
+        parser.add_argument(f"--{field.name}", type=int, default=None)
+    parser.add_argument("--no-measure", action="store_true", help="no recovery times")
+    parser.add_argument("--keep", type=Path, default=None, help="folder for journal, effects, logs")
+    given = parser.parse_args()
+    seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
+    doses = SCALED_DOSES if given.scaled else REAL_DOSES
+    changes = {
+        field.name: getattr(given, field.name)
+        for field in fields(Doses)
+        if getattr(given, field.name) is not None
+    }
+    minutes = given.minutes or (0.5 if given.scaled else 18.0)
+    options = Options(
+        seed,
+        replace(doses, **changes),
+        seconds=minutes * 60,
+        scale=SCALED if given.scaled else 1.0,
+        measure=not given.no_measure,
+    )
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="headrace-crash-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    _print(f"seed {seed}; journal, effects and logs are in {folder}")
+    run = CrashRun(options, folder, _print)
+    verdict = asyncio.run(run.run())
+    return 0 if tell_verdict(run, verdict, options, _print) else 1
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command's output
+
+
+if __name__ == "__main__":
+    sys.exit(main())
