@@ -158,7 +158,7 @@ def describe_step(step: StepStatus) -> str:
     if progress is not None and progress.note:
         words.append(progress.note)
     if step.state == "completed" and step.latency_ms is not None:
-        words.append(f"in {step.latency_ms:.0f} ms")
+        words.append(f"in {step.latency_ms:,.1f} ms")
     if step.reused_from is not None:
         words.append(f"(of run {step.reused_from})")
     if step.reason:

@@ -10,9 +10,11 @@ import typer
 from headrace.cli import (
     config,
     dead_letters,
+    dev,
     doctor,
     jobs,
     migrate,
+    pipelines,
     queues,
     submit,
     worker,
@@ -31,16 +33,26 @@ program = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+program.command("dev")(dev.dev)
 program.command("worker")(worker.work)
 program.command("submit")(submit.submit)
 program.command("run")(run_command.run)
 program.add_typer(jobs.group, name="jobs")
 program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")
+program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
 program.add_typer(migrate.group, name="migrate")
 program.add_typer(config.group, name="config")
 program.command("doctor")(doctor.doctor)
+
+
+@program.command()
+def demo() -> None:
+    """Run the main job on real input, on a database of its own."""
+    from headrace.demo import run as run_demo
+
+    raise typer.Exit(run_demo())
 
 
 @program.callback()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from headrace.app import Headrace
     from headrace.worker.lifeline import Lifeline
+    from headrace.worker.worker import Worker
 
 
 def work(
@@ -59,24 +60,32 @@ async def _work(
     concurrency: int | None,
     until_empty: bool,
 ) -> int:
-    import asyncio
-    import signal
-
-    interrupted = False
-
-    def stop(number: int) -> None:
-        nonlocal interrupted
-        interrupted = interrupted or number == signal.SIGINT
-        worker.stop()
-
     async with app:
         worker = app.worker(queues=queues, concurrency=concurrency)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop, number)
         if lifeline is not None:
             timing = app.settings.timing()
             lifeline.end_with_parent(timing.shutdown_grace + timing.release)
             lifeline.say_ready()
-        code = await worker.run(until_empty=until_empty)
-    return ExitCode.INTERRUPTED if interrupted and code == ExitCode.DONE else code
+        return await run_until_told(worker, until_empty=until_empty)
+
+
+async def run_until_told(worker: Worker, *, until_empty: bool) -> int:
+    """Run a worker until SIGTERM or Ctrl-C; a second signal ends it at once.
+
+    Returns:
+        The worker's exit code; 130 where it ended well after Ctrl-C.
+    """
+    import asyncio
+    import signal
+
+    told: list[int] = []
+
+    def stop(number: int) -> None:
+        told.append(number)
+        worker.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    code = await worker.run(until_empty=until_empty)
+    return ExitCode.INTERRUPTED if code == ExitCode.DONE and signal.SIGINT in told else code

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -84,6 +85,11 @@ class Operations:
     ) -> None:
         self._connections, self._broker, self._limits = connections, broker, limits
         self._pipelines = {pipeline.name: pipeline for pipeline in pipelines}
+
+    @property
+    def pipelines(self) -> Mapping[str, Pipeline[Any, Any]]:
+        """The pipelines of this app, by name."""
+        return MappingProxyType(self._pipelines)
 
     def pipeline(self, pipeline: Pipeline[Any, Any] | str) -> Pipeline[Any, Any]:
         """One of this app's pipelines.

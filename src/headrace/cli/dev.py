@@ -1,0 +1,71 @@
+"""`headrace dev`: everything that a developer needs, in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
+from headrace.cli.running import run_async
+from headrace.cli.worker import run_until_told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headrace.app import Headrace
+
+
+def dev(
+    app: App = None,
+    queues: Queues = None,
+    concurrency: Concurrency = None,
+    until_empty: UntilEmpty = False,
+) -> None:
+    """Run a worker on the embedded database and show what it does.
+
+    Where HEADRACE_DATABASE_URL is set, that database is used, and brought up to date. All queues
+    of the APP's pipelines are served.
+    """
+    from headrace.cli.loading import load_app
+    from headrace.cli.settings import settings_for_worker
+
+    os.environ.setdefault("HEADRACE_ENV", "development")
+    settings = settings_for_worker(queues, concurrency)
+    loaded = load_app(app)
+    own = {pipeline.queue for pipeline in loaded.pipelines.values()}
+    served = settings.queues if queues else tuple(sorted({*own, *loaded.settings.queues}))
+    raise typer.Exit(run_async(_dev(loaded, served, concurrency, until_empty), fast=True))
+
+
+async def _dev(
+    app: Headrace, queues: tuple[str, ...], concurrency: int | None, until_empty: bool
+) -> int:
+    async with app:
+        where = "the embedded database" if app.settings.embedded else "the database of the settings"
+        typer.echo(f"headrace: serving {', '.join(queues)} on {where}", err=True)
+        with _shown(app):
+            worker = app.worker(queues=queues, concurrency=concurrency)
+            return await run_until_told(worker, until_empty=until_empty)
+
+
+@contextlib.contextmanager
+def _shown(app: Headrace) -> Iterator[None]:
+    """On a terminal a board with log lines above it, elsewhere log lines alone."""
+    from headrace.cli.logs import log_to
+    from headrace.telemetry.events import Level
+
+    if not sys.stdout.isatty():
+        with log_to(sys.stdout, app.settings, least=Level.DEBUG):
+            yield
+        return
+    from headrace.cli.board import Board, ConsoleStream
+
+    with (
+        Board(sys.stdout) as board,
+        log_to(ConsoleStream(board.console), app.settings, least=Level.INFO),
+    ):
+        yield

@@ -1,0 +1,129 @@
+"""`headrace pipelines`: what was registered, and whether the code fits the jobs that live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from headrace.cli.asking import ask
+from headrace.cli.exits import ExitCode
+from headrace.cli.options import App, Queues
+from headrace.cli.output import Json, print_json, print_table, text_of
+from headrace.cli.running import run_async
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace.cli.stranding import Findings
+    from headrace.store.reads import RegisteredPipeline
+
+AT_ONCE: Final = 2_000
+"""Jobs that are checked within about a second."""
+
+group = typer.Typer(help="Look at pipelines, and check a new version.", rich_markup_mode=None)
+
+
+@group.command("list")
+def list_(as_json: Json = False) -> None:
+    """List every version that a worker or a submission registered."""
+    pipelines = ask(lambda app: app.list_pipelines())
+    if as_json:
+        print_json(pipelines)
+        return
+    rows = [
+        {
+            "pipeline": known.name,
+            "version": known.version,
+            "queues": known.queues,
+            "steps": [step["name"] for step in known.definition["steps"]],
+            "hash": known.hash,
+            "registered_at": known.registered_at,
+        }
+        for known in pipelines
+    ]
+    print_table(rows, ("pipeline", "version", "queues", "steps", "hash", "registered_at"))
+
+
+@group.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="PIPELINE", help="Its name.")],
+    version: Annotated[
+        str | None, typer.Option("--version", help="The newest if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a registered definition: its steps and what they need."""
+    known = _find(ask(lambda app: app.list_pipelines()), name, version)
+    if as_json:
+        print_json(known)
+        return
+    typer.echo(f"{known.name} {known.version}  registered {text_of(known.registered_at)}")
+    rows = [
+        {
+            "step": step["name"],
+            "needs": step["needs"],
+            "per_item": "yes" if step["each"] else "",
+            "attempts": step["attempts"],
+            "timeout": None if step["timeout_s"] is None else f"{step['timeout_s']:g} s",
+            "was": step["was"],
+        }
+        for step in known.definition["steps"]
+    ]
+    print_table(rows, ("step", "needs", "per_item", "attempts", "timeout", "was"))
+
+
+def _find(
+    pipelines: list[RegisteredPipeline], name: str, version: str | None
+) -> RegisteredPipeline:
+    from headrace.errors import PipelineNotFoundError
+
+    for known in pipelines:
+        if known.name == name and version in {None, known.version}:
+            return known
+    wanted = name if version is None else f"{name} {version}"
+    raise PipelineNotFoundError(wanted, [known.name for known in pipelines])
+
+
+@group.command()
+def check(app: App = None, queues: Queues = None, as_json: Json = False) -> None:
+    """Tell which live jobs this code could not go on with, before it is deployed."""
+    from headrace.cli.loading import load_app
+
+    findings = run_async(_check(load_app(app), queues))
+    stranded = list(findings.stranded.values())
+    if as_json:
+        print_json({"checked": findings.seen, "stranded": stranded})
+    elif stranded:
+        print_table([_row(found) for found in stranded], ("jobs", "pipeline", "problem", "example"))
+    else:
+        typer.echo(f"{findings.seen} live jobs: this code can go on with all of them")
+    if stranded:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _row(found: Any) -> dict[str, object]:  # noqa: ANN401 - a Stranded, whose module is not loaded
+    problem = found.problem
+    return {
+        "jobs": found.jobs,
+        "pipeline": f"{problem.pipeline} {problem.version}",
+        "problem": problem.text,
+        "example": found.example,
+    }
+
+
+async def _check(app: Headrace, queues: str | None) -> Findings:
+    from headrace.cli.database import open_connection
+    from headrace.cli.progress import progress
+    from headrace.cli.stranding import Findings
+    from headrace.store.live import count_live, live_jobs
+
+    served = [name.strip() for name in queues.split(",")] if queues else app.settings.queues
+    findings = Findings(app.pipelines, frozenset(served))
+    async with open_connection(app.settings) as connection:
+        total = await count_live(connection)
+        with progress("checking", total, shown=total > AT_ONCE) as advance:
+            async for page in live_jobs(connection):
+                for job in page:
+                    findings.look_at(job)
+                advance(len(page))
+    return findings
