@@ -111,8 +111,8 @@ class Presence:
     async def start(self) -> None:
         """Start the thread; returns once the worker is registered.
 
-        While the database is away this waits, however long: bound it with `asyncio.timeout`, and
-        call `stop` when it does not return in time.
+        While the database is away this waits, however long: bound it with `asyncio.timeout`. When
+        it fails or is cancelled, nothing runs any more.
 
         Raises:
             asyncpg.PostgresError: The database refuses for good: wrong password, no such table.
@@ -123,7 +123,11 @@ class Presence:
             target=self._run, args=(loop,), name="headrace-presence", daemon=True
         )
         self._thread.start()
-        await asyncio.wrap_future(self._registered)
+        try:
+            await asyncio.wrap_future(self._registered)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Sign the worker off and end the thread; jobs are to be handed back before."""
