@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from headrace.store.pool import HeldConnection
 
 GROUP_MOST: Final = 500
+GROUP_LEAST: Final = 100
+"""Below this a statement's own cost outweighs what a second lane gains."""
 ROOM: Final = 5_000
 TRIES: Final = 5
 """How often a group that may succeed is sent again before it is split."""
@@ -56,7 +58,7 @@ class Ledger:
         head_start_s: float = 60.0,
         most: int = GROUP_MOST,
         room: int = ROOM,
-        lanes: int = 2,
+        lanes: int = 3,
     ) -> None:
         self._connect, self._worker, self._head_start_s = connect, worker, head_start_s
         self._most, self._room, self._lanes = most, room, lanes
@@ -70,8 +72,8 @@ class Ledger:
         self._has_room.set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._resting = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._closed = False
 
     @property
     def pending(self) -> int:
@@ -87,7 +89,6 @@ class Ledger:
 
     async def stop(self) -> None:
         """End the lanes; what waits then is never written."""
-        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -124,21 +125,21 @@ class Ledger:
         connection: GroupConnection | None = None
         backoff = Backoff()
         turn = number
-        while True:
-            await self._work.wait()
-            if connection is None or connection.is_closed:
-                connection = await self._reconnect(backoff)
-            turn += 1
-            group, kind = self._take(turn)
-            if not group:
-                continue
-            try:
-                await self._commit(connection, kind, group)
-            except BaseException:
-                # Only a cancelled lane gets here: what it held is neither written nor settled.
-                self._sent -= len(group)
-                raise
-            self._check_levels()
+        try:
+            while True:
+                self._resting += 1
+                await self._work.wait()
+                self._resting -= 1
+                if connection is None or connection.is_closed:
+                    connection = await self._reconnect(backoff)
+                turn += 1
+                group, kind = self._take(turn)
+                if group:
+                    await self._commit(connection, kind, group)
+                    self._check_levels()
+        finally:
+            if connection is not None:
+                await connection.close()
 
     async def _reconnect(self, backoff: Backoff) -> GroupConnection:
         while True:
@@ -160,7 +161,10 @@ class Ledger:
             kind = kinds[(turn + offset) % len(kinds)]
             waiting = self._waiting[kind]
             if waiting:
-                size = min(len(waiting), self._most)
+                # A flood is shared with the lanes that rest, so that one group is encoded or
+                # settled here while the server works on another.
+                share = -(-len(waiting) // (self._resting + 1))
+                size = min(len(waiting), self._most, max(share, GROUP_LEAST))
                 group = [waiting.popleft() for _ in range(size)]
                 self._count -= size
                 self._sent += size
