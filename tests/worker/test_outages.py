@@ -19,6 +19,7 @@ from headrace.store.session import ENGINE_SETTINGS, Session
 from headrace.store.workers import next_worker
 from headrace.telemetry.worker_events import WorkerLost
 from headrace.worker.heartbeat import PresenceListener
+from headrace.worker.lease import Standing
 from headrace.worker.presence import Presence
 from headrace.worker.reaper import Reaper
 from headrace.worker.timing import Timing
@@ -126,7 +127,7 @@ class TestOutages:
             async with worker_and_reaper(server) as (presence, number):
                 await server.stop()
                 lease = f"select expires_at < now() from headrace.workers where id = {number}"  # noqa: S608
-                await asyncio.sleep(QUICK.lease.total_seconds())  # the outage itself
+                await eventually(lambda: presence.standing is Standing.CANCEL)  # as the lease ends
                 await server.start()
                 await eventually(lambda: presence.is_healthy)
                 assert await server.ask(lease) is False
