@@ -36,7 +36,16 @@ class _Running:
     pipeline: str
     since: float
     steps: Counter[str] = field(default_factory=Counter)
+    """Steps that run, with how many items of each."""
     done: int = 0
+    last: str = ""
+    """The step that ended last."""
+
+    def describe(self) -> str:
+        """What runs, and what is done."""
+        steps = [f"{step} ×{count}" if count > 1 else step for step, count in self.steps.items()]
+        done = f"{self.done} done, the last {self.last}" if self.done else "none done"
+        return text_of("; ".join([*steps, done]))
 
 
 class Board:
@@ -74,8 +83,9 @@ class Board:
     def _note(self, event: Event) -> None:
         """Most events change nothing that is shown."""
 
-    @_note.register
-    def _(self, event: job_events.JobClaimed) -> None:
+    @_note.register(job_events.JobStarted)
+    @_note.register(job_events.JobClaimed)
+    def _(self, event: job_events.JobEvent) -> None:
         self._running[event.job_id] = _Running(event.pipeline, monotonic())
 
     @_note.register
@@ -92,6 +102,7 @@ class Board:
         if job is not None:
             job.steps[event.step] -= 1
             job.steps += Counter()  # drops what is at zero
+            job.last = event.step
             job.done += not isinstance(event, step_events.StepFailed)
 
     @_note.register
@@ -138,14 +149,11 @@ class Board:
         table = Table(box=None, pad_edge=False, show_header=False)
         now = monotonic()
         for job, running in list(self._running.items())[:MOST_RUNNING]:
-            steps = ", ".join(
-                f"{step} ×{count}" if count > 1 else step for step, count in running.steps.items()
-            )
             table.add_row(
                 Text(f"  {text_of(running.pipeline)}"),
                 Text(str(job)),
                 Text(f"{now - running.since:.1f} s", "cyan"),
-                Text(f"{running.done} done; {text_of(steps) or 'waiting'}"),
+                Text(running.describe()),
             )
         left = len(self._running) - MOST_RUNNING
         if left > 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import typer
 
@@ -66,6 +66,6 @@ def _shown(app: Headrace) -> Iterator[None]:
 
     with (
         Board(sys.stdout) as board,
-        log_to(ConsoleStream(board.console), app.settings, least=Level.INFO),
+        log_to(cast("TextIO", ConsoleStream(board.console)), app.settings, least=Level.INFO),
     ):
         yield

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.asking import actor, ask
+from headrace.cli.exits import ExitCode, exit_code_of
 from headrace.cli.options import Cursor, Force, FromStep, Limit, Reason, Since
 from headrace.cli.output import Json, print_json, print_page, print_table, text_of
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from headrace.app import Headrace
     from headrace.client.status import JobStatus
+    from headrace.errors import HeadraceError
     from headrace.store.reads import HistoryEntry
 
 group = typer.Typer(help="Look at jobs, and act on them.", rich_markup_mode=None)
@@ -185,20 +187,35 @@ def replay(
 
 
 def _act_on(jobs: list[str], act: Callable[[Headrace, str], Awaitable[str]]) -> None:
-    """Do something with each job and tell of it; the first error is told at the end."""
-    from headrace.errors import HeadraceError
+    """Do something with each job and tell of it; the exit code is that of the first error."""
+    from headrace.errors import ConflictError, NotFoundError
 
-    async def act_on_all(app: Headrace) -> HeadraceError | None:
-        first: HeadraceError | None = None
+    async def act_on_all(app: Headrace) -> ExitCode:
+        code = ExitCode.DONE
         for job in jobs:
             try:
                 typer.echo(f"{job} {await act(app, job)}")
-            except HeadraceError as error:
-                if first is not None:
-                    typer.echo(f"headrace: {error}", err=True)
-                first = first or error
-        return first
+            except (ConflictError, NotFoundError) as error:
+                typer.echo(f"headrace: job {job}: {error}{_advice(error)}", err=True)
+                code = code or exit_code_of(error)
+        return code
 
-    error = ask(act_on_all)
-    if error is not None:
-        raise error
+    raise typer.Exit(ask(act_on_all))
+
+
+def _advice(error: HeadraceError) -> str:
+    """What to do instead, where the job's state does not allow what was asked."""
+    from headrace.errors import TransitionError
+
+    if not isinstance(error, TransitionError):
+        return ""
+    instead = {
+        ("completed", "retried"): "use headrace jobs replay",
+        ("failed", "replayed"): "use headrace jobs retry",
+        ("cancelled", "replayed"): "use headrace jobs retry",
+        ("queued", "retried"): "wait for it, or headrace jobs cancel first",
+        ("running", "retried"): "wait for it, or headrace jobs cancel first",
+        ("queued", "replayed"): "wait for it: headrace jobs watch",
+        ("running", "replayed"): "wait for it: headrace jobs watch",
+    }.get((error.state, error.event))
+    return f"; {instead}" if instead else ""

@@ -118,16 +118,17 @@ class TableView:
 
 def job_table(status: JobStatus) -> Any:  # noqa: ANN401 - something that rich draws
     """The job and its steps for a terminal."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=False, title_justify="left")
-    table.title = Text(f"{status.pipeline} {status.version}  {status.id}  {describe_job(status)}")
+    title = Text(f"{status.pipeline} {status.version}  {status.id}  {describe_job(status)}")
+    table = Table(box=None, pad_edge=False, show_header=False)
     for step in status.steps:
         style = {"failed": "red", "running": "yellow", "completed": "green"}.get(step.state, "dim")
         mark = MARKS.get(step.state, "?")
         table.add_row(Text(f" {mark} {step.name}", style=style), Text(describe_step(step)))
-    return table
+    return Group(title, table)
 
 
 def describe_job(status: JobStatus) -> str:

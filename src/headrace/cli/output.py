@@ -47,7 +47,9 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, no_wrap=title != titles[-1])  # ids stay whole; the last one folds
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))  # a Text: user data is no markup
     Console(highlight=False).print(table)

@@ -94,7 +94,7 @@ def check(app: App = None, queues: Queues = None, as_json: Json = False) -> None
     if as_json:
         print_json({"checked": findings.seen, "stranded": stranded})
     elif stranded:
-        print_table([_row(found) for found in stranded], ("jobs", "pipeline", "problem", "example"))
+        print_table([_row(found) for found in stranded], ("jobs", "pipeline", "example", "problem"))
     else:
         typer.echo(f"{findings.seen} live jobs: this code can go on with all of them")
     if stranded:

@@ -48,11 +48,15 @@ program.command("doctor")(doctor.doctor)
 
 
 @program.command()
-def demo() -> None:
-    """Run the main job on real input, on a database of its own."""
-    from headrace.demo import run as run_demo
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the folder with the results and logs behind.")
+    ] = False,
+) -> None:
+    """Run a real pipeline on real files and kill its worker halfway, on a database of its own."""
+    from headrace.demo.run import main
 
-    raise typer.Exit(run_demo())
+    raise typer.Exit(main(keep=keep))
 
 
 @program.callback()

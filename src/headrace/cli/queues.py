@@ -32,7 +32,7 @@ def list_(as_json: Json = False) -> None:
             "depth": queue.depth,
             "due": queue.due,
             "running": queue.running,
-            "oldest": None if queue.oldest_age_s is None else f"{queue.oldest_age_s:.0f} s",
+            "oldest": None if not queue.due else f"{queue.oldest_age_s:.0f} s",
             "paused_at": queue.paused_at,
             "paused_by": queue.paused_by,
             "reason": queue.pause_reason,
