@@ -153,18 +153,22 @@ class Claimer(Service):
     async def _begin(self, connection: HeldConnection, rows: list[asyncpg.Record]) -> None:
         executor = self._executor
         lease_s = self._timing.lease.total_seconds()
-        runs = []
+        begun = []
         for row in rows:
             claim = self._read(row)
-            run = executor.begin(claim)
+            executor.left[claim.token] = executor.left.get(claim.token, 0) + 1
             report.claimed(claim, lease_s)
-            if not claim.fresh:
-                runs.append(run)
+            if claim.fresh:
+                executor.advance(executor.begin(claim))
             else:
-                executor.advance(run)
-        if runs:
+                begun.append(claim)
+        if begun:
+            # Not before all is loaded are they in the executor's hands: if the connection breaks
+            # here, the next comparison finds that nobody holds them, and gives them back.
+            runs = [executor.make(claim) for claim in begun]
             await restore(connection, runs)
-            executor.advance_all(runs)
+            for run in runs:
+                executor.advance(executor.take(run))
 
     def _read(self, row: asyncpg.Record) -> Claim:
         (
@@ -251,12 +255,17 @@ class Claimer(Service):
 
     async def _reconcile(self, connection: HeldConnection) -> None:
         """Give back what the database says we hold, and we do not: a claim's reply was lost."""
+        executor = self._executor
         rows = await connection.fetch(SQL["claims.held_jobs"], self._worker)
         for row in rows:
-            if (row["id"], row["token"]) not in self._executor.runs:
+            if (row["id"], row["token"]) not in executor.runs:
                 entry = Entry(row["id"], row["token"], 0, _Nobody())
                 entry.move = Release(0.0, "released")
                 self._ledger.write(entry)
+        held = {token for _, token in executor.runs}
+        for token in [token for token in executor.left if token not in held]:
+            del executor.left[token]
+        await connection.execute(SQL["claims.drop_idle_claims"], self._worker, list(held))
 
     async def _drop_spent(self, connection: HeldConnection) -> None:
         left = self._executor.left

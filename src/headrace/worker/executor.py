@@ -68,12 +68,18 @@ class Executor:
     # --- jobs come and go -------------------------------------------------------------------------
 
     def begin(self, claim: Claim) -> JobRun:
-        """Take a job; `advance` starts it."""
-        run = JobRun(claim, self, monotonic())
-        self.runs[claim.job, claim.token] = run
-        self.left[claim.token] = self.left.get(claim.token, 0) + 1
-        if run.alone:
-            self.suspects += 1
+        """Take a job of which nothing is stored yet; `advance` starts it."""
+        return self.take(self.make(claim))
+
+    def make(self, claim: Claim) -> JobRun:
+        """A job's state, not yet in these hands."""
+        return JobRun(claim, self, monotonic())
+
+    def take(self, run: JobRun) -> JobRun:
+        """Take a job whose state is complete."""
+        self.runs[run.claim.job, run.claim.token] = run
+        run.began_alone = run.alone
+        self.suspects += run.began_alone
         return run
 
     def advance(self, run: JobRun) -> None:
@@ -119,9 +125,11 @@ class Executor:
         claim = run.claim
         if self.runs.pop((claim.job, claim.token), None) is None:
             return
-        if claim.suspicion >= 2:  # noqa: PLR2004 - SUSPECT
+        if run.began_alone:
             self.suspects -= 1
-        self.left[claim.token] -= 1
+        left = self.left.get(claim.token)
+        if left is not None:
+            self.left[claim.token] = left - 1
         self._on_room()
 
     # --- attempts ---------------------------------------------------------------------------------

@@ -118,6 +118,7 @@ class JobRun:
     failure: Failure | None = None
     stop: Stop | None = None
     dead = False
+    began_alone = False
 
     def __init__(self, claim: Claim, writer: Writer, now: float) -> None:
         blueprint = blueprint_of(claim.pipeline)

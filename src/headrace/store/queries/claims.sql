@@ -149,6 +149,19 @@ where claim.worker = $1 and job.token = claim.token and job.state = 'running';
 -- $1 worker, $2 tokens bigint[]
 delete from headrace.claims where worker = $1 and token = any($2::bigint[]);
 
+-- name: drop_idle_claims
+-- Removes claims that nothing of what the worker holds came from, and under which nothing runs:
+-- their reply was lost.
+-- $1 worker, $2 tokens in its hands bigint[]
+delete from headrace.claims as claim
+where claim.worker = $1 and claim.token <> all($2::bigint[])
+and not exists (
+    select
+    from unnest(claim.jobs) as given (id)
+    join headrace.jobs as job on job.id = given.id
+    where job.token = claim.token and job.state = 'running'
+);
+
 -- name: work_left
 -- Whether a queued job of these lanes waits for more than its scheduled time or other code.
 -- $1 lanes integer[]
