@@ -178,6 +178,7 @@ class TestOutage:
                 assert expired["age"] > QUICK.lease - QUICK.heartbeat
                 proxy.accept()
                 await eventually(lambda: worker.heard.words[2:] == ["reachable"])
+                await eventually(lambda: told.of(DatabaseBack))
             await eventually(worker.is_renewed)
             assert worker.presence.is_healthy
             assert [event.action for event in told.of(LeaseAtRisk)] == [
