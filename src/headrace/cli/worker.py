@@ -65,7 +65,7 @@ async def _work(
         if lifeline is not None:
             timing = app.settings.timing()
             lifeline.end_with_parent(timing.shutdown_grace + timing.release)
-            lifeline.say_ready()
+            worker.on_ready = lifeline.say_ready
         return await run_until_told(worker, until_empty=until_empty)
 
 

@@ -119,6 +119,8 @@ class _Cleaner:
             return clean_text(str(value))
         if depth >= DEEPEST:
             return "... (nested deeper)"
+        if isinstance(value, UUID):  # the driver's own kind of it
+            return str(value)
         parts = _parts(value)
         if parts is not None:
             return self._mapping(parts, depth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import platform
 import random
@@ -178,10 +179,10 @@ class Life(PresenceListener):
 
     def _functions(self) -> dict[CodeType, str]:
         return {
-            step.function.__code__: f"{pipeline.name}.{step.name}"
+            inspect.unwrap(step.function).__code__: f"{pipeline.name}.{step.name}"
             for pipeline in self._parts.pipelines.values()
             for step in pipeline.steps.values()
-            if hasattr(step.function, "__code__")
+            if hasattr(inspect.unwrap(step.function), "__code__")
         }
 
     # --- its end ----------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.worker.life import Life
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.worker.parts import Parts
 
 REPLACE_ME: Final = 70
@@ -29,7 +31,11 @@ class Worker:
         self._parts = parts
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self.started = asyncio.Event()
+        """Set when it claims for the first time."""
         self.life: Life | None = None
+        self.on_ready: Callable[[], None] = lambda: None
+        """Called when it is registered and begins to claim."""
 
     def stop(self) -> None:
         """Finish: running steps get the grace time, the rest is handed back; again: at once."""
@@ -49,6 +55,8 @@ class Worker:
             while True:
                 life = self.life = Life(self._parts)
                 await life.start()
+                self.on_ready()
+                self.started.set()
                 await self._live(life, until_empty=until_empty)
                 if not life.lost:
                     await life.hand_over(self._hurry)
