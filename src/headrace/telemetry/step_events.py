@@ -52,6 +52,14 @@ class StepFailed(StepEvent):
     due_at: datetime | None = None
 
 
+@event(Level.WARNING)
+class StepLeftovers(StepEvent):
+    """A step in a process left threads or processes behind: they were ended with its process."""
+
+    threads: int
+    processes: int
+
+
 @event(Level.ERROR)
 class StepAbandoned(StepEvent):
     """A step ignored its cancellation: its later writes are refused and the job goes on."""

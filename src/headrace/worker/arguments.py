@@ -51,7 +51,7 @@ async def fill(attempt: Attempt, engine: Engine) -> dict[str, Any]:
         elif source is Source.TRANSACTION:
             value = attempt.transaction = StepTransaction(attempt, engine)
         else:
-            value = await _data(attempt, binding, engine)
+            value = decode(binding, await _stored(attempt, binding, engine), attempt)
         arguments[binding.parameter] = value
     return arguments
 
@@ -87,17 +87,26 @@ def decode(binding: Binding, text: str, attempt: Attempt) -> Any:  # noqa: ANN40
         raise UnreadableError(attempt.step.name, binding.parameter, str(error)) from error
 
 
-async def _data(attempt: Attempt, binding: Binding, engine: Engine) -> Any:  # noqa: ANN401
+async def fill_texts(attempt: Attempt, engine: Engine) -> dict[str, str]:
+    """The stored form of each parameter that is data, for a step that runs in another process."""
+    return {
+        binding.parameter: await _stored(attempt, binding, engine)
+        for binding in attempt.step.bindings
+        if binding.codec is not None
+    }
+
+
+async def _stored(attempt: Attempt, binding: Binding, engine: Engine) -> str:
+    """The stored form of what a parameter takes."""
     run = attempt.run
     if binding.source is Source.INPUT:
-        return decode(binding, run.claim.input, attempt)
+        return run.claim.input
     if binding.source is Source.ITEM:
-        text = run.fans[attempt.step.name].values[attempt.item]
-        return decode(binding, text, attempt)
+        return run.fans[attempt.step.name].values[attempt.item]
     name = binding.step or ""
     if binding.source is Source.OUTPUT:
-        return decode(binding, await _text(run.outputs[name], engine), attempt)
-    return decode(binding, await _gathered(run, name, engine), attempt)
+        return await _text(run.outputs[name], engine)
+    return await _gathered(run, name, engine)
 
 
 async def _gathered(run: JobRun, name: str, engine: Engine) -> str:

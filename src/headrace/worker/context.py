@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import typing
 import uuid
 from datetime import timedelta
-from functools import lru_cache
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DefinitionError, LeaseLostError
-from headrace.model.codec import codec_for
-from headrace.model.context import Transaction
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
+from headrace.worker.records import read_function, refuse_transaction
 from headrace.worker.transaction import StepTransaction, insert_record, was_stored
 
 if TYPE_CHECKING:
@@ -132,17 +129,10 @@ class AsyncContext(Facts):
     async def once(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run `fn` once in this run of the step or item, and keep what it returned."""
         attempt = self._attempt
-        codec, transactional = _read(fn)
-        self._take_name(name)
-        stored = attempt.run.records.get((attempt.step.name, attempt.item, name))
-        if stored is not None:
-            text = (
-                stored
-                if isinstance(stored, str)
-                else await self._engine.artifacts.read(stored.text)
-            )
+        codec, transactional = read_function(fn)
+        text = await self.recall(name)
+        if text is not None:
             return codec.decode(text)
-        self._refuse_stale()
         if transactional:
             text = await self._once_in_transaction(name, codec, fn, args, kwargs)
         else:
@@ -192,6 +182,16 @@ class AsyncContext(Facts):
         text = codec.encode(value)
         await self.keep(name, text, begun)
         return text
+
+    async def recall(self, name: str) -> str | None:
+        """Take a record's name; its stored text, or None where it is still to be made."""
+        self._take_name(name)
+        attempt = self._attempt
+        stored = attempt.run.records.get((attempt.step.name, attempt.item, name))
+        if stored is None:
+            self._refuse_stale()
+            return None
+        return stored if isinstance(stored, str) else await self._engine.artifacts.read(stored.text)
 
     async def keep(self, name: str, text: str, begun: float) -> None:
         """Store a record; returns when it is committed."""
@@ -256,14 +256,9 @@ class BlockingContext(Facts):
     def once(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """As `AsyncContext.once`; `fn` runs in this thread."""
         attempt = self._attempt
-        codec, transactional = _read(fn)
+        codec, transactional = read_function(fn)
         if transactional:
-            raise DefinitionError(
-                f"step {attempt.step.name}",
-                f"once({name!r}, ...) got a function that takes a Transaction; "
-                "transactions need an async step",
-                "TRANSACTION_SYNC",
-            )
+            raise refuse_transaction(attempt.step.name, name)
         self._context._take_name(name)  # noqa: SLF001
         stored = attempt.run.records.get((attempt.step.name, attempt.item, name))
         if stored is not None:
@@ -286,21 +281,3 @@ class BlockingContext(Facts):
 
     def _wait(self, work: Any) -> Any:  # noqa: ANN401 - what the coroutine returns
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-@lru_cache(maxsize=1_000)
-def _read(fn: Callable[..., Any]) -> tuple[Codec[Any], bool]:
-    """A function's return type, as a codec, and whether it takes a transaction first."""
-    try:
-        hints = typing.get_type_hints(fn)
-    except (NameError, TypeError) as error:
-        raise _unusable(fn, f"its annotations cannot be read: {error}") from error
-    if "return" not in hints:
-        raise _unusable(fn, "it has no return annotation: write `-> None` if nothing is kept")
-    first = next(iter(inspect.signature(fn).parameters), "")
-    return codec_for(hints["return"]), hints.get(first) is Transaction
-
-
-def _unusable(fn: Callable[..., Any], problem: str) -> DefinitionError:
-    name = getattr(fn, "__qualname__", repr(fn))
-    return DefinitionError(f"once(..., {name})", problem, "RETURN_MISSING")

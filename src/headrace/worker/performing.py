@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace.errors import LeaseLostError
 from headrace.store.entries import StepRow
 from headrace.store.failpoints import hit
 from headrace.store.failures import is_unavailable
-from headrace.worker.arguments import UnreadableError, fill, fill_plain
+from headrace.worker.arguments import UnreadableError, fill, fill_plain, fill_texts
+from headrace.worker.context import AsyncContext
 from headrace.worker.outcomes import (
     Done,
     Failed,
     Interrupted,
     Outcome,
     Parked,
+    Skipped,
     Stored,
     read_error,
     timed_out,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
+    from headrace.worker.processes import StepProcesses
 
 
 async def perform(
@@ -38,6 +42,9 @@ async def perform(
     Never raises: whatever a step does is an outcome.
     """
     step = attempt.step
+    if step.runs_in == "process" and engine.processes is not None:
+        ended(attempt, *await _perform_apart(attempt, engine, engine.processes))
+        return
     reference: str | None = None
     outcome: Outcome
     try:
@@ -47,7 +54,9 @@ async def perform(
         if step.is_async:
             value = await step.function(**arguments)
         else:
-            value = await _call_plain(attempt, arguments, engine)
+            value = await engine.loop.run_in_executor(
+                engine.threads, functools.partial(step.function, **arguments)
+            )
         hit("attempt.after_effect")
         text = step.output.encode(value)
         outcome = Done(text)
@@ -65,12 +74,25 @@ async def perform(
     ended(attempt, outcome, reference)
 
 
-async def _call_plain(attempt: Attempt, arguments: dict[str, Any], engine: Engine) -> Any:  # noqa: ANN401
-    step = attempt.step
-    if step.runs_in == "process" and engine.processes is not None:
-        return await engine.processes.run(attempt, arguments)
-    function = step.function
-    return await engine.loop.run_in_executor(engine.threads, lambda: function(**arguments))
+async def _perform_apart(
+    attempt: Attempt, engine: Engine, processes: StepProcesses
+) -> tuple[Outcome, str | None]:
+    """As `perform`, in a child process, which encodes the output itself."""
+    try:
+        texts = await fill_texts(attempt, engine)
+        outcome = await processes.run(attempt, texts, AsyncContext(attempt, engine))
+        if isinstance(outcome, Skipped):
+            return outcome, None
+        if not isinstance(outcome, Done):
+            return _provoked(attempt) or outcome, None
+        hit("attempt.after_effect")
+        if len(outcome.text) > engine.limits.inline_most:
+            return outcome, await engine.artifacts.write(attempt, outcome.text)
+    except asyncio.CancelledError:
+        return await _stopped(attempt), None
+    except Exception as error:  # noqa: BLE001 - what was stored cannot be read, or not be kept
+        return _read(attempt, error), None
+    return outcome, None
 
 
 async def _commit(attempt: Attempt, text: str, reference: str | None, engine: Engine) -> Outcome:
@@ -102,12 +124,16 @@ async def _stopped(attempt: Attempt) -> Outcome:
 
 
 def _read(attempt: Attempt, error: BaseException) -> Outcome:
-    """An exception that our own cancel provoked is that cancel, whatever its type."""
+    return _provoked(attempt) or read_error(error, attempt.step)
+
+
+def _provoked(attempt: Attempt) -> Outcome | None:
+    """A failure that our own cancel provoked is that cancel, whatever its type."""
     if attempt.cause == "timeout":
         return timed_out(attempt.step, attempt.deadline - attempt.started)
     if attempt.cause is not None and not attempt.step.is_async:
         return Interrupted()
-    return read_error(error, attempt.step)
+    return None
 
 
 async def _undo(attempt: Attempt) -> None:
