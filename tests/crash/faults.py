@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,8 +99,11 @@ class Havoc:
         outages: When the database was away: wall times of the stop and of the return.
     """
 
-    def __init__(self, server: CrashServer, fleet: Fleet, poison: set[str]) -> None:
-        self._server, self._fleet, self._poison = server, fleet, poison
+    def __init__(
+        self, server: CrashServer, fleet: Fleet, poison: set[str], note: Callable[[str], None]
+    ) -> None:
+        """Nothing happens before `run`; `note` takes a line for the log of faults."""
+        self._server, self._fleet, self._poison, self._note = server, fleet, poison, note
         self._database = asyncio.Lock()
         self.blows: list[Blow] = []
         self.done: Counter[str] = Counter()
@@ -116,6 +120,7 @@ class Havoc:
 
     async def _carry_out(self, fault: Fault) -> None:
         slot = self._fleet.slots[fault.slot]
+        self._note(f"{fault}, worker process {slot.worker_pid}")
         if fault.kind in {"restart", "outage"}:
             await self._stop_database(fault)
         elif fault.kind in {"kill", "freeze"}:
@@ -132,6 +137,7 @@ class Havoc:
         else:
             await self._disturb(slot, fault)
         self.done[fault.kind] += 1
+        self._note(f"end of {fault}")
 
     async def _stop_database(self, fault: Fault) -> None:
         async with self._database:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ from tests.crash.proxy import Proxy
 from tests.crash.recovery import Stopwatch, Times
 from tests.crash.server import CrashServer
 from tests.proof.journal import Journal
+from tests.proof.violation import Violation
 
 if TYPE_CHECKING:
     from tests.crash.load import Load
@@ -96,7 +98,7 @@ class CrashRun:
         address = f"postgresql://postgres@127.0.0.1:{entrance.port}/postgres?sslmode=disable"
         async with ScaledHeadrace(pipelines, database=address) as app:
             load = Load(app, Journal(self._folder / "journal"), self._options.seed)
-            self.havoc = Havoc(server, fleet, load.poison)
+            self.havoc = Havoc(server, fleet, load.poison, self._note)
             await fleet.start()
             self._say(f"{len(fleet.slots)} workers are up")
             if self._options.measure:
@@ -106,6 +108,7 @@ class CrashRun:
                     self._say(f"recovery: {line}")
             await self._torment(server, fleet, load, entrance)
             await self._drain(server, fleet, load)
+        await fleet.wait_registered(len(fleet.slots))  # one that starts knows no signals yet
         codes = await fleet.stop()
         connection = await server.connect()
         try:
@@ -113,8 +116,12 @@ class CrashRun:
         finally:
             await connection.close()
         if any(codes):
-            self._say(f"exit codes after SIGTERM: {codes}")
+            verdict.violations.append(Violation("I26", f"exit codes after SIGTERM: {codes}"))
         return verdict
+
+    def _note(self, line: str) -> None:
+        with (self._folder / "faults").open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now(UTC):%H:%M:%S.%f} {line}\n")
 
     async def _torment(
         self, server: CrashServer, fleet: Fleet, load: Load, entrance: Proxy
@@ -157,8 +164,8 @@ class CrashRun:
             count = await _count_open(server)
             left = "the database is away" if count is None else f"{count} open"
             self._say(
-                f"{time.monotonic() - started:5.0f} s: {len(load.accepted)} accepted, {left}; {sum(self.havoc.done.values())} of"
-                f" {len(faults)} faults: {done}"
+                f"{time.monotonic() - started:5.0f} s: {len(load.accepted)} accepted, {left};"
+                f" {sum(self.havoc.done.values())} of {len(faults)} faults: {done}"
             )
 
     async def _drain(self, server: CrashServer, fleet: Fleet, load: Load) -> None:
