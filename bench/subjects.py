@@ -79,6 +79,7 @@ HEADRACE: Final = Subject(
         "headrace",
         "worker",
         "bench.headrace_app:worker",
+        "--no-supervisor",
         "--concurrency",
         "{concurrency}",
     ),

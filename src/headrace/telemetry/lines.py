@@ -103,14 +103,14 @@ def _severity(level: int) -> str:
     return next((known.name for known in reversed(Level) if level >= known), "DEBUG")
 
 
-def _text_of(value: object) -> str:
+def _simplified(value: object) -> str:
     # The driver's UUID is a subclass, which orjson does not take for one.
     return str(value) if isinstance(value, UUID) else repr(value)
 
 
 def _dumps(whole: dict[str, object]) -> bytes:
     try:
-        text = orjson.dumps(whole, option=_OPTIONS, default=_text_of)
+        text = orjson.dumps(whole, option=_OPTIONS, default=_simplified)
     except TypeError:  # a lone surrogate, or an integer over 64 bits
         return json.dumps(whole, default=_json_of).encode()
     if text.isascii() and b"\x7f" not in text:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.errors import ItemsError, LeaseLostError, OutputError
 from headrace.store.entries import Committed, Refused, Stale, StepRow
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from headrace.worker.engine import Engine
     from headrace.worker.outcomes import Outcome
 
+LEASE_CHECK_S: Final = 0.05
+
 
 class Executor:
     """The jobs in a worker's hands.
@@ -43,12 +45,20 @@ class Executor:
         ledger: Where everything is stored.
         policy: By which outcomes are judged.
         on_room: Called when a job has left its slot.
+        ask_lease: Whether the worker's lease allows new steps.
     """
 
     def __init__(
-        self, engine: Engine, ledger: Ledger, policy: Policy, on_room: Callable[[], None]
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        policy: Policy,
+        *,
+        on_room: Callable[[], None] = lambda: None,
+        ask_lease: Callable[[], bool] = lambda: True,
     ) -> None:
         self.engine, self._ledger, self._policy, self._on_room = engine, ledger, policy, on_room
+        self._ask_lease, self._lease_held, self._lease_seen = ask_lease, True, 0.0
         self.runs: dict[tuple[UUID, int], JobRun] = {}
         self.leaving = 0
         self.abandoned = 0
@@ -86,9 +96,18 @@ class Executor:
         """Start what may start, and store what there is to store."""
         if run.ready and not run.is_halted and self.halted is None:
             now = monotonic()
-            for step, item in run.take(now):
-                self._launch(run, step, item, now)
+            if self._has_lease(now):
+                for step, item in run.take(now):
+                    self._launch(run, step, item, now)
+            else:
+                self._loop.call_later(LEASE_CHECK_S, self._wake, run)
         self._push(run)
+
+    def _has_lease(self, now: float) -> bool:
+        """Whether a step may start: not in a process that was frozen past its lease, and woke."""
+        if now - self._lease_seen > LEASE_CHECK_S:
+            self._lease_seen, self._lease_held = now, self._ask_lease()
+        return self._lease_held
 
     def _push(self, run: JobRun) -> None:
         if run.in_flight is not None:

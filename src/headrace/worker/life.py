@@ -89,7 +89,9 @@ class Life(PresenceListener):
             parts.limits.max_wait_s,
             random.random,
         )
-        self.executor = Executor(engine, self.ledger, policy, self._ring)
+        self.executor = Executor(
+            engine, self.ledger, policy, on_room=self._ring, ask_lease=self._has_lease
+        )
         self._make_services(number)
         self.presence = Presence(
             parts.direct_dsn,
@@ -244,6 +246,9 @@ class Life(PresenceListener):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(0.1, max(0.0, end - loop.time()))):
                     await self._emptied.wait()
+
+    def _has_lease(self) -> bool:
+        return self.presence.standing is Standing.HELD
 
     # --- what it is told --------------------------------------------------------------------------
 
