@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from headrace.demo.pipeline import Page
 
+TITLES: Final = ("file", "words", "min", "outline", "links", "about")
+LONGEST_NAME: Final = 36
 PLAIN_WIDTH: Final = 120
 EVERY_S: Final = 2.0
 """Between two plain lines of progress."""
@@ -88,14 +90,28 @@ class Show:
             self.say(f"{now - self._began:4.0f} s  worker {worker}  {'  '.join(parts)}")
 
     def index(self, pages: list[Page]) -> None:
-        """Print the index as a table."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, right in (("file", 0), ("words", 1), ("min", 1), ("sections", 1), ("links", 1)):
-            table.add_column(title, justify="right" if right else "left", no_wrap=True)
-        table.add_column("about", no_wrap=True)
-        for page in pages:
-            counts = (f"{page.words:,}", f"{page.minutes}", f"{len(page.outline)}")
-            table.add_row(
-                Text(page.name), *counts, f"{len(page.links)}", Text(", ".join(page.common))
+        """Print the index as a table that fits the width of the terminal."""
+        rows = [
+            (
+                _shorten(page.name, LONGEST_NAME),
+                f"{page.words:,}",
+                f"{page.minutes}",
+                f"{len(page.outline)}",
+                f"{len(page.links)}",
+                ", ".join(page.common),
             )
+            for page in pages
+        ]
+        widths = [max(map(len, cells)) for cells in zip(TITLES, *rows, strict=True)]
+        left = self._console.width - sum(widths[:-1]) - 2 * len(widths)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in TITLES:
+            side: Literal["left", "right"] = "left" if title in {"file", "about"} else "right"
+            table.add_column(title, justify=side, no_wrap=True)
+        for *cells, about in rows:
+            table.add_row(*map(Text, cells), Text(about[: max(left, 0)]))
         self._console.print(table)
+
+
+def _shorten(name: str, most: int) -> str:
+    return name if len(name) <= most else f"…{name[1 - most :]}"
