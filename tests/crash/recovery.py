@@ -7,16 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
 from tests.crash.fleet import Fleet, Slot, until
+from tests.crash.load import Load
 from tests.crash.server import CrashServer
-
-if TYPE_CHECKING:
-    from tests.crash.load import Load
 
 WAIT_S: Final = 90.0
 WORK_S: Final = 20.0

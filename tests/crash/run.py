@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import sys
 import tempfile
@@ -17,19 +16,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tests.crash.app import ScaledHeadrace, pipelines
 from tests.crash.faults import Doses, Fault, Havoc, plan
 from tests.crash.fleet import Fleet, until
 from tests.crash.judge import Verdict, judge
+from tests.crash.load import Load
 from tests.crash.proxy import Proxy
 from tests.crash.recovery import Stopwatch, Times
 from tests.crash.server import CrashServer
+from tests.crash.steps import EFFECTS, SCALE
 from tests.proof.journal import Journal
 from tests.proof.violation import Violation
-
-if TYPE_CHECKING:
-    from tests.crash.load import Load
 
 SCALED: Final = 1 / 15
 REAL_DOSES: Final = Doses(kills=200, freezes=50, restarts=20, outages=1, stops=20, network=60)
@@ -73,15 +72,9 @@ class CrashRun:
     async def run(self) -> Verdict:
         """Do everything."""
         options, folder = self._options, self._folder
-        environment = {
-            "HEADRACE_CRASH_EFFECTS": str(folder / "effects"),
-            "HEADRACE_CRASH_SCALE": str(options.scale),
-            "HEADRACE_LOG_FORMAT": "json",
-            "HEADRACE_ENV": "testing",
-        }
-        os.environ.update(environment)  # the steps are imported here too, to be submitted
+        environment = environment_of(folder, options.scale)
         async with CrashServer() as server:
-            await _make_tables(server)
+            await make_tables(server)
             fleet = Fleet(server, folder, environment, options.workers)
             entrance = Proxy(server.socket)
             await entrance.start()
@@ -92,9 +85,6 @@ class CrashRun:
                 await entrance.stop()
 
     async def _work(self, server: CrashServer, fleet: Fleet, entrance: Proxy) -> Verdict:
-        from tests.crash.app import pipelines, ScaledHeadrace  # noqa: I001, PLC0415 - needs the environment
-        from tests.crash.load import Load  # noqa: PLC0415
-
         address = f"postgresql://postgres@127.0.0.1:{entrance.port}/postgres?sslmode=disable"
         async with ScaledHeadrace(pipelines, database=address) as app:
             load = Load(app, Journal(self._folder / "journal"), self._options.seed)
@@ -188,7 +178,17 @@ class CrashRun:
             self._say(f"drained in {time.monotonic() - started:.1f} s")
 
 
-async def _make_tables(server: CrashServer) -> None:
+def environment_of(folder: Path, scale: float) -> dict[str, str]:
+    """What the workers of a run are told."""
+    return {
+        EFFECTS: str(folder / "effects"),
+        SCALE: str(scale),
+        "HEADRACE_LOG_FORMAT": "json",
+        "HEADRACE_ENV": "testing",
+    }
+
+
+async def make_tables(server: CrashServer) -> None:
     connection = await server.connect()
     await connection.execute("create table bookings (job uuid, run integer, mark text)")
     await connection.close()

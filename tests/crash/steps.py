@@ -22,7 +22,8 @@ EFFECTS: Final = "HEADRACE_CRASH_EFFECTS"
 SCALE: Final = "HEADRACE_CRASH_SCALE"
 ITEMS: Final = ("north", "east", "south", "west")
 
-ledger: Final = EffectLedger(Path(os.environ[EFFECTS]))
+# Whoever only submits jobs names no file, and writes nothing.
+ledger: Final = EffectLedger(Path(os.environ.get(EFFECTS, os.devnull)))
 scale: Final = float(os.environ.get(SCALE, "1"))
 
 

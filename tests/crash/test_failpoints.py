@@ -1,0 +1,130 @@
+"""A worker is killed at every failpoint; the next ones bring everything to its end."""
+
+import asyncio
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import headrace
+from headrace.store.failpoints import VARIABLE
+from tests.crash.app import ScaledHeadrace, pipelines
+from tests.crash.fleet import Blow, Slot, until
+from tests.crash.judge import judge
+from tests.crash.load import Load
+from tests.crash.proxy import Proxy
+from tests.crash.run import OPEN, SCALED, environment_of, make_tables
+from tests.crash.server import CrashServer
+from tests.proof.journal import Journal
+
+HITS: Final = (1, 2)
+AT_ONCE: Final = 2
+JOBS: Final = 5
+REACH_S: Final = 30.0
+DRAIN_S: Final = 60.0
+
+CALL: Final = re.compile(r"\bhit\(f?\"([^\"]+)\"\)")
+KINDS: Final = ("finish", "checkpoint", "change")
+
+
+def failpoints() -> Iterator[str]:
+    """The names of all failpoints in the source."""
+    for path in sorted(Path(headrace.__file__).parent.rglob("*.py")):
+        for name in CALL.findall(path.read_text(encoding="utf-8")):
+            if "{kind}" in name:
+                yield from (name.format(kind=kind) for kind in KINDS)
+            else:
+                yield name
+
+
+POINTS: Final = sorted(set(failpoints()))
+
+
+class Range:
+    """One database, and workers that are killed before it."""
+
+    def __init__(self, server: CrashServer, folder: Path, load: Load) -> None:
+        self._server, self._folder, self._load = server, folder, load
+        self._environment = environment_of(folder, SCALED)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._count = 0
+        self.blows: list[Blow] = []
+
+    async def kill_at(self, point: str, nth: int) -> str:
+        """Run a worker until it is killed there; says what went otherwise."""
+        async with self._turns:
+            mark = self._folder / f"{point}-{nth}"
+            specification = {VARIABLE: f"{point}:{nth}:kill:{mark}"}
+            async with self._worker(specification) as slot:
+                assert slot.process is not None
+                pid = slot.process.pid
+                feeder = asyncio.create_task(self._feed())
+                try:
+                    async with asyncio.timeout(REACH_S):
+                        code = await slot.process.wait()
+                except TimeoutError:
+                    return f"{point} was not hit {nth} times"
+                finally:
+                    feeder.cancel()
+                    await asyncio.gather(feeder, return_exceptions=True)
+                self.blows.append(Blow("kill", slot.number, pid, mark.stat().st_mtime))
+                return "" if code == -signal.SIGKILL else f"{point}: exit code {code}"
+
+    async def drain(self) -> None:
+        """One worker, whom nobody kills, ends everything."""
+        async with self._worker({}) as slot:
+            async with asyncio.timeout(DRAIN_S):
+                await until(self._is_empty)
+            await slot.stop()
+
+    async def _feed(self) -> None:
+        while True:
+            for _ in range(JOBS):
+                await self._load.submit_one()
+            await asyncio.sleep(1.0)
+
+    async def _is_empty(self) -> bool:
+        connection = await self._server.connect()
+        try:
+            return int(await connection.fetchval(OPEN)) == 0
+        finally:
+            connection.terminate()
+
+    @asynccontextmanager
+    async def _worker(self, more: dict[str, str]) -> AsyncIterator[Slot]:
+        self._count += 1
+        log = self._folder / f"worker-{self._count}.log"
+        proxy = Proxy(self._server.socket)
+        await proxy.start()
+        slot = Slot(self._count, proxy, {**self._environment, **more}, log, supervised=False)
+        await slot.start()
+        try:
+            yield slot
+        finally:
+            slot.kill(supervisor=True)
+            if slot.process is not None:
+                await slot.process.wait()
+            await proxy.stop()
+
+
+@pytest.mark.timeout(400)
+async def test_a_kill_at_any_failpoint_breaks_no_invariant(tmp_path: Path) -> None:
+    assert len(POINTS) > 8
+    async with CrashServer() as server:
+        await make_tables(server)
+        async with ScaledHeadrace(pipelines, database=server.address) as app:
+            load = Load(app, Journal(tmp_path / "journal"), seed=1)
+            place = Range(server, tmp_path, load)
+            ends = await asyncio.gather(
+                *(place.kill_at(point, nth) for nth in HITS for point in POINTS)
+            )
+            await place.drain()
+        connection = await server.connect()
+        verdict = await judge(connection, tmp_path, place.blows, set())
+        await connection.close()
+    assert [end for end in ends if end] == []
+    assert not verdict.violations, "\n".join(map(str, verdict.violations))
