@@ -136,6 +136,7 @@ class Run:
             "BENCH_DSN": self._url,
             "BENCH_EVENTS": str(self._events),
             "PYTHONPATH": str(ROOT),
+            **self.subject.environment,
         }
 
     def _failed(self, what: str) -> BenchError:

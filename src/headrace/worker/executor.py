@@ -115,6 +115,7 @@ class Executor:
         if run.dead:
             if not run.running:
                 self._forget(run)
+                self._on_room()
             return
         if self.halted == "shutdown" and run.stop is None and not run.running:
             run.stop = Stop("released")
@@ -149,7 +150,8 @@ class Executor:
         left = self.left.get(claim.token)
         if left is not None:
             self.left[claim.token] = left - 1
-        self._on_room()
+        if not self.runs:
+            self._on_room()
 
     # --- attempts ---------------------------------------------------------------------------------
 
@@ -234,8 +236,8 @@ class Executor:
             self._refused(run, entry, outcome)
 
     def _committed(self, run: JobRun, entry: Entry, outcome: Committed) -> None:
-        report.committed(run, entry, outcome)
         if entry.move is not None:
+            report.left(run, entry.move, outcome)
             self._count(outcome.state)
             run.dead = True
             self._forget(run)

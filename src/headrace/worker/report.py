@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.store.entries import End, Release
+from headrace.store.entries import End
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.job_events import (
     DeadLettered,
@@ -25,7 +25,7 @@ from headrace.worker.outcomes import Done, Failed, Stored
 if TYPE_CHECKING:
     from typing import Any
 
-    from headrace.store.entries import Committed, Entry
+    from headrace.store.entries import Committed, Move, Release
     from headrace.worker.attempt import Attempt
     from headrace.worker.claim import Claim
     from headrace.worker.outcomes import Outcome
@@ -57,12 +57,11 @@ def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
         )
 
 
-def committed(run: JobRun, entry: Entry, outcome: Committed) -> None:
-    """What an entry stored is durable."""
-    move = entry.move
+def left(run: JobRun, move: Move, outcome: Committed) -> None:
+    """A job has left this worker's hands, durably."""
     if isinstance(move, End):
         _ended(run, move, outcome.state or move.state)
-    elif isinstance(move, Release):
+    else:
         _released(run, move, outcome.state)
 
 
@@ -72,11 +71,12 @@ def stale(run: JobRun) -> None:
 
 
 def _ended(run: JobRun, move: End, state: str) -> None:
-    latency = _latency(run)
     if state == "completed":
         if enabled(JobCompleted):
-            emit(JobCompleted(**_job(run.claim), job_latency_ms=latency))
-    elif state == "cancelled":
+            emit(JobCompleted(**_job(run.claim), job_latency_ms=_latency(run)))
+        return
+    latency = _latency(run)
+    if state == "cancelled":
         emit(JobCancelled(**_job(run.claim), actor="user", job_latency_ms=latency))
     else:
         failure = run.failure

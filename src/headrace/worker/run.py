@@ -250,8 +250,14 @@ class JobRun:
         """Whether starts are committed before they happen."""
         return self.suspicion >= WATCHED
 
-    def take(self, now: float) -> Iterator[tuple[Step, str]]:
+    def take(self, now: float) -> Sequence[tuple[Step, str]]:
         """The steps and items that start now; a fan-out without items comes with an empty item."""
+        ready = self.ready
+        if len(ready) == 1 and self.fans is EMPTY and self.waits is EMPTY and not self.alone:
+            return ((ready.popleft(), ""),)  # as nearly always
+        return tuple(self._take(now))
+
+    def _take(self, now: float) -> Iterator[tuple[Step, str]]:
         if self.alone:
             yield from self._take_alone(now)
             return

@@ -69,7 +69,8 @@ def settle(
         run.outcome_known(step, attempt.item)
     else:
         _settle_unfinished(attempt, outcome, now, policy, latency_us)
-    _forget_start(attempt)
+    if attempt.shown or run.recorded:
+        _forget_start(attempt)
 
 
 def _settle_unfinished(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 KILL_AT: Final = 0.8
 """Of `cancel_kill`: then the process is killed, so that its step is never taken for abandoned."""
+STOP_AT: Final = 0.4
+"""Of `release`: so long goes on a step that has not ended in the grace time of a worker's end."""
 STOP_S: Final = 0.8
 """For so long an idle process may close its clients."""
 DEATH_S: Final = 1.0
@@ -53,7 +55,7 @@ class StepProcesses:
             app: Reference of the app, `module:attribute`. None: steps are found by the modules of
                 their functions, in which their pipelines must have a name.
             pipelines: What the worker carries.
-            timing: Its `cancel_kill` limits how long a cancelled step may go on.
+            timing: Its `cancel_kill` and `release` limit how long a cancelled step may go on.
             most: Processes at once; further attempts wait for one, which counts to no limit of
                 theirs. As many as the worker runs jobs is right for steps that wait, the number of
                 processors for steps that compute.
@@ -61,6 +63,7 @@ class StepProcesses:
         values = pipelines.values() if isinstance(pipelines, Mapping) else pipelines
         self._app, self._pipelines = app, {pipeline.name: pipeline for pipeline in values}
         self._grace_s = timing.cancel_kill.total_seconds() * KILL_AT
+        self._last_s = min(self._grace_s, timing.release.total_seconds() * STOP_AT)
         self._room = asyncio.Semaphore(most)
         self._idle: list[StepProcess] = []
         self._nursery: Nursery | None = None
@@ -73,8 +76,9 @@ class StepProcesses:
         """Run an attempt in a process.
 
         When the task is cancelled by `attempt.cancel`, the step is told, may still return, and is
-        killed 0.8 times `timing.cancel_kill` later. Without a cause it is killed at once. The
-        attempt's time begins when a process is there.
+        killed 0.8 times `timing.cancel_kill` later; at the end of a worker after 0.4 times
+        `timing.release`, so that the job is handed back in time; at once where the job has another
+        holder, or nobody gave a cause. The attempt's time begins when a process is there.
 
         Args:
             attempt: What to run.
@@ -185,11 +189,18 @@ class StepProcesses:
             if attempt.cause is None:
                 raise
             process.tell(Frame("cancel"))
-            late_s = monotonic() - (attempt.cancelled_at or monotonic())
-            await asyncio.wait({talking}, timeout=max(0.0, self._grace_s - late_s))
+            await asyncio.wait({talking}, timeout=self._patience_s(attempt))
             if not talking.done():
                 raise
         return talking.result() or death_of(attempt.step, await self._end(process))
+
+    def _patience_s(self, attempt: Attempt) -> float:
+        """How long a step may go on that was told to stop."""
+        if attempt.cause == "stale":  # another worker may be running it by now
+            return 0.0
+        limit_s = self._last_s if attempt.cause == "shutdown" else self._grace_s
+        now = monotonic()
+        return max(0.0, limit_s - (now - (attempt.cancelled_at or now)))
 
     async def _end(self, process: StepProcess) -> Ending:
         """How a process ended whose line is closed."""
