@@ -1,0 +1,123 @@
+"""Databases that last for one test: copies of a template that has the schema.
+
+A template is kept for each state of the migrations, so a copy costs a third of a second. Names tell
+which process made a copy: what a killed one left behind is dropped by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from headrace.store.migrate import migrate, read_migrations
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headrace.store.pool import HeldConnection
+
+TEMPLATE_LOCK: Final = 7_241_003
+TEMPLATE_PREFIX: Final = "headrace_template_"
+COPY_PREFIX: Final = "headrace_test_"
+EMPTY: Final = "template1"
+"""PostgreSQL's own template: no schema of headrace."""
+
+_numbers = itertools.count()
+
+
+@contextlib.asynccontextmanager
+async def fresh_database(server: str, template: str) -> AsyncIterator[str]:
+    """A copy of a template inside an `async with` block, whose target is its address.
+
+    Args:
+        server: Address of any database of the server, as a user who may create others.
+        template: What `make_template` returned, or `EMPTY`.
+    """
+    name = f"{COPY_PREFIX}{os.getpid()}_{next(_numbers)}"
+    async with _administrator(server) as connection:
+        await connection.execute(f'create database "{name}" template "{template}"')
+    try:
+        yield _address_of(server, name)
+    finally:
+        async with _administrator(server) as connection:
+            await connection.execute(f'drop database "{name}" with (force)')
+
+
+async def relax(server: str) -> None:
+    """Let a server that has tests' databases only be fast: what it holds may die with the machine.
+
+    That of a process, or of the server itself, loses nothing.
+    """
+    async with _administrator(server) as connection:
+        if await connection.fetchval("show fsync") == "on":
+            await connection.execute("alter system set fsync = off")
+            await connection.execute("alter system set full_page_writes = off")
+            await connection.execute("select pg_reload_conf()")
+
+
+async def make_template(server: str) -> str:
+    """The name of a database with the schema, made once for each state of the migrations."""
+    checksums = "".join(migration.sha256 for migration in read_migrations())
+    name = TEMPLATE_PREFIX + hashlib.sha256(checksums.encode()).hexdigest()[:12]
+    async with _administrator(server) as connection:
+        await connection.execute("select pg_advisory_lock($1)", TEMPLATE_LOCK)
+        whole = await connection.fetchval(
+            "select datistemplate from pg_database where datname = $1", name
+        )
+        if not whole:  # missing, or left half-made by a process that was killed
+            await connection.execute(f'drop database if exists "{name}" with (force)')
+            await connection.execute(f'create database "{name}"')
+            await migrate(_address_of(server, name))
+            await connection.execute(f'alter database "{name}" is_template true')
+    return name
+
+
+async def drop_leftovers(server: str) -> None:
+    """Drop the copies of processes of this machine that were killed, and templates of older SQL."""
+    async with _administrator(server) as connection:
+        for row in await connection.fetch(
+            "select datname from pg_database where starts_with(datname, $1)", COPY_PREFIX
+        ):
+            process = row["datname"].removeprefix(COPY_PREFIX).split("_")[0]
+            if process.isdecimal() and not _is_running(int(process)):
+                await connection.execute(f'drop database if exists "{row["datname"]}" with (force)')
+        for row in await connection.fetch(
+            """
+            select datname from pg_database
+            where starts_with(datname, $1)
+              and (pg_stat_file('base/' || oid || '/PG_VERSION')).modification
+                  < now() - interval '1 day'
+            """,
+            TEMPLATE_PREFIX,
+        ):
+            await connection.execute(f'alter database "{row["datname"]}" is_template false')
+            await connection.execute(f'drop database if exists "{row["datname"]}" with (force)')
+
+
+@contextlib.asynccontextmanager
+async def _administrator(server: str) -> AsyncIterator[HeldConnection]:
+    connection = await asyncpg.connect(server)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _address_of(server: str, database: str) -> str:
+    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
