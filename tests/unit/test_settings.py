@@ -123,12 +123,6 @@ class TestRefusals:
     def test_a_lease_that_two_lost_heartbeats_would_cost_is_refused(self) -> None:
         assert "a third of HEADRACE_LEASE_S" in refusal(LEASE_S="30", HEARTBEAT_S="11")
 
-    def test_a_pool_smaller_than_its_minimum_is_refused(self) -> None:
-        assert "HEADRACE_DB_POOL_MAX (2)" in refusal(DB_POOL_MIN="3", DB_POOL_MAX="2")
-
-    def test_a_first_delay_over_the_cap_is_refused(self) -> None:
-        assert "HEADRACE_RETRY_CAP_S (2)" in refusal(RETRY_INITIAL_BACKOFF_S="3", RETRY_CAP_S="2")
-
     def test_parts_beside_an_address_would_change_nothing_and_are_refused(self) -> None:
         assert "HEADRACE_DB_PORT would have no effect" in refusal(
             DATABASE_URL=ADDRESS, DB_PORT="6432"

@@ -35,18 +35,6 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             f"{settings.heartbeat_s:g} is more than a third of HEADRACE_LEASE_S "
             f"({settings.lease_s:g}); lower it or raise the lease",
         )
-    if settings.db_pool_min > settings.db_pool_max:
-        yield _problem(
-            "db_pool_min",
-            f"{settings.db_pool_min} is more than HEADRACE_DB_POOL_MAX ({settings.db_pool_max}); "
-            "lower it or raise the maximum",
-        )
-    if settings.retry_initial_backoff_s > settings.retry_cap_s:
-        yield _problem(
-            "retry_initial_backoff_s",
-            f"{settings.retry_initial_backoff_s:g} is more than HEADRACE_RETRY_CAP_S "
-            f"({settings.retry_cap_s:g}); lower it or raise the cap",
-        )
 
 
 def _problem(field: str, message: str) -> Problem:

@@ -101,18 +101,12 @@ class Settings(BaseSettings):
     db_name: str = Field("headrace", min_length=1, description="Name of that database.")
     db_user: str = Field("postgres", min_length=1, description="User of that database.")
     db_password: SecretStr | None = Field(None, min_length=1, description="That user's password.")
-    db_pool_min: int = Field(5, ge=1, le=100, description="Connections kept open.")
     db_pool_max: int = Field(
         15,
         ge=1,
         le=200,
         description="Most connections of a process; presence and the listener have their own.",
     )
-    db_pool_timeout_s: float = Field(30, ge=1, le=300, description="Wait for a free connection.")
-    db_pool_recycle_s: float = Field(
-        3_600, ge=60, le=7_200, description="Age at which an idle connection is replaced."
-    )
-    db_command_timeout_s: float = Field(60, ge=1, le=300, description="Limit of one statement.")
 
     concurrency: int = Field(
         10, ge=1, le=1_000, description="Jobs that a worker runs at once; also its threads."
@@ -136,9 +130,6 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(
         3, ge=1, le=30, description="Between two renewals; a third of LEASE_S at most."
     )
-    worker_stale_s: float = Field(
-        120, ge=30, le=3_600, description="A worker silent for so long is shown as stale."
-    )
     cancel_kill_s: float = Field(
         5, ge=1, le=60, description="A step that ignores its cancellation so long is abandoned."
     )
@@ -150,17 +141,9 @@ class Settings(BaseSettings):
     job_timeout_s: float = Field(
         1_800, ge=60, le=7_200, description="Running time of a job, all claims of a run added."
     )
-    step_attempts: int = Field(5, ge=1, le=100, description="Tries of a step or item.")
     max_lease_losses: int = Field(
         3, ge=1, le=20, description="Deaths of its worker after which a job fails."
     )
-    retry_initial_backoff_s: float = Field(
-        1, ge=0.1, le=600, description="Delay before the second try."
-    )
-    retry_backoff_multiplier: float = Field(
-        2, ge=1, le=10, description="Growth of the delay with every further try."
-    )
-    retry_cap_s: float = Field(300, ge=1, le=86_400, description="Longest delay between two tries.")
     max_wait_s: float = Field(
         86_400, ge=60, le=2_592_000, description="Longest wait of a job that uses no attempt."
     )
@@ -169,7 +152,6 @@ class Settings(BaseSettings):
     )
 
     fanout_max: int = Field(10_000, ge=1, le=100_000, description="Items of one step.")
-    fanout_parallel: int = Field(10, ge=1, le=1_000, description="Items of one job at once.")
     ledger_max: int = Field(500, ge=1, le=5_000, description="Records of one group commit.")
     ledger_queue: int = Field(
         5_000, ge=100, le=100_000, description="Records that may wait before callers are slowed."
@@ -188,7 +170,6 @@ class Settings(BaseSettings):
     retain_checkpoints_d: int = Field(
         7, ge=1, le=3_650, description="Outputs of steps, after the job completed."
     )
-    retain_events_d: int = Field(30, ge=1, le=3_650, description="The history of jobs.")
 
     @classmethod
     def settings_customise_sources(
