@@ -86,7 +86,7 @@ async def wait_for_result(
                 if _has_completed(job, row):
                     return await _read_result(connection, job, row, pipeline_of, artifacts)
         except DatabaseUnavailableError:
-            if timeout is None and connections.closed:
+            if connections.closed:
                 raise
         await pauses.wait()
 
@@ -96,23 +96,26 @@ async def follow(connections: Connections, job: UUID, *, after: int) -> AsyncIte
     pauses = Pauses(None)
     seen = after
     while True:
-        async with connections.use() as connection:
-            entries = await read_history(connection, job, after=seen)
-            if not entries:
+        entries, is_over = [], False
+        try:
+            async with connections.use() as connection:
                 row = await connection.fetchrow(SQL["reads.read_outcome"], job)
                 if row is None:
                     raise JobNotFoundError(job)
-                if JobState(row["state"]).is_final and not await read_history(
-                    connection, job, after=seen
-                ):
-                    return
+                # Read before its history: whatever made it final is in there.
+                is_over = JobState(row["state"]).is_final
+                entries = await read_history(connection, job, after=seen)
+        except DatabaseUnavailableError:
+            if connections.closed:
+                raise
         for entry in entries:
             seen = entry.seq
             yield entry
+        if is_over:
+            return
         if entries:
             pauses = Pauses(None)
-        else:
-            await pauses.wait()
+        await pauses.wait()
 
 
 def _has_completed(job: UUID, row: asyncpg.Record) -> bool:

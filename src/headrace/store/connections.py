@@ -124,6 +124,9 @@ class Connections:
     async def close(self) -> None:
         """Close all connections; those in use are closed when they are given back."""
         self._closed = True
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._start_over(loop)
         idle, self._idle = self._idle, []
         for waiter in self._waiting:
             if not waiter.done():
