@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from headrace.worker.timing import Timing
     from headrace.worker.worker import Worker
 
-ADDRESS_VARIABLES: Final = tuple(
-    f"HEADRACE_DB_{part}" for part in ("HOST", "PORT", "NAME", "USER", "PASSWORD")
+ADDRESS_VARIABLES: Final = (
+    "HEADRACE_DIRECT_DATABASE_URL",
+    *(f"HEADRACE_DB_{part}" for part in ("HOST", "PORT", "NAME", "USER", "PASSWORD")),
 )
+"""What says where the environment's database is: nothing about one that is given in code."""
 
 
 @dataclass(frozen=True, slots=True)
