@@ -18,7 +18,7 @@ demo: .venv/.run ## run the main job on real input, on a database of its own
 	@$(VENV)/headrace demo
 
 test: .venv/.dev ## run all tests on the embedded PostgreSQL (TESTS=tests/store for a part)
-	@$(VENV)/python -m pytest -q -n 2 --ignore=tests/crash $(TESTS)
+	@$(VENV)/python -m pytest -q -n 2 $(TESTS)
 
 test-system: .venv/.dev ## run the engine's tests on Debian's PostgreSQL 15 (installs it, needs root)
 	@scripts/test_system.sh

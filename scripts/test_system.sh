@@ -58,4 +58,4 @@ trap 'exit 129' HUP INT TERM
 
 say "PostgreSQL $("$bin/postgres" --version | awk '{ print $3 }') is up"
 export HEADRACE_TEST_DATABASE_URL="postgresql://postgres@/postgres?host=$cluster"
-.venv/bin/python -m pytest -q -n 2 --only-database --ignore=tests/crash "${@:-tests}"
+.venv/bin/python -m pytest -q -n 2 --only-database "${@:-tests}"

@@ -16,7 +16,7 @@ from headrace.store.entries import Committed, Refused, Stale, StepRow
 from headrace.worker import report
 from headrace.worker.arguments import UnreadableError, source_text
 from headrace.worker.attempt import Attempt
-from headrace.worker.outcomes import Failed, Interrupted, Parked
+from headrace.worker.outcomes import Failed, Interrupted, Lost, Parked
 from headrace.worker.performing import perform
 from headrace.worker.run import Failure, JobRun, Stop, write_plan
 from headrace.worker.settling import Policy, decide, settle
@@ -184,6 +184,9 @@ class Executor:
         if attempt.abandoned:
             return
         run.leave(attempt.step, attempt.item)
+        if isinstance(outcome, Lost):
+            self.lose(run)
+            return
         if not run.dead:
             now = monotonic()
             report.attempt_ended(attempt, outcome, now)

@@ -25,6 +25,7 @@ from headrace.worker.heartbeat import PresenceListener
 from headrace.worker.lease import Standing
 from headrace.worker.overseer import Overseer
 from headrace.worker.presence import Presence
+from headrace.worker.progress import ProgressNotes
 from headrace.worker.settling import Policy
 from headrace.worker.upkeep import upkeep
 
@@ -147,7 +148,8 @@ class Life(PresenceListener):
             on_crowded=self._on_crowded,
         )
         self._session = Session(self._connect_for("upkeep"))
-        self._services = [self.claimer, overseer, *upkeep(parts, number, self._session)]
+        notes = ProgressNotes(self.executor, worker=number, timing=parts.timing)
+        self._services = [self.claimer, overseer, notes, *upkeep(parts, number, self._session)]
 
     def _identity(self, number: int) -> WorkerIdentity:
         parts = self._parts

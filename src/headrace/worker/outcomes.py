@@ -85,7 +85,19 @@ class Interrupted:
     """The engine stopped the step; no attempt is used."""
 
 
-Outcome: TypeAlias = Done | Stored | Skipped | Failed | Deferred | Cancelled | Parked | Interrupted
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """The step's transaction lost the database; no attempt is used, and it starts again soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The job turned out to be another worker's."""
+
+
+Outcome: TypeAlias = (
+    Done | Stored | Skipped | Failed | Deferred | Cancelled | Parked | Interrupted | CutOff | Lost
+)
 
 _TRANSIENT: Final = (ConnectionError, TimeoutError)
 _PERMANENT: Final[tuple[tuple[type | tuple[type, ...], str, str], ...]] = (

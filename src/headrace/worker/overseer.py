@@ -1,4 +1,4 @@
-"""Looks after running attempts: their limits, their progress, and those that will not stop.
+"""Looks after running attempts: their limits, and those that will not stop.
 
 One pass over everything that runs, ten times a second, costs less than a timer for each attempt:
 a step that ends at once never pays for a limit that it does not reach.
@@ -10,8 +10,6 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from headrace.errors import DatabaseUnavailableError
-from headrace.store.sql import SQL
 from headrace.telemetry.events import emit
 from headrace.telemetry.step_events import StepAbandoned
 from headrace.worker.outcomes import Interrupted, timed_out
@@ -52,8 +50,6 @@ class Overseer(PeriodicService):
         self._executor, self._worker = executor, worker
         self._concurrency, self._on_crowded = concurrency, on_crowded
         self._kill_s = timing.cancel_kill.total_seconds()
-        self._show_s = timing.progress_after.total_seconds()
-        self._shown_at = 0.0
 
     async def tick(self) -> None:
         """Look at everything that runs once."""
@@ -66,9 +62,6 @@ class Overseer(PeriodicService):
                 self._check(attempt, now)
             if due and run.running and not run.dead:
                 self._executor.advance(run)
-        if now - self._shown_at >= self._show_s:
-            self._shown_at = now
-            await self._show(now)
 
     def _end_job(self, run: JobRun, now: float) -> None:
         run.limit_at = None
@@ -111,32 +104,3 @@ class Overseer(PeriodicService):
         )  # fmt: skip
         if executor.abandoned * 2 >= self._concurrency:
             self._on_crowded()
-
-    async def _show(self, now: float) -> None:
-        """Show what has run for more than a second, and what steps said of their progress."""
-        rows = []
-        for run in self._executor.runs.values():
-            for attempt in () if run.dead else run.running.values():
-                if attempt.task is None or now - attempt.started < self._show_s:
-                    continue
-                if attempt.shown and attempt.note is None:
-                    continue
-                note, attempt.note, attempt.shown = attempt.note, None, True
-                done, total, text = note or (None, None, None)
-                rows.append(
-                    (run.claim.job, run.claim.token, attempt.step.name, attempt.item,
-                     now - attempt.started, done, total, text)
-                )  # fmt: skip
-        if not rows:
-            return
-        job, token, step, item, age, done_, total_, notes = (
-            list(c) for c in zip(*rows, strict=True)
-        )
-        try:
-            async with self._executor.engine.pool.acquire() as connection:
-                await connection.execute(
-                    SQL["ledger.note_progress"], job, token, step, item, self._worker, age, done_,
-                    total_, notes,
-                )  # fmt: skip
-        except DatabaseUnavailableError:
-            pass  # shown again with the next word of the step

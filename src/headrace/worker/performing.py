@@ -14,9 +14,11 @@ from headrace.store.failures import is_unavailable
 from headrace.worker.arguments import UnreadableError, fill, fill_plain, fill_texts
 from headrace.worker.context import AsyncContext
 from headrace.worker.outcomes import (
+    CutOff,
     Done,
     Failed,
     Interrupted,
+    Lost,
     Outcome,
     Parked,
     Skipped,
@@ -106,12 +108,20 @@ async def _commit(attempt: Attempt, text: str, reference: str | None, engine: En
     try:
         await transaction.commit(lambda at: insert_step(at, attempt, row, engine.worker))
     except LeaseLostError:
-        return Interrupted()
+        return Lost()
     except Exception as error:
         if not is_unavailable(error):
             raise
-        return Stored(text) if await was_stored(attempt, engine) else Interrupted()
+        return await _look_up(attempt, text, engine)
     return Stored(text)
+
+
+async def _look_up(attempt: Attempt, text: str, engine: Engine) -> Outcome:
+    """The reply to the commit was lost: was it stored?"""
+    try:
+        return Stored(text) if await was_stored(attempt, engine) else CutOff()
+    except LeaseLostError:
+        return Lost()
 
 
 async def _stopped(attempt: Attempt) -> Outcome:
@@ -133,6 +143,8 @@ def _provoked(attempt: Attempt) -> Outcome | None:
         return timed_out(attempt.step, attempt.deadline - attempt.started)
     if attempt.cause is not None and not attempt.step.is_async:
         return Interrupted()
+    if attempt.transaction is not None and attempt.transaction.was_cut:
+        return CutOff()
     return None
 
 

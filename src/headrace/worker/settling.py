@@ -7,7 +7,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.entries import End, Release, StepRow, TryRow
-from headrace.worker.outcomes import Cancelled, Deferred, Done, Failed, Parked, Skipped, Stored
+from headrace.worker.outcomes import (
+    Cancelled,
+    CutOff,
+    Deferred,
+    Done,
+    Failed,
+    Parked,
+    Skipped,
+    Stored,
+)
 from headrace.worker.run import Failure, Stop
 
 if TYPE_CHECKING:
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_RETRIES: Final = 2
 TIMEOUT_WAIT_S: Final = 2.0
+CUT_OFF_WAIT_S: Final = 1.0
 CANCELLED: Final = End("cancelled", "cancelled")
 PARKED_WAIT_S: Final = 86_400.0
 """A parked job is looked at again when a worker registers its pipeline, and once a day."""
@@ -89,6 +99,8 @@ def _settle_unfinished(
         )
         run.put_back(attempt.step, attempt.item)
     else:
+        if isinstance(outcome, CutOff):
+            run.wait(attempt.key, now + CUT_OFF_WAIT_S * policy.random())
         run.put_back(attempt.step, attempt.item)
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from headrace.errors import LeaseLostError
+from headrace.errors import DatabaseUnavailableError, LeaseLostError
 from headrace.store.failures import Backoff, is_unavailable
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from headrace.store.entries import RecordRow, StepRow
     from headrace.store.pool import Connection
@@ -33,6 +33,8 @@ class StepTransaction:
         self._exits = contextlib.AsyncExitStack()
         self._connection: Connection | None = None
         self._closed = False
+        self.was_cut = False
+        """Whether the database went away under it."""
 
     @property
     def is_open(self) -> bool:
@@ -41,31 +43,36 @@ class StepTransaction:
 
     async def execute(self, query: str, /, *args: Any, timeout: float | None = None) -> str:
         """Run a statement; its status."""
-        return await (await self._begin()).execute(query, *args, timeout=timeout)
+        async with self._using() as connection:
+            return await connection.execute(query, *args, timeout=timeout)
 
     async def executemany(
         self, command: str, args: Iterable[Sequence[Any]], /, *, timeout: float | None = None
     ) -> None:
         """Run a statement for each sequence of arguments."""
-        await (await self._begin()).executemany(command, args, timeout=timeout)
+        async with self._using() as connection:
+            await connection.executemany(command, args, timeout=timeout)
 
     async def fetch(
         self, query: str, /, *args: Any, timeout: float | None = None
     ) -> list[asyncpg.Record]:
         """The rows of a query."""
-        return await (await self._begin()).fetch(query, *args, timeout=timeout)
+        async with self._using() as connection:
+            return await connection.fetch(query, *args, timeout=timeout)
 
     async def fetchrow(
         self, query: str, /, *args: Any, timeout: float | None = None
     ) -> asyncpg.Record | None:
         """The first row of a query."""
-        return await (await self._begin()).fetchrow(query, *args, timeout=timeout)
+        async with self._using() as connection:
+            return await connection.fetchrow(query, *args, timeout=timeout)
 
     async def fetchval(
         self, query: str, /, *args: Any, column: int = 0, timeout: float | None = None
     ) -> Any:  # noqa: ANN401 - a column of any type
         """One column of the first row of a query."""
-        return await (await self._begin()).fetchval(query, *args, column=column, timeout=timeout)
+        async with self._using() as connection:
+            return await connection.fetchval(query, *args, column=column, timeout=timeout)
 
     async def commit(self, write: Callable[[Connection], Awaitable[object]]) -> None:
         """Write the checkpoint behind the fence, and commit.
@@ -95,6 +102,15 @@ class StepTransaction:
                 await self._connection.execute("rollback")
             await self._close()
         self._closed = True
+
+    @contextlib.asynccontextmanager
+    async def _using(self) -> AsyncIterator[Connection]:
+        try:
+            yield await self._begin()
+        except Exception as error:
+            if isinstance(error, DatabaseUnavailableError) or is_unavailable(error):
+                self.was_cut = True
+            raise
 
     async def _begin(self) -> Connection:
         if self._closed:
