@@ -25,7 +25,7 @@ from headrace.store.pool import Pool, connect
 from headrace.store.retention import RetentionRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from headrace.model.pipeline import Pipeline
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headrace.store.migrate import Migration
     from headrace.store.pool import HeldConnection
     from headrace.worker.engine import Limits as WorkLimits
+    from headrace.worker.processes import StepProcesses
     from headrace.worker.timing import Timing
     from headrace.worker.worker import Worker
 
@@ -221,6 +222,7 @@ class Headrace(Client):
         queues: Iterable[str] | None = None,
         concurrency: int | None = None,
         timing: Timing | None = None,
+        reference: str | None = None,
     ) -> Worker:
         """A worker for the pipelines of this app; `await worker.run()` runs it.
 
@@ -228,6 +230,8 @@ class Headrace(Client):
             queues: Which queues it serves; those of the settings if left out.
             concurrency: Jobs at once; that of the settings if left out.
             timing: Other durations than those of the settings, for tests.
+            reference: This app as `module:attribute`, by which processes of steps find it; if left
+                out they find steps by the modules of their functions.
 
         Raises:
             InvalidError: The app is not open.
@@ -235,7 +239,12 @@ class Headrace(Client):
         if self._place is None or self._pool is None:
             raise InvalidError("open the app first: `async with app:` or `await app.open()`")
         return self._make_worker(
-            self._place, self._pool, queues=queues, concurrency=concurrency, timing=timing
+            self._place,
+            self._pool,
+            queues=queues,
+            concurrency=concurrency,
+            timing=timing or self.settings.timing(),
+            reference=reference,
         )
 
     def run_worker(
@@ -265,7 +274,8 @@ class Headrace(Client):
         *,
         queues: Iterable[str] | None,
         concurrency: int | None,
-        timing: Timing | None,
+        timing: Timing,
+        reference: str | None,
     ) -> Worker:
         # By name and late: a program that only submits jobs needs none of it.
         from headrace.worker.artifacts import AttemptArtifacts  # noqa: PLC0415
@@ -290,7 +300,8 @@ class Headrace(Client):
                 charges=settings.max_lease_losses,
                 head_start_s=settings.priority_step_s,
                 job_timeout_s=settings.job_timeout_s,
-                timing=timing or settings.timing(),
+                processes=_processes(self._pipelines, reference, timing, jobs_at_once),
+                timing=timing,
                 limits=_worker_limits(settings),
                 retention=RetentionRules(
                     jobs=timedelta(days=settings.retain_jobs_d),
@@ -298,6 +309,22 @@ class Headrace(Client):
                 ),
             )
         )
+
+
+def _processes(
+    pipelines: Mapping[str, Pipeline[Any, Any]],
+    reference: str | None,
+    timing: Timing,
+    jobs_at_once: int,
+) -> StepProcesses | None:
+    steps = (step for pipeline in pipelines.values() for step in pipeline.steps.values())
+    if not any(step.runs_in == "process" for step in steps):
+        return None
+    from headrace.worker.processes import StepProcesses  # noqa: PLC0415
+
+    # What runs in a process computes: more of them than processors would only share them.
+    most = min(jobs_at_once, os.cpu_count() or 1)
+    return StepProcesses(reference, pipelines, timing=timing, most=most)
 
 
 def _claim_batch(settings: Settings, jobs_at_once: int) -> int:

@@ -94,9 +94,13 @@ class _Psycopg:
             rows: Sequence[Any] = await cursor.fetchall() if cursor.description else []
             return rows
 
-    def savepoint(self) -> AbstractAsyncContextManager[object]:
-        part: AbstractAsyncContextManager[object] = self._connection.transaction()
-        return part
+    @contextlib.asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        # psycopg begins its transaction with the first statement: a savepoint before that would be
+        # a transaction of its own.
+        await self.fetch("select 1")
+        async with self._connection.transaction():
+            yield
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any parameter
