@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.errors import CodecError, HeadraceError
 from headrace.model.step import Source
 from headrace.worker.context import AsyncContext, BlockingContext, StepTransaction
-from headrace.worker.run import Artifact
+from headrace.worker.stored import Artifact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from headrace.model.step import Binding
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
-    from headrace.worker.run import JobRun, Output
+    from headrace.worker.run import JobRun
+    from headrace.worker.stored import Output
 
 
 class UnreadableError(HeadraceError):

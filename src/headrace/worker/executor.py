@@ -18,8 +18,9 @@ from headrace.worker.arguments import UnreadableError, source_text
 from headrace.worker.attempt import Attempt
 from headrace.worker.outcomes import Failed, Interrupted, Lost, Parked
 from headrace.worker.performing import perform
-from headrace.worker.run import Failure, JobRun, Stop, write_plan
+from headrace.worker.run import Failure, JobRun, Stop
 from headrace.worker.settling import Policy, decide, settle
+from headrace.worker.stored import write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -63,17 +63,32 @@ class Life(PresenceListener):
         """Register, and begin to claim."""
         parts = self._parts
         async with parts.pool.acquire() as connection:
-            number = await next_worker(connection)
-        self.number = number
+            self.number = await next_worker(connection)
         self.ledger = Ledger(
             self._connect_for("ledger"),
-            worker=number,
+            worker=self.number,
             head_start_s=parts.head_start_s,
             most=parts.limits.ledger_most,
             room=parts.limits.ledger_room,
         )
-        engine = Engine(
-            worker=number,
+        policy = Policy(
+            parts.timing.wait_in_place.total_seconds(), parts.limits.max_wait_s, random.random
+        )
+        self.executor = Executor(
+            self._make_engine(), self.ledger, policy, on_room=self._ring, ask_lease=self._has_lease
+        )
+        self._make_services(self.number)
+        self.presence = self._make_presence()
+        await self.presence.start()
+        self.ledger.start()
+        for service in self._services:
+            service.start()
+        self._tell_started()
+
+    def _make_engine(self) -> Engine:
+        parts = self._parts
+        return Engine(
+            worker=self.number,
             loop=asyncio.get_running_loop(),
             pool=parts.pool,
             client=parts.client,
@@ -85,32 +100,24 @@ class Life(PresenceListener):
             store_record=self._store_record,
             clients=parts.clients,
         )
-        policy = Policy(
-            parts.timing.wait_in_place.total_seconds(),
-            parts.limits.max_wait_s,
-            random.random,
-        )
-        self.executor = Executor(
-            engine, self.ledger, policy, on_room=self._ring, ask_lease=self._has_lease
-        )
-        self._make_services(number)
-        self.presence = Presence(
-            parts.direct_dsn,
-            self._identity(number),
-            parts.timing,
+
+    def _make_presence(self) -> Presence:
+        return Presence(
+            self._parts.direct_dsn,
+            self._identity(self.number),
+            self._parts.timing,
             listener=self,
             running=lambda: self.executor.busy,
             lanes=lambda: list(self.claimer.lanes),
             steps=self._running_steps,
             functions=self._functions(),
         )
-        await self.presence.start()
-        self.ledger.start()
-        for service in self._services:
-            service.start()
+
+    def _tell_started(self) -> None:
+        parts = self._parts
         emit(
             WorkerStarted(
-                worker_id=str(number),
+                worker_id=str(self.number),
                 version=parts.version,
                 host=platform.node(),
                 pid=os.getpid(),

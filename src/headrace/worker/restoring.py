@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.store.sql import SQL
 from headrace.worker.claim import NORMAL, SUSPECT, WATCHED
-from headrace.worker.run import as_output
+from headrace.worker.stored import as_output
 
 if TYPE_CHECKING:
     from uuid import UUID

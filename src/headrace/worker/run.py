@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.model.items import split_list
-from headrace.store.entries import End, Entry
+from headrace.store.entries import Entry
+from headrace.worker.blueprint import blueprint_of
 from headrace.worker.claim import SUSPECT, WATCHED
+from headrace.worker.stored import Fan, as_output, read_plan
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,39 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from typing import TypeAlias
 
-    from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
     from headrace.store.entries import StepRow, Writer
     from headrace.worker.attempt import Attempt
     from headrace.worker.claim import Claim
+    from headrace.worker.stored import Output
 
     Key: TypeAlias = tuple[str, str]
     """A step and an item; the item is empty for a step that runs once."""
 
-NULL: Final = "null"
 EMPTY: Final[Any] = MappingProxyType({})
 """Stands for a dict that nobody has needed yet; it refuses to be written."""
-
-
-@dataclass(slots=True)
-class Artifact:
-    """An output that lies outside the database; `text` is the stored reference."""
-
-    text: str
-
-
-Output = str | Artifact
-
-
-@dataclass(slots=True)
-class Fan:
-    """A fan-out whose items are stored."""
-
-    values: dict[str, str]
-    waiting: deque[str]
-    outputs: dict[str, Output]
-    running: int = 0
-    left: int = 0
 
 
 @dataclass(slots=True)
@@ -372,50 +350,3 @@ class JobRun:
             return False
         self.suspicion = WATCHED
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class Blueprint:
-    """What every job of a pipeline begins and ends with.
-
-    Attributes:
-        first: The steps that wait for nothing.
-        unmet: How many steps each step waits for.
-        count: The number of steps.
-        completion: How a job ends whose steps all have an outcome.
-    """
-
-    first: tuple[Step, ...]
-    unmet: dict[str, int]
-    count: int
-    completion: End
-
-
-@lru_cache(maxsize=1_000)
-def blueprint_of(pipeline: Pipeline[Any, Any]) -> Blueprint:
-    """The blueprint of a pipeline, worked out once."""
-    steps = pipeline.steps
-    return Blueprint(
-        tuple(step for step in steps.values() if not step.needs),
-        {name: len(step.needs) for name, step in steps.items()},
-        len(steps),
-        End("completed", "completed", pipeline.result_step),
-    )
-
-
-def as_output(output: str | None, artifact: str | None) -> Output:
-    """What a stored row holds."""
-    if artifact is not None:
-        return Artifact(artifact)
-    return NULL if output is None else output
-
-
-def write_plan(items: list[tuple[str, str]]) -> str:
-    """A fan-out's keys and values as they are stored."""
-    return "[" + ",".join(f"[{json.dumps(key)},{value}]" for key, value in items) + "]"
-
-
-def read_plan(text: str) -> list[tuple[str, str]]:
-    """The inverse of `write_plan`; values are the very texts that were stored."""
-    pairs = (split_list(pair) for pair in split_list(text))
-    return [(json.loads(key), value) for key, value in pairs]

@@ -1,0 +1,51 @@
+"""Outputs as they are stored, and the items of a fan-out."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from headrace.model.items import split_list
+
+NULL: Final = "null"
+
+
+@dataclass(slots=True)
+class Artifact:
+    """An output that lies outside the database; `text` is the stored reference."""
+
+    text: str
+
+
+Output = str | Artifact
+
+
+@dataclass(slots=True)
+class Fan:
+    """A fan-out whose items are stored."""
+
+    values: dict[str, str]
+    waiting: deque[str]
+    outputs: dict[str, Output]
+    running: int = 0
+    left: int = 0
+
+
+def as_output(output: str | None, artifact: str | None) -> Output:
+    """What a stored row holds."""
+    if artifact is not None:
+        return Artifact(artifact)
+    return NULL if output is None else output
+
+
+def write_plan(items: list[tuple[str, str]]) -> str:
+    """A fan-out's keys and values as they are stored."""
+    return "[" + ",".join(f"[{json.dumps(key)},{value}]" for key, value in items) + "]"
+
+
+def read_plan(text: str) -> list[tuple[str, str]]:
+    """The inverse of `write_plan`; values are the very texts that were stored."""
+    pairs = (split_list(pair) for pair in split_list(text))
+    return [(json.loads(key), value) for key, value in pairs]
