@@ -7,7 +7,7 @@ import contextlib
 import os
 import select
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -67,17 +67,17 @@ def claim_of(pipeline: Pipeline[Any, Any], order: Order) -> Claim:
 
 
 class Bench:
-    """Runs steps of the pipeline of `process_app` in processes."""
+    """Runs steps of one pipeline in processes."""
 
-    def __init__(self, processes: StepProcesses) -> None:
-        self.processes = processes
+    def __init__(self, processes: StepProcesses, pipeline: Pipeline[Any, Any] = steps) -> None:
+        self.processes, self.pipeline = processes, pipeline
         self.engine = Engine()
 
     def attempt(self, name: str, order: Order, outputs: Mapping[str, str] | None = None) -> Attempt:
         """An attempt that is not yet started."""
-        run = JobRun(claim_of(steps, order), None, monotonic())  # type: ignore[arg-type]
+        run = JobRun(claim_of(self.pipeline, order), None, monotonic())  # type: ignore[arg-type]
         run.outputs = dict(outputs or {})
-        step = steps.steps[name]
+        step = self.pipeline.steps[name]
         limit = step.timeout.total_seconds() if step.timeout else 300.0
         now = monotonic()
         return Attempt(run, step, "", number=3, started=now, deadline=now + limit)
@@ -100,11 +100,13 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def open_bench(most: int = 2, app: str | None = None) -> AsyncIterator[Bench]:
-    """A bench with processes that end with the block."""
-    processes = StepProcesses(app, [steps, other], timing=TIMING, most=most)
+async def open_bench(
+    most: int = 2, app: str | None = None, pipelines: Sequence[Pipeline[Any, Any]] = (steps, other)
+) -> AsyncIterator[Bench]:
+    """A bench for the first pipeline, with processes that end with the block."""
+    processes = StepProcesses(app, pipelines, timing=TIMING, most=most)
     try:
-        yield Bench(processes)
+        yield Bench(processes, pipelines[0])
     finally:
         await processes.close()
 

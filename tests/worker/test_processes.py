@@ -22,6 +22,7 @@ from headrace.worker.processes import StepProcesses
 from tests.waiting import eventually
 from tests.worker.process_app import Order, Receipt, steps
 from tests.worker.process_bench import TIMING, Bench, file_at, is_gone, open_bench, parent_of
+from tests.worker.process_threaded_app import threaded
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -41,9 +42,17 @@ def bench(processes: StepProcesses) -> Bench:
     return Bench(processes)
 
 
+SCRIPT = Path(__file__).with_name("process_script.py")
+
+
 def done(outcome: object) -> str:
     assert isinstance(outcome, Done), outcome
     return outcome.text
+
+
+def environment() -> dict[str, str]:
+    """That of a program which finds what this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def failed(outcome: object) -> Failed:
@@ -92,6 +101,23 @@ class TestValues:
         outcomes = await asyncio.gather(*(bench.outcome("typed") for _ in range(6)))
         pids = {steps.steps["typed"].output.decode(done(outcome)).pid for outcome in outcomes}
         assert len(pids) <= 2
+
+
+class TestImports:
+    async def test_an_app_whose_import_starts_threads_is_imported_by_each_process(self):
+        async with open_bench(pipelines=[threaded]) as bench:
+            text = done(await bench.outcome("count", Order(amount=5)))
+        amount, pid, threads = threaded.steps["count"].output.decode(text)
+        assert amount == 5
+        assert pid != os.getpid()
+        assert threads == 3  # its own, the app's, and the reader of the line
+
+    async def test_a_step_of_the_main_script_is_found(self):
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, str(SCRIPT), env=environment(), stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await worker.communicate()
+        assert output.startswith(b"Done(")
 
     async def test_an_app_is_found_by_its_reference(self):
         async with open_bench(app="tests.worker.process_app:steps") as bench:
@@ -148,6 +174,18 @@ class TestLimits:
         await file_at(tmp_path / "started")
         attempt.cancel("shutdown", monotonic())
         assert await task == Done('"stopped when it was told"')
+
+    async def test_a_step_of_a_job_that_was_lost_ends_at_once(self, bench: Bench, tmp_path: Path):
+        attempt = bench.attempt("endless", Order(place=str(tmp_path)))
+        task = bench.start(attempt)
+        pid = int(await file_at(tmp_path / "started"))
+        attempt.run.dead = True
+        begun = monotonic()
+        attempt.cancel("stale", begun)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert monotonic() - begun < TIMING.cancel_kill.total_seconds() / 2
+        assert is_gone(pid, 0)
 
     async def test_a_task_that_nobody_cancelled_by_name_ends_at_once(
         self, bench: Bench, tmp_path: Path
@@ -228,12 +266,8 @@ class TestDeaths:
     async def test_another_definition_than_the_worker_s_is_refused(self):
         changed = Pipeline("steps", input=Order, output=int)
         changed.step(runs_in="process", name="typed")(steps.steps["dies"].function)
-        processes = StepProcesses(None, [changed], timing=TIMING, most=1)
-        bench = Bench(processes)
-        attempt = bench.attempt("typed", Order())
-        attempt.run.claim.pipeline = changed  # type: ignore[assignment]
-        outcome = failed(await bench.run(attempt))
-        await processes.close()
+        async with open_bench(pipelines=[changed]) as bench:
+            outcome = failed(await bench.outcome("typed"))
         assert outcome.code == "STEP_PROCESS_MISMATCH"
 
 
@@ -332,9 +366,8 @@ class TestTraces:
             "        await bench.outcome('spawns', Order(place=sys.argv[1]))\n"
             "asyncio.run(main())\n"
         )
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", script, str(tmp_path), env=environment
+            sys.executable, "-c", script, str(tmp_path), env=environment()
         )
         try:
             pids = (await file_at(tmp_path / "pids")).split()

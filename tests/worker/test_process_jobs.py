@@ -1,0 +1,79 @@
+"""Jobs whose steps run in processes, from their submission to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from headrace import Headrace, JobState
+from headrace.errors import JobCancelledError, JobFailedError
+from headrace.worker.processes import StepProcesses
+from headrace.worker.timing import Timing
+from headrace.worker.worker import Worker
+from tests.worker.process_bench import file_at, is_gone
+from tests.worker.process_jobs import bad, children, patient, squares
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
+
+TIMING = Timing().scaled(1 / 10)
+
+
+@pytest.fixture
+async def app(database: str) -> AsyncIterator[Headrace]:
+    async with Headrace([squares, children, bad, patient], database=database) as opened:
+        yield opened
+
+
+def worker_of(app: Headrace) -> Worker:
+    worker = app.worker(timing=TIMING)
+    parts = worker._parts
+    parts.processes = StepProcesses(None, parts.pipelines, timing=TIMING, most=4)
+    return worker
+
+
+class TestJobs:
+    async def test_items_records_and_a_child_job_go_through_processes(self, app: Headrace):
+        first = await app.submit(squares, 2)
+        handle = await app.submit(children, "parent")
+        assert await worker_of(app).run(until_empty=True) == 0
+        assert await first.result(timeout=1) == 1
+        child = await handle.result(timeout=1)
+        assert await app.job(child).result(timeout=1) == 0 + 1 + 4 + 9
+
+    @pytest.mark.parametrize(
+        ("how", "code"),
+        [("exit", "exit code 9"), ("hog", "64 MiB"), ("sleep", "longer than its 0.2 s")],
+    )
+    async def test_a_bad_step_fails_its_job_and_no_other(self, app: Headrace, how: str, code: str):
+        jobs = [await app.submit(bad, word) for word in (how, "fine")]
+        assert await worker_of(app).run(until_empty=True) == 0
+        with pytest.raises(JobFailedError, match=code):
+            await jobs[0].result(timeout=1)
+        assert await jobs[1].result(timeout=1) == "fine"
+
+    async def test_a_cancel_reaches_the_process(self, app: Headrace, tmp_path: Path):
+        handle = await app.submit(patient, str(tmp_path))
+        worker = worker_of(app)
+        working = asyncio.create_task(worker.run())
+        pid = int(await file_at(tmp_path / "pid"))
+        await handle.cancel()
+        with pytest.raises(JobCancelledError):
+            await handle.result(timeout=5)
+        assert is_gone(pid, 0)
+        worker.stop()
+        assert await working == 0
+
+    async def test_a_worker_that_stops_hands_the_job_back(self, app: Headrace, tmp_path: Path):
+        handle = await app.submit(patient, str(tmp_path))
+        worker = worker_of(app)
+        working = asyncio.create_task(worker.run())
+        pid = int(await file_at(tmp_path / "pid"))
+        worker.stop()
+        worker.stop()
+        assert await working == 0
+        assert is_gone(pid, 0)
+        assert (await handle.status()).state == JobState.QUEUED
