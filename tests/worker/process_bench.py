@@ -22,7 +22,7 @@ from headrace.worker.arguments import fill_texts
 from headrace.worker.attempt import Attempt
 from headrace.worker.claim import NORMAL, Claim
 from headrace.worker.context import AsyncContext
-from headrace.worker.outcomes import Outcome
+from headrace.worker.outcomes import Done, Failed, Outcome
 from headrace.worker.processes import StepProcesses
 from headrace.worker.run import JobRun
 from headrace.worker.timing import Timing
@@ -134,3 +134,13 @@ def parent_of(pid: int) -> int:
     """The process that would learn of its end."""
     status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     return int(status.rpartition(")")[2].split()[1])
+
+
+def done(outcome: object) -> str:
+    assert isinstance(outcome, Done), outcome
+    return outcome.text
+
+
+def failed(outcome: object) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
