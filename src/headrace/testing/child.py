@@ -13,43 +13,20 @@ import signal
 import sys
 import threading
 import traceback
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import orjson
-
 from headrace.app import Headrace
 from headrace.model.pipeline import Pipeline
 from headrace.testing.app import TrialApp
+from headrace.testing.orders import Orders
 from headrace.worker.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FAILED: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """What the process is told, as one argument."""
-
-    app: str
-    database: str
-    artifacts: str
-    concurrency: int
-    queues: tuple[str, ...] | None
-    timing: dict[str, float]
-
-    def write(self) -> str:
-        """As text."""
-        return orjson.dumps(asdict(self)).decode()
-
-    @classmethod
-    def read(cls, text: str) -> Orders:
-        """The inverse of `write`."""
-        return cls(**orjson.loads(text))
 
 
 def pipelines_of(reference: str) -> Iterable[Pipeline[Any, Any]]:

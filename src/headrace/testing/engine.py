@@ -16,8 +16,8 @@ from headrace.store.clock import move_clock
 from headrace.store.databases import fresh_database, make_template
 from headrace.store.sql import SQL
 from headrace.testing.app import TrialApp
-from headrace.testing.child import Orders
 from headrace.testing.inspection import Inspection
+from headrace.testing.orders import Orders
 from headrace.testing.process import WorkerProcess, seconds_of
 from headrace.testing.running import RunningWorker, running
 from headrace.testing.server import project_server

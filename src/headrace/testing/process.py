@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import IO, TYPE_CHECKING, Final, Self
 
 from headrace.store.failpoints import VARIABLE
-from headrace.testing.child import Orders
+from headrace.testing.orders import Orders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
