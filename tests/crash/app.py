@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from headrace import Headrace
@@ -14,16 +13,10 @@ from tests.crash.steps import ALL, scale
 class ScaledHeadrace(Headrace):
     """Lives at the speed of HEADRACE_CRASH_SCALE."""
 
-    def worker(
-        self,
-        *,
-        queues: Iterable[str] | None = None,
-        concurrency: int | None = None,
-        timing: Timing | None = None,
-    ) -> Worker:
+    def worker(self, *, timing: Timing | None = None, **options: Any) -> Worker:
         """As `Headrace.worker`."""
         timing = timing or self.settings.timing().scaled(scale)
-        return super().worker(queues=queues, concurrency=concurrency, timing=timing)
+        return super().worker(timing=timing, **options)
 
 
 pipelines: list[Any] = list(ALL)

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
+
 from tests.crash.fleet import Blow, Fleet, Slot
 from tests.crash.server import CrashServer
 
 SPARE_AT: Final = 2
 """A suspect that was charged so often is not hit again: the next hit would fail its job."""
 SPARE_S: Final = 5.0
+
+CONFLICTS: Final = 0.05
+"""The share of row writes that fail while there are conflicts."""
 
 SUSPECTS: Final = """
     select coalesce(max(start.charges), 0)
@@ -26,6 +31,26 @@ SUSPECTS: Final = """
     join headrace.progress as start on start.job = job.id and start.recorded
     where worker.pid = $1 and worker.lost_at is null and worker.stopped_at is null
     and job.state = 'running' and job.suspicion = 2 and not job.id = any($2::uuid[])
+"""
+
+
+CHAOS: Final = """
+    create table chaos (conflicts float8 not null);
+    insert into chaos values (0);
+    create function make_conflict() returns trigger language plpgsql as $$
+    begin
+        if random() < (select conflicts from chaos) then
+            if random() < 0.5 then
+                raise exception 'made up' using errcode = 'serialization_failure';
+            end if;
+            raise exception 'made up' using errcode = 'deadlock_detected';
+        end if;
+        return new;
+    end $$;
+    create trigger conflict before insert on headrace.steps
+    for each row execute function make_conflict();
+    create trigger conflict before insert on headrace.job_events
+    for each row execute function make_conflict();
 """
 
 
@@ -57,12 +82,14 @@ class Doses:
     outages: int
     stops: int
     network: int
+    conflicts: int
 
     def as_counts(self) -> dict[str, int]:
         """By kind, as `Fault` names them."""
         return {
             "kill": self.kills, "freeze": self.freezes, "restart": self.restarts,
             "outage": self.outages, "stop": self.stops, "network": self.network,
+            "conflict": self.conflicts,
         }  # fmt: skip
 
 
@@ -80,6 +107,8 @@ def plan(seed: int, doses: Doses, *, seconds: float, scale: float, workers: int)
                 lasts = dice.choice((dice.uniform(2, 15), dice.uniform(32, 45))) * scale
             elif kind == "outage":
                 lasts = 60 * scale
+            elif kind == "conflict":
+                lasts = dice.uniform(5, 20) * scale
             elif kind == "network":
                 kind_of = dice.choice(("cut", "swallow", "swallow", "delay", "silence"))
                 lasts = dice.uniform(1, 20) * scale
@@ -134,6 +163,8 @@ class Havoc:
                 self.blows.append(blow)
         elif fault.kind == "stop":
             await self._stop_worker(slot)
+        elif fault.kind == "conflict":
+            await self._make_conflicts(fault)
         else:
             await self._disturb(slot, fault)
         self.done[fault.kind] += 1
@@ -146,6 +177,25 @@ class Havoc:
             await asyncio.sleep(fault.seconds)
             await self._server.start()
             self.outages.append((stopped, time.time()))
+
+    async def _make_conflicts(self, fault: Fault) -> None:
+        """Let some writes fail as serialisation failures and deadlocks do."""
+        await self._set_conflicts(CONFLICTS)
+        await asyncio.sleep(fault.seconds)
+        await self._set_conflicts(0.0)
+
+    async def _set_conflicts(self, share: float) -> None:
+        while True:
+            try:
+                connection = await self._server.connect()
+                try:
+                    await connection.execute("update chaos set conflicts = $1", share)
+                finally:
+                    connection.terminate()
+            except (OSError, asyncpg.PostgresError):
+                await asyncio.sleep(0.2)  # the database is away
+            else:
+                return
 
     async def _stop_worker(self, slot: Slot) -> None:
         end = await slot.stop()

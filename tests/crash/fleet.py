@@ -17,6 +17,7 @@ import asyncpg
 
 from tests.crash.proxy import Proxy
 from tests.crash.server import CrashServer
+from tests.crash.steps import NEW, OLD, VERSION
 
 REPOSITORY: Final = Path(__file__).parents[2]
 APP: Final = "tests.crash.app:app"
@@ -136,7 +137,12 @@ class Fleet:
     ) -> None:
         self._server = server
         self.slots = [
-            Slot(number, Proxy(server.socket), environment, folder / f"worker-{number}.log")
+            Slot(
+                number,
+                Proxy(server.socket),
+                {**environment, VERSION: NEW if number % 2 else OLD},
+                folder / f"worker-{number}.log",
+            )
             for number in range(size)
         ]
         self._keepers: list[asyncio.Task[None]] = []

@@ -62,6 +62,7 @@ async def judge(
             "checkpoints": len(evidence.steps),
             "effects": len(evidence.effects or ()),
             "tries": len(evidence.tries),
+            "adopted": sum(event["reason"] == "adopted" for event in evidence.events),
             "recovered": sum(event["reason"] == "recovered" for event in evidence.events),
             "workers lost": sum(worker["lost_at"] is not None for worker in evidence.workers),
             "starts by stale holders": len(stale_starts(evidence)),

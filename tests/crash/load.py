@@ -24,6 +24,7 @@ WEIGHTS: Final = {
     "transfer": 10,
     "slow": 8,
     "threaded": 4,
+    "stubborn": 2,
 }
 AT_ONCE: Final = 20
 SUBMIT_S: Final = 15.0
@@ -40,6 +41,8 @@ class Load:
         self._unknown: dict[str, tuple[str, Order]] = {}
         self._sent = 0
         self.accepted: list[str] = []
+        self.surprises: list[str] = []
+        """Errors of a submission that are none of headrace's own."""
         self.poison: set[str] = set()
 
     @property
@@ -69,7 +72,9 @@ class Load:
         try:
             async with asyncio.timeout(SUBMIT_S):
                 handle = await self._app.submit(pipeline, order, idempotency_key=key)
-        except (HeadraceError, OSError):  # a timeout is one too
+        except Exception as error:  # noqa: BLE001 - counted below, nothing is swallowed
+            if not isinstance(error, HeadraceError | TimeoutError):
+                self.surprises.append(repr(error))
             self._unknown[key] = name, order
             self._journal.write(Request(outcome="unknown", pipeline=name, body=body, key=key))
             return

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.crash.app import ScaledHeadrace, pipelines
-from tests.crash.faults import Doses, Fault, Havoc, plan
+from tests.crash.faults import CHAOS, Doses, Fault, Havoc, plan
 from tests.crash.fleet import Fleet, until
 from tests.crash.judge import Verdict, judge
 from tests.crash.load import Load
@@ -31,8 +31,12 @@ from tests.proof.journal import Journal
 from tests.proof.violation import Violation
 
 SCALED: Final = 1 / 15
-REAL_DOSES: Final = Doses(kills=200, freezes=50, restarts=20, outages=1, stops=20, network=60)
-SCALED_DOSES: Final = Doses(kills=12, freezes=6, restarts=2, outages=1, stops=3, network=8)
+REAL_DOSES: Final = Doses(
+    kills=200, freezes=50, restarts=20, outages=1, stops=20, network=60, conflicts=6
+)
+SCALED_DOSES: Final = Doses(
+    kills=12, freezes=6, restarts=2, outages=1, stops=3, network=8, conflicts=2
+)
 OPEN: Final = "select count(*) from headrace.jobs where state in ('queued', 'running')"
 MOST_OPEN: Final = 300
 DRAIN_S: Final = 240.0
@@ -105,6 +109,7 @@ class CrashRun:
             verdict = await judge(connection, self._folder, self.havoc.blows, load.poison)
         finally:
             await connection.close()
+        verdict.violations.extend(Violation("CLIENT", error) for error in load.surprises)
         if any(codes):
             verdict.violations.append(Violation("I26", f"exit codes after SIGTERM: {codes}"))
         return verdict
@@ -191,6 +196,7 @@ def environment_of(folder: Path, scale: float) -> dict[str, str]:
 async def make_tables(server: CrashServer) -> None:
     connection = await server.connect()
     await connection.execute("create table bookings (job uuid, run integer, mark text)")
+    await connection.execute(CHAOS)
     await connection.close()
 
 

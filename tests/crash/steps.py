@@ -10,7 +10,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,8 @@ from tests.proof.effects import Effect, EffectLedger, Kind, Mark
 
 EFFECTS: Final = "HEADRACE_CRASH_EFFECTS"
 SCALE: Final = "HEADRACE_CRASH_SCALE"
+VERSION: Final = "HEADRACE_CRASH_VERSION"
+OLD, NEW = "1.0.0", "1.1.0"
 ITEMS: Final = ("north", "east", "south", "west")
 
 # Whoever only submits jobs names no file, and writes nothing.
@@ -109,7 +111,8 @@ async def only(order: Order, ctx: StepContext) -> Done:
 
 # --- five steps
 
-chain = Pipeline("chain", input=Order, output=Done)
+# Half of the fleet carries a newer version, as in the middle of a deployment; jobs are of the old.
+chain = Pipeline("chain", version=os.environ.get(VERSION, OLD), input=Order, output=Done)
 
 
 @chain.step
@@ -266,6 +269,19 @@ async def rest(crawl: Done, ctx: StepContext) -> Done:
         return execution.done()
 
 
+stubborn = Pipeline("stubborn", input=Order, output=Done)
+
+
+@stubborn.step(timeout=max(0.3, 2 * scale))
+async def resist(order: Order, ctx: StepContext) -> Done:
+    with running(ctx, "resist") as execution:
+        end = time.monotonic() + 12 * scale
+        while ctx.attempt == 1 and time.monotonic() < end:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+        return execution.done()
+
+
 threaded = Pipeline("threaded", input=Order, output=Done)
 
 
@@ -276,4 +292,4 @@ def block(order: Order, ctx: SyncContext) -> Done:
         return execution.done()
 
 
-ALL: Final = (single, chain, fixed, dynamic, careful, flaky, transfer, slow, threaded)
+ALL: Final = (single, chain, fixed, dynamic, careful, flaky, transfer, slow, stubborn, threaded)

@@ -9,7 +9,7 @@ from tests.crash.run import SCALED, CrashRun, Options
 
 OPTIONS = Options(
     seed=7,
-    doses=Doses(kills=6, freezes=3, restarts=1, outages=1, stops=2, network=5),
+    doses=Doses(kills=6, freezes=3, restarts=1, outages=1, stops=2, network=5, conflicts=1),
     seconds=16.0,
     scale=SCALED,
     workers=3,
