@@ -295,7 +295,7 @@ class Headrace(Client):
                 version=__version__,
                 queues=tuple(queues or settings.queues),
                 concurrency=jobs_at_once,
-                claim_batch=_claim_batch(settings, jobs_at_once),
+                claim_batch=settings.claim_batch,
                 listen=settings.doorbell == "listen",
                 charges=settings.max_lease_losses,
                 head_start_s=settings.priority_step_s,
@@ -325,12 +325,6 @@ def _processes(
     # What runs in a process computes: more of them than processors would only share them.
     most = min(jobs_at_once, os.cpu_count() or 1)
     return StepProcesses(reference, pipelines, timing=timing, most=most)
-
-
-def _claim_batch(settings: Settings, jobs_at_once: int) -> int:
-    """As many as can run, where nobody said otherwise: 100 cost a claim hardly more than 10."""
-    given = "claim_batch" in settings.model_fields_set
-    return settings.claim_batch if given else max(settings.claim_batch, jobs_at_once)
 
 
 def _worker_limits(settings: Settings) -> WorkLimits:

@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(
         10, ge=1, le=1_000, description="Jobs that a worker runs at once; also its threads."
     )
-    claim_batch: int = Field(10, ge=1, le=1_000, description="Most jobs taken by one claim.")
+    claim_batch: int = Field(100, ge=1, le=1_000, description="Most jobs taken by one claim.")
     queues: _Names = Field(("default",), description="Queues that a worker serves.")
     doorbell: Literal["listen", "poll"] = Field(
         "listen", description="How a worker is woken: LISTEN/NOTIFY with polling, or polling alone."

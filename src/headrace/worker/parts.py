@@ -46,7 +46,7 @@ class Parts:
     processes: StepProcesses | None = None
     queues: tuple[str, ...] = ("default",)
     concurrency: int = 10
-    claim_batch: int = 10
+    claim_batch: int = 100
     listen: bool = True
     charges: int = 3
     head_start_s: float = 60.0
