@@ -1,0 +1,372 @@
+"""Tries, their waits, and what becomes of the job meanwhile."""
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from headrace import (
+    Each,
+    JobState,
+    PermanentError,
+    Pipeline,
+    Retry,
+    RetryAfter,
+    StepContext,
+    UserError,
+)
+from headrace.testing import EventRow
+from headrace.worker.timing import Timing
+from tests.engine.conftest import MakeEngine
+from tests.waiting import eventually
+
+SCALED = Timing().scaled(1 / 15)
+HOUR = timedelta(hours=1)
+
+
+def went_back(events: list[EventRow]) -> list[str]:
+    return [event.reason for event in events if event.to_state == "queued"][1:]
+
+
+class TestDelays:
+    async def test_each_wait_is_stored_and_grows_by_the_factor(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(retry=Retry(attempts=4, first=10, factor=3, most=60, jitter=0))
+        async def fail(number: int) -> int:
+            raise RuntimeError(f"{number}")
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(skip_waits=True)
+            tries = await engine.tries(job)
+            # The clock that `due_at` is of runs ahead by what was skipped before it.
+            offsets = [timedelta(), timedelta(seconds=10), timedelta(seconds=40)]
+            waits = [
+                (tried.due_at - tried.failed_at - offset).total_seconds()
+                for tried, offset in zip(tries[:3], offsets, strict=True)
+                if tried.due_at is not None
+            ]
+            assert waits == pytest.approx([10, 30, 60], abs=1)
+            assert tries[3].due_at is None
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "attempts_exhausted")
+
+    async def test_the_due_time_survives_the_worker(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(retry=Retry(first=600, most=600, jitter=0))
+        async def fail_once(number: int, ctx: StepContext) -> int:
+            if ctx.attempt == 1:
+                raise RuntimeError
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            async with engine.worker():
+                await eventually(lambda: engine.tries(job))
+                await eventually(lambda: state_is(job, JobState.QUEUED))
+            waiting = await engine.job(job)
+            assert waiting.wait_reason == "retry"
+            [tried] = await engine.tries(job)
+            assert tried.due_at is not None
+            assert abs(waiting.due_at - tried.due_at) < timedelta(milliseconds=200)
+            async with engine.worker():
+                await engine.move_clock(timedelta(minutes=9))
+                assert (await engine.job(job)).state is JobState.QUEUED
+                await engine.move_clock(timedelta(minutes=2))
+                assert await job.result(timeout=5) == 1
+
+
+async def state_is(job: object, state: JobState) -> bool:
+    return (await job.status()).state is state  # type: ignore[attr-defined]
+
+
+class TestRetryAfter:
+    async def test_it_waits_as_long_as_was_asked_and_uses_no_attempt(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(retry=Retry(attempts=2, first=1, jitter=0))
+        async def limited(number: int, ctx: StepContext) -> int:
+            if ctx.attempt <= 4:
+                raise RetryAfter(90, "the quota is empty")
+            if ctx.attempt == 5:
+                raise RuntimeError
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == 7
+            tries = await engine.tries(job)
+            assert [tried.kind for tried in tries] == ["rate_limited"] * 4 + ["unknown"]
+            assert tries[0].message == "the quota is empty"
+            assert tries[0].due_at is not None
+            wait = tries[0].due_at - tries[0].failed_at
+            assert abs(wait - timedelta(seconds=90)) < timedelta(seconds=1)
+            assert went_back(await engine.events(job)) == ["rate_limited"] * 4 + ["retry"]
+
+    async def test_waiting_without_attempts_ends_at_the_limit_of_all_waits(
+        self, make_engine: MakeEngine
+    ):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def never(number: int) -> int:
+            raise RetryAfter(HOUR, f"{number}")
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(timeout=20, skip_waits=True)
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "wait_limit")
+            assert len(await engine.tries(job)) == 25
+
+
+class TestNoRetry:
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (PermanentError("no such page"), "permanent"),
+            (UserError("the file is empty"), "user"),
+            (KeyError("unless"), "permanent"),
+        ],
+        ids=["PermanentError", "UserError", "a type in unless"],
+    )
+    async def test_the_job_fails_at_the_first_try(
+        self, make_engine: MakeEngine, error: Exception, kind: str
+    ):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(retry=Retry(attempts=5, unless=(LookupError,)))
+        async def fail(number: int) -> int:  # noqa: ARG001
+            raise error
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty()
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "permanent_error")
+            [tried] = await engine.tries(job)
+            assert (tried.kind, tried.due_at) == (kind, None)
+
+    async def test_a_failed_validation_in_a_step_is_permanent(self, make_engine: MakeEngine):
+        from pydantic import TypeAdapter  # noqa: PLC0415 - its only use
+
+        pipe = Pipeline("pipe", input=str, output=int)
+
+        @pipe.step
+        async def parse(text: str) -> int:
+            return TypeAdapter(int).validate_python(text)
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, "seven")
+            await engine.run_until_empty()
+            [tried] = await engine.tries(job)
+            assert (tried.code, tried.due_at) == ("VALIDATION_ERROR", None)
+
+
+class TestTracebacks:
+    async def test_the_last_lines_of_the_traceback_are_kept(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(retry=Retry(attempts=1))
+        async def fail(number: int) -> int:
+            raise RuntimeError("with a zero \0 inside" + "x" * number)
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 100_000)
+            await engine.run_until_empty()
+            [tried] = await engine.tries(job)
+            assert tried.detail is not None
+            assert len(tried.detail) <= 20_100
+            assert (await engine.job(job)).state is JobState.FAILED
+
+
+class TestBudget:
+    async def test_it_starts_anew_after_a_once_record(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        async def save(part: int) -> int:
+            return part
+
+        @pipe.step(retry=Retry(attempts=2, first=5, jitter=0))
+        async def parts(number: int, ctx: StepContext) -> int:
+            for part in range(number):
+                await ctx.once(f"part {part}", save, part)
+                if ctx.attempt == part + 1:
+                    raise RuntimeError(f"after part {part}")
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 4)
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == 4
+            assert len(await engine.tries(job)) == 4
+
+    async def test_without_new_records_it_is_used_up_across_claims(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        async def save(part: int) -> int:
+            return part
+
+        @pipe.step(retry=Retry(attempts=3, first=5, jitter=0))
+        async def stuck(number: int, ctx: StepContext) -> int:
+            await ctx.once("only", save, number)
+            raise RuntimeError
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(skip_waits=True)
+            assert (await engine.job(job)).cause == "attempts_exhausted"
+            assert len(await engine.tries(job)) == 3
+
+    async def test_each_item_has_its_own(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=list[str])
+
+        @pipe.step(retry=Retry(attempts=2, first=5, jitter=0))
+        async def work(number: int, ctx: StepContext, item: str = Each(("a", "b", "c"))) -> str:
+            if ctx.attempt == number:
+                raise RuntimeError(item)
+            return item
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == ["a", "b", "c"]
+            assert len(await engine.tries(job)) == 3
+
+
+class TestTimeouts:
+    async def test_they_are_retried_twice_the_first_after_two_seconds(
+        self, make_engine: MakeEngine
+    ):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=0.05, retry=Retry(attempts=10, first=0.1, jitter=0))
+        async def hang(number: int) -> int:
+            await asyncio.Event().wait()
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(skip_waits=True)
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "step_timeout")
+            tries = await engine.tries(job)
+            assert [tried.kind for tried in tries] == ["timeout"] * 3
+            assert tries[0].due_at is not None
+            assert tries[0].due_at - tries[0].failed_at >= timedelta(seconds=1.9)
+
+
+class TestWaitsInPlace:
+    async def test_a_short_wait_keeps_the_slot_and_a_longer_one_gives_it_back(
+        self, make_engine: MakeEngine
+    ):
+        timing = replace(SCALED, wait_in_place=timedelta(seconds=0.5))
+        pipe = Pipeline("pipe", input=float, output=float)
+
+        @pipe.step
+        async def wait(delay: float, ctx: StepContext) -> float:
+            if ctx.attempt == 1:
+                raise RetryAfter(delay)
+            return delay
+
+        async with make_engine([pipe], timing=timing) as engine:
+            short = await engine.submit(pipe, 0.1)
+            long = await engine.submit(pipe, 0.7)
+            await engine.run_until_empty()
+            assert went_back(await engine.events(short)) == []
+            assert went_back(await engine.events(long)) == ["rate_limited"]
+
+    async def test_a_slot_that_was_given_back_is_used_by_others(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def wait(number: int, ctx: StepContext) -> int:
+            if number == 1 and ctx.attempt == 1:
+                raise RetryAfter(HOUR)
+            return number
+
+        async with make_engine([pipe]) as engine, engine.worker(concurrency=1):
+            waiting = await engine.submit(pipe, 1)
+            await eventually(lambda: engine.tries(waiting))
+            other = await engine.submit(pipe, 2)
+            assert await other.result(timeout=5) == 2
+            assert (await engine.job(waiting)).state is JobState.QUEUED
+
+    async def test_a_job_with_a_waiting_item_goes_back_only_when_nothing_of_it_runs(
+        self, make_engine: MakeEngine
+    ):
+        go_on = asyncio.Event()
+        pipe = Pipeline("pipe", input=int, output=list[str])
+
+        @pipe.step(retry=Retry(attempts=2, first=60, jitter=0))
+        async def work(number: int, ctx: StepContext, item: str = Each(("bad", "slow"))) -> str:
+            if item == "bad" and ctx.attempt == number:
+                raise RuntimeError(item)
+            if item == "slow":
+                await go_on.wait()
+            return item
+
+        async with make_engine([pipe]) as engine, engine.worker():
+            job = await engine.submit(pipe, 1)
+            [tried] = await eventually(lambda: engine.tries(job))
+            assert (await engine.job(job)).state is JobState.RUNNING
+            go_on.set()
+            await eventually(lambda: state_is(job, JobState.QUEUED))
+            row = await engine.job(job)
+            assert tried.due_at is not None
+            assert abs(row.due_at - tried.due_at) < timedelta(seconds=0.5)
+            assert [r.state for r in await engine.steps(job)] == ["planned", "completed"]
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == ["bad", "slow"]
+
+    async def test_an_item_whose_time_comes_while_another_runs_starts_at_once(
+        self, make_engine: MakeEngine
+    ):
+        again = asyncio.Event()
+        pipe = Pipeline("pipe", input=int, output=list[str])
+
+        @pipe.step(retry=Retry(attempts=2, first=0.3, jitter=0))
+        async def work(number: int, ctx: StepContext, item: str = Each(("bad", "slow"))) -> str:
+            if item == "bad" and ctx.attempt == number:
+                raise RuntimeError(item)
+            if item == "bad":
+                again.set()
+            async with asyncio.timeout(5):
+                await again.wait()
+            return item
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty()
+            assert await job.result() == ["bad", "slow"]
+            assert went_back(await engine.events(job)) == []
+
+
+class TestStorm:
+    async def test_jobs_that_fail_for_ever_do_not_starve_the_others(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(retry=Retry(attempts=3, first=0.2, jitter=0.5))
+        async def work(number: int) -> int:
+            if number < 40:
+                raise RuntimeError(f"{number}")
+            return number
+
+        numbers = list(range(80))
+        random.Random(7).shuffle(numbers)  # noqa: S311 - the same order each time
+        async with make_engine([pipe]) as engine:
+            jobs = await engine.submit_many(pipe, numbers)
+            await engine.run_until_empty(timeout=20, concurrency=4)
+            states = {
+                number: (await engine.job(job)).state
+                for number, job in zip(numbers, jobs, strict=True)
+            }
+            assert {n for n, state in states.items() if state is JobState.FAILED} == set(range(40))
+            async with engine.connection() as connection:
+                dead = await connection.fetchval("select count(*) from headrace.dead_letters")
+        assert dead == 40
