@@ -126,7 +126,7 @@ def _unfit_outputs(job: LiveJob, pipeline: Pipeline[Any, Any], problem: Any) -> 
 
 def _misread(stored: StoredOutput, step: Step, pipeline: Pipeline[Any, Any]) -> str | None:
     """Why a stored output cannot be read by the steps that need it, or as the result."""
-    if (stored.state == "planned" or stored.item) != (step.each is not None):
+    if (stored.state == "planned" or bool(stored.item)) != (step.each is not None):
         before, now = ("once", "once per item") if step.each else ("once per item", "once")
         return (
             f"step {step.name} ran {before} and now runs {now}: its outputs are not used; rename it"
