@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from headrace.store.lanes import register
 from headrace.store.ledger import Ledger
 from headrace.store.pool import connect
 from headrace.store.session import ENGINE_SETTINGS, Session
@@ -64,6 +65,8 @@ class Life(PresenceListener):
         parts = self._parts
         async with parts.pool.acquire() as connection:
             self.number = await next_worker(connection)
+            for pipeline in parts.pipelines.values():
+                await register(connection, pipeline)
         self.ledger = Ledger(
             self._connect_for("ledger"),
             worker=self.number,
@@ -202,7 +205,7 @@ class Life(PresenceListener):
         """Return when nothing runs, and nothing waits but what is scheduled for later."""
         while True:
             await self.claimer.idle.wait()
-            if await self._nothing_left():
+            if await self._nothing_left() and self.claimer.idle.is_set():
                 return
             await asyncio.sleep(pause_s)
 
