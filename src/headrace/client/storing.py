@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import asyncpg
 
 from headrace.errors import DatabaseUnavailableError
-from headrace.store.failures import Backoff, is_unavailable
+from headrace.store.failures import Backoff, is_retryable, is_unavailable
 from headrace.store.jobs import count_stored
 from headrace.telemetry.events import emit
 from headrace.telemetry.store_events import CommitUnknown
@@ -28,6 +28,8 @@ T = TypeVar("T")
 Write: TypeAlias = "Callable[[HeldConnection, bool], Awaitable[T]]"
 """Stores jobs on a connection; told whether its transaction is to carry the ring."""
 
+CONFLICT_PAUSES_S: Final = (0.01, 0.05, 0.2, 0.5, None)
+"""Before a write that lost to another transaction is repeated; its ids make that harmless."""
 RESOLVE_S: Final = 10.0
 """For so long it is tried to find out what became of jobs whose commit got no reply."""
 
@@ -66,17 +68,23 @@ class Storing:
         self, ids: Sequence[UUID], write: Write[T], *, carried: bool
     ) -> tuple[T | None, bool]:
         """What `write` returned, and whether it was told so by the server itself."""
-        connection = await self._connections.take()
-        try:
-            written = await write(connection, carried)
-        except BaseException as error:
-            self._connections.give_after(connection, error)
-            if not isinstance(error, Exception) or not is_unavailable(error):
-                raise
-        else:
-            self._connections.give(connection)
-            return written, True
-        return await self._resolve(ids, write), False
+        for pause_s in CONFLICT_PAUSES_S:
+            connection = await self._connections.take()
+            try:
+                written = await write(connection, carried)
+            except BaseException as error:
+                self._connections.give_after(connection, error)
+                if not isinstance(error, Exception):
+                    raise
+                if is_unavailable(error):
+                    return await self._resolve(ids, write), False
+                if not is_retryable(error) or pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
+            else:
+                self._connections.give(connection)
+                return written, True
+        raise AssertionError("the last pause ends the loop")
 
     async def _resolve(self, ids: Sequence[UUID], write: Write[T]) -> T | None:
         backoff = Backoff()
