@@ -126,10 +126,20 @@ class Engine(Inspection):
         """The durations of its workers."""
         return self._timing
 
-    def app_with(self, pipelines: Iterable[Pipeline[Any, Any]]) -> TrialApp:
-        """Another app on the same database, as a deployment of other code; open it yourself."""
+    def app_with(
+        self, pipelines: Iterable[Pipeline[Any, Any]], *, database: str | None = None
+    ) -> TrialApp:
+        """Another app on the same database, as a deployment of other code; open it yourself.
+
+        Args:
+            pipelines: What it carries.
+            database: Another address of the same database, as that of a proxy.
+        """
         return TrialApp(
-            pipelines, database=self.database, artifacts=self._folder, settings=self._settings
+            pipelines,
+            database=database or self.database,
+            artifacts=self._folder,
+            settings=self._settings,
         )
 
     async def submit(

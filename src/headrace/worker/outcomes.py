@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from headrace.errors import (
     CancelJob,
     CodecError,
+    DefinitionError,
     InputError,
     ItemsError,
     OutputError,
@@ -104,6 +105,7 @@ _PERMANENT: Final[tuple[tuple[type | tuple[type, ...], str, str], ...]] = (
     (UserError, "user", "USER_ERROR"),
     (PermanentError, "permanent", "PERMANENT_ERROR"),
     (OutputTooLargeError, "permanent", "OUTPUT_TOO_LARGE"),
+    (DefinitionError, "permanent", "DEFINITION_ERROR"),
     ((OutputError, InputError, ItemsError, CodecError), "permanent", "VALIDATION_ERROR"),
 )
 _VALIDATORS: Final = frozenset({"pydantic", "pydantic_core", "msgspec"})
