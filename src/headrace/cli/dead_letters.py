@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 group = typer.Typer(help="Runs that failed, and giving them another.", rich_markup_mode=None)
 
-Pipeline = Annotated[str | None, typer.Option("--pipeline")]
-Tenant = Annotated[str | None, typer.Option("--tenant")]
-Cause = Annotated[str | None, typer.Option("--cause", help="As attempts_exhausted.")]
-Code = Annotated[str | None, typer.Option("--code", help="The error's code.")]
-Text = Annotated[str | None, typer.Option("--text", help="Part of the message.")]
+Pipeline = Annotated[str | None, typer.Option("--pipeline", help="Of this pipeline.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Of this customer.")]
+Cause = Annotated[
+    str | None, typer.Option("--cause", help="Failed for this cause, as attempts_exhausted.")
+]
+Code = Annotated[str | None, typer.Option("--code", help="With this error code.")]
+Text = Annotated[str | None, typer.Option("--text", help="With this in the message, in any case.")]
 
 COLUMNS: Final = ("job", "run", "pipeline", "version", "cause", "step", "failed_at", "message")
 

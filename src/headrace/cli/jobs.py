@@ -30,16 +30,20 @@ COLUMNS = ("id", "pipeline", "version", "queue", "state", "run", "cause", "creat
 @group.command("list")
 def list_(
     *,
-    state: Annotated[list[str] | None, typer.Option("--state", help="May be repeated.")] = None,
-    pipeline: Annotated[str | None, typer.Option("--pipeline")] = None,
-    queue: Annotated[str | None, typer.Option("--queue")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant")] = None,
-    owner: Annotated[str | None, typer.Option("--owner")] = None,
-    cause: Annotated[str | None, typer.Option("--cause", help="Why it failed.")] = None,
-    wait_reason: Annotated[
-        str | None, typer.Option("--wait-reason", help="Why it is queued.")
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="In this state; may be repeated.")
     ] = None,
-    correlation_id: Annotated[str | None, typer.Option("--correlation-id")] = None,
+    pipeline: Annotated[str | None, typer.Option("--pipeline", help="Of this pipeline.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="In this queue.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this customer.")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="Of this user.")] = None,
+    cause: Annotated[str | None, typer.Option("--cause", help="Failed for this cause.")] = None,
+    wait_reason: Annotated[
+        str | None, typer.Option("--wait-reason", help="Queued for this reason.")
+    ] = None,
+    correlation_id: Annotated[
+        str | None, typer.Option("--correlation-id", help="With this correlation id.")
+    ] = None,
     since: Since = None,
     limit: Limit = 30,
     cursor: Cursor = None,

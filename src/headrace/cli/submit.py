@@ -22,7 +22,7 @@ PipelineName = Annotated[
 Input = Annotated[
     str,
     typer.Option(
-        "--input", metavar="JSON|@FILE|-", help="The input: JSON, a file with it, or - for stdin."
+        "--input", metavar="INPUT", help="The input: JSON, @FILE that holds it, or - for stdin."
     ),
 ]
 Key = Annotated[
