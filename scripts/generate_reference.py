@@ -1,4 +1,4 @@
-"""Writes the reference pages of settings, events and commands.
+"""Writes the reference pages of settings, events, states and commands.
 
 python scripts/generate_reference.py            write docs/reference/
 python scripts/generate_reference.py --check    fail when a page is not current
@@ -15,6 +15,18 @@ from typer.main import get_command
 
 from headrace.cli.exits import MEANINGS as EXIT_MEANINGS
 from headrace.cli.program import program
+from headrace.model.job import (
+    STEP_TRANSITIONS,
+    TRANSITIONS,
+    WAIT_REASONS,
+    FailureCause,
+    JobState,
+    StepState,
+    WaitReason,
+)
+from headrace.model.job import (
+    Event as JobEvent,
+)
 from headrace.settings import describe
 from headrace.telemetry import job_events, step_events, store_events, worker_events
 from headrace.telemetry.events import EVENTS, Event, field_names
@@ -48,7 +60,52 @@ by key and by shape at any depth; text over 200 characters is cut and its length
 
 `HEADRACE_LOG_LEVEL=INFO` shows a job's life, `DEBUG` every claim and every step.
 """
+STATES_INTRO: Final = """\
+The tables of `headrace.model.job` as a page. The database refuses every change of a job's state
+that does not stand here, and each change writes one row of the job's history.
 
+The last three states are final: a job leaves them only into a new run, which somebody asked for.
+"""
+STEPS_INTRO: Final = """\
+A step, or an item of a fan-out, in one run of a job. A step that is cut off is pending again; one
+is failed only when its job is.
+"""
+JOB_EVENTS: Final[dict[JobEvent, str]] = {
+    JobEvent.SUBMITTED: "The job was stored.",
+    JobEvent.CLAIMED: "A worker took it.",
+    JobEvent.COMPLETED: "Every step has its outcome.",
+    JobEvent.FAILED: "A step failed for good, a limit passed, or its workers died of it.",
+    JobEvent.CANCELLED: "Somebody asked for it, or a step did.",
+    JobEvent.RETRY_SCHEDULED: "A step failed and has tries left: the attempt is counted.",
+    JobEvent.DEFERRED: "It waits for something outside: no attempt is counted.",
+    JobEvent.RELEASED: "A worker gave it back: a shutdown, a drain.",
+    JobEvent.RECOVERED: "The worker that held it is not alive any more.",
+    JobEvent.RESTARTED: "An operator opened a new run.",
+}
+WAITS: Final[dict[WaitReason, str]] = {
+    WaitReason.NEW: "for a worker, for the first time in this run",
+    WaitReason.SCHEDULED: "for the time that it was submitted for",
+    WaitReason.RETRY: "for the next try of a step",
+    WaitReason.RATE_LIMITED: "because a step raised RetryAfter",
+    WaitReason.BREAKER_OPEN: "for a service that is not called for now",
+    WaitReason.BUDGET: "for a budget",
+    WaitReason.LOCK_BUSY: "for a lock",
+    WaitReason.EXTERNAL: "for something from outside",
+    WaitReason.SLICE: "for its next time slice",
+    WaitReason.RELEASED: "for another worker, after its own gave it back",
+    WaitReason.RECOVERED: "for another worker, after its own died",
+}
+CAUSES: Final[dict[FailureCause, str]] = {
+    FailureCause.PERMANENT_ERROR: "a step failed in a way that no further try can mend",
+    FailureCause.ATTEMPTS_EXHAUSTED: "a step used all its attempts",
+    FailureCause.STEP_TIMEOUT: "a step took longer than its limit, again and again",
+    FailureCause.JOB_TIMEOUT: "its running time, all claims of the run added, was over",
+    FailureCause.DEADLINE_EXCEEDED: "its deadline passed",
+    FailureCause.WAIT_LIMIT: "it waited for too long without using attempts",
+    FailureCause.WORKER_LOST: "a step of it ended its worker process three times while alone in it",
+    FailureCause.BUDGET_EXHAUSTED: "its budget was used up",
+    FailureCause.OPERATOR: "an operator ended it",
+}
 COMMANDS_INTRO: Final = """\
 `APP` is `module:attribute`, the name of a `Headrace` object that can be imported from the current
 folder. Where it is left out it is taken from `pyproject.toml` in that folder:
@@ -105,6 +162,45 @@ def events_page() -> str:
     used = {name for kind in EVENTS.values() for name in field_names(kind)}
     meanings = ((f"`{name}`", MEANINGS[name]) for name in sorted(used))
     return "\n".join((*lines, "## Fields", "", *table(("field", "meaning"), meanings), ""))
+
+
+def states_page() -> str:
+    """The page of the states of jobs and steps."""
+    jobs = (
+        (f"`{source}`" if source else "", f"`{event}`", f"`{target}`", JOB_EVENTS[event])
+        for (source, event), target in TRANSITIONS.items()
+    )
+    set_by = {
+        reason: ", ".join(
+            f"`{event}`" for event in JobEvent if reason in WAIT_REASONS.get(event, ())
+        )
+        for reason in WaitReason
+    }
+    waits = ((f"`{reason}`", set_by[reason], WAITS[reason]) for reason in WaitReason)
+    causes = ((f"`{cause}`", CAUSES[cause]) for cause in FailureCause)
+    steps = (
+        (
+            f"`{source}`",
+            ", ".join(f"`{to}`" for to in StepState if (source, to) in STEP_TRANSITIONS),
+        )
+        for source in StepState
+    )
+    return "\n".join(
+        (
+            "# States of jobs and steps", "", NOTE, "", STATES_INTRO,
+            f"A job is {', '.join(f'`{state}`' for state in JobState)}.", "",
+            *table(("from", "event", "to", "when"), jobs), "",
+            "## Why a job is queued", "",
+            "Stored as `wait_reason`. Some are for parts of headrace that are not there yet.", "",
+            *table(("reason", "set by", "it waits"), waits), "",
+            "## Why a job failed", "",
+            "Stored as `cause`.", "",
+            *table(("cause", "because"), causes), "",
+            "## Steps and items", "",
+            STEPS_INTRO,
+            *table(("from", "to"), steps), "",
+        )
+    )  # fmt: skip
 
 
 def shared_fields(members: list[type[Event]]) -> tuple[str, ...]:
@@ -170,6 +266,7 @@ def main() -> int:
     pages = {
         "settings.md": settings_page(),
         "events.md": events_page(),
+        "states.md": states_page(),
         "commands.md": commands_page(),
         "exit-codes.md": exits_page(),
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headrace.demo.pipeline import Page
 
 TITLES: Final = ("file", "words", "min", "outline", "links", "about")
-LONGEST_NAME: Final = 36
+LONGEST_NAME: Final = 32
 PLAIN_WIDTH: Final = 120
 EVERY_S: Final = 2.0
 """Between two plain lines of progress."""
@@ -103,15 +103,22 @@ class Show:
             for page in pages
         ]
         widths = [max(map(len, cells)) for cells in zip(TITLES, *rows, strict=True)]
-        left = self._console.width - sum(widths[:-1]) - 2 * len(widths)
+        left = max(0, self._console.width - sum(widths[:-1]) - 2 * len(widths))
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in TITLES:
             side: Literal["left", "right"] = "left" if title in {"file", "about"} else "right"
             table.add_column(title, justify=side, no_wrap=True)
         for *cells, about in rows:
-            table.add_row(*map(Text, cells), Text(about[: max(left, 0)]))
+            table.add_row(*map(Text, cells), Text(_whole_words(about, left)))
         self._console.print(table)
 
 
 def _shorten(name: str, most: int) -> str:
     return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def _whole_words(text: str, most: int) -> str:
+    """As many words, with commas between them, as fit."""
+    while len(text) > most:
+        text = text.rpartition(", ")[0]
+    return text
