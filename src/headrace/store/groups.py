@@ -39,6 +39,8 @@ class GroupConnection:
         """Prepare the frequent statements."""
         self._finish = await self._connection.prepare(SQL["ledger.finish_jobs"])
         self._checkpoint = await self._connection.prepare(SQL["ledger.checkpoint_steps"])
+        # A prepare leaves its command open, and the server's time limit for statements running.
+        await self._connection.execute("select")
 
     @property
     def is_closed(self) -> bool:

@@ -112,6 +112,7 @@ class Claimer(Service):
             if self._listen:
                 await connection.add_listener(CHANNEL, self._heard)
             claim = await connection.prepare(SQL["claims.claim_jobs"])
+            await connection.execute("select")  # ends the prepare's command, and its time limit
             self._lanes_at = self._promote_at = 0.0
             while True:
                 self._bell.clear()
