@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import typer
 
+from headrace.cli.logs import log_to, tell_unknown_settings
 from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
 from headrace.cli.running import run_async
 from headrace.cli.worker import run_until_told
@@ -48,6 +49,7 @@ async def _dev(
         where = "the embedded database" if app.settings.embedded else "the database of the settings"
         typer.echo(f"headrace: serving {', '.join(queues)} on {where}", err=True)
         with _shown(app):
+            tell_unknown_settings()
             worker = app.worker(queues=queues, concurrency=concurrency)
             return await run_until_told(worker, until_empty=until_empty)
 
@@ -55,7 +57,6 @@ async def _dev(
 @contextlib.contextmanager
 def _shown(app: Headrace) -> Iterator[None]:
     """On a terminal a board with log lines above it, elsewhere log lines alone."""
-    from headrace.cli.logs import log_to
     from headrace.telemetry.events import Level
 
     if not sys.stdout.isatty():

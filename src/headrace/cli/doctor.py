@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from headrace.cli.exits import ExitCode
+from headrace.cli.finding import Finding
 from headrace.cli.output import Json, print_json
 from headrace.cli.running import run_async
 from headrace.errors import HeadraceError
@@ -18,18 +19,6 @@ if TYPE_CHECKING:
 
     from headrace.cli.database import Place
     from headrace.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What became of one look: `ok`, `warn` (worth knowing) or `fail` (does not work so)."""
-
-    level: str
-    check: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.level:<5} {self.check:<12} {self.text}"
 
 
 def doctor(as_json: Json = False) -> None:
@@ -86,7 +75,7 @@ async def _database_findings(settings: Settings) -> AsyncIterator[Finding]:
             place = await stack.enter_async_context(open_place(settings))
             examined = [finding async for finding in _examine_server(settings, place)]
         except (HeadraceError, asyncpg.PostgresError, OSError) as error:
-            yield Finding("fail", "database", f"{error}; see HEADRACE_DATABASE_URL")
+            yield Finding("fail", "database", str(error))
             return
         for finding in examined:
             yield finding

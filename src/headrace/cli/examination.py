@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from headrace import __version__
-from headrace.cli.doctor import Finding
+from headrace.cli.finding import Finding
 from headrace.store import condition, reads
 from headrace.store.pool import connect
 from headrace.store.workers import session_process

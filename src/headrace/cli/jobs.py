@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from headrace.app import Headrace
+    from headrace.cli.live import Style
     from headrace.client.status import JobStatus
     from headrace.errors import HeadraceError
     from headrace.store.reads import HistoryEntry
@@ -143,13 +144,17 @@ def watch(
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="TIME", help="For how long: 90s, 10m.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Show a job as it goes, until it has ended; the exit code tells how."""
     from headrace.cli.live import watch_to_exit
     from headrace.cli.parsing import read_seconds
 
     timeout_s = read_seconds("--timeout", timeout)
-    code = ask(lambda app: watch_to_exit(app, job, timeout_s=timeout_s, stream=sys.stdout))
+    style: Style = "json" if as_json else "auto"
+    code = ask(
+        lambda app: watch_to_exit(app, job, timeout_s=timeout_s, stream=sys.stdout, style=style)
+    )
     raise typer.Exit(code)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TextIO, TypeAlias
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.client.status import JobStatus, StepStatus
     from headrace.model.job import JobState
 
+Style: TypeAlias = Literal["auto", "json", "none"]
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 0.5
 GROWTH: Final = 1.5
@@ -48,10 +49,12 @@ class View(Protocol):
         """Show the status."""
 
 
-def view_on(stream: TextIO, *, quiet: bool = False) -> View:
-    """The view that fits a stream."""
-    if quiet:
+def view_on(stream: TextIO, style: Style = "auto") -> View:
+    """The view that fits a stream, or the one that was asked for."""
+    if style == "none":
         return NoView()
+    if style == "json":
+        return JsonView(stream)
     return TableView(stream) if stream.isatty() else LineView(stream)
 
 
@@ -66,6 +69,29 @@ class NoView:
 
     def show(self, status: JobStatus) -> None:
         """Nothing to show."""
+
+
+class JsonView:
+    """Writes the whole status as a line of JSON whenever it has changed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last: JobStatus | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.flush()
+
+    def show(self, status: JobStatus) -> None:
+        """Write it, unless it is what was written last."""
+        import orjson
+
+        if status != self._last:
+            self._last = status
+            self._stream.write(f"{orjson.dumps(status, option=orjson.OPT_UTC_Z).decode()}\n")
+            self._stream.flush()
 
 
 class LineView:
@@ -197,10 +223,10 @@ async def watch_to_exit(
     *,
     timeout_s: float | None,
     stream: TextIO | None = None,
-    quiet: bool = False,
+    style: Style = "auto",
 ) -> ExitCode:
     """Show a job until it has ended; the exit code that tells how."""
-    with view_on(stream or sys.stderr, quiet=quiet) as view:
+    with view_on(stream or sys.stderr, style) as view:
         try:
             state = await watch(client, job, view, timeout_s=timeout_s)
         except TimeoutError:

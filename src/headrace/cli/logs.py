@@ -30,3 +30,13 @@ def log_to(stream: TextIO, settings: Settings, *, least: Level) -> Iterator[None
         yield
     finally:
         logs.close()
+
+
+def tell_unknown_settings() -> None:
+    """Warn of `HEADRACE_` variables that mean nothing."""
+    from headrace.settings import unknown_settings
+    from headrace.telemetry.events import emit
+    from headrace.telemetry.store_events import SettingUnknown
+
+    for unknown in unknown_settings():
+        emit(SettingUnknown(setting=unknown.name, close_matches=unknown.close_matches))

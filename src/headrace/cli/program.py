@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -25,6 +25,11 @@ from headrace.cli import (
 )
 from headrace.cli.exits import ExitCode, exit_code_of
 from headrace.errors import HeadraceError
+
+ADVICE: Final = {
+    ExitCode.UNAVAILABLE: "; try again, or see `headrace doctor`",
+}
+"""What to do, where the error itself cannot know it."""
 
 program = typer.Typer(
     help="Durable multi-step pipelines on your PostgreSQL.",
@@ -106,5 +111,6 @@ def run() -> int:
 def print_error(error: HeadraceError) -> None:
     """Tell of an error of headrace in one line."""
     text = " ".join(str(error).split())
+    advice = ADVICE.get(exit_code_of(error), "")
     sys.stdout.flush()
-    sys.stderr.write(f"headrace: {text}\n")
+    sys.stderr.write(f"headrace: {text}{advice}\n")

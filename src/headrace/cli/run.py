@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from headrace.app import Headrace
+    from headrace.cli.live import Style
     from headrace.model.pipeline import Pipeline
 
 MOST_WORKERS: Final = 1_000
@@ -73,10 +74,11 @@ async def _run(
 ) -> ExitCode:
     from headrace.cli.live import watch_to_exit
 
+    style: Style = "none" if quiet else "auto"
     async with app:
         handle = await submission.send(app)
         async with _worker_for(app, app.pipeline(submission.pipeline)):
-            code = await watch_to_exit(app, handle.id, timeout_s=timeout_s, quiet=quiet)
+            code = await watch_to_exit(app, handle.id, timeout_s=timeout_s, style=style)
         if code is ExitCode.DONE:
             print_json(await _result(app, handle.id))
     return code

@@ -61,8 +61,8 @@ async def beside(
 ) -> AsyncIterator[None]:
     """Run a worker beside the body of an `async with` block, and end it after that.
 
-    When the worker fails, the body is cancelled and its error raised. When the body is cut off
-    (Ctrl-C), the worker is stopped at once: it hands back what it runs.
+    When the worker fails, the body is cancelled and its error raised. What else the worker runs at
+    the end is handed back.
     """
     import asyncio
 
@@ -78,13 +78,13 @@ async def beside(
         yield
     except asyncio.CancelledError:
         if not running.done():
-            stop()  # a first call leaves running steps the grace time, a second one does not
             raise
         if body is not None:
             body.uncancel()
     finally:
         running.remove_done_callback(end_body)
         stop()
+        stop()  # a first call leaves running steps the grace time, a second one does not
         await running
 
 

@@ -33,6 +33,7 @@ def work(
 ) -> None:
     """Run jobs until told to stop; SIGTERM or Ctrl-C lets running steps finish."""
     from headrace.cli.loading import find_reference, load_app
+    from headrace.cli.logs import tell_unknown_settings
     from headrace.cli.settings import settings_for_worker
     from headrace.telemetry.logs import configure_logs
     from headrace.worker.lifeline import Lifeline
@@ -46,6 +47,7 @@ def work(
         raise typer.Exit(supervise(sys.argv[1:], settings.timing()))
     loaded = load_app(reference)
     configure_logs(level=loaded.settings.level, style=loaded.settings.log_format)
+    tell_unknown_settings()
     chosen = settings.queues if queues else None
     code = run_async(_work(loaded, lifeline, chosen, concurrency, until_empty), fast=True)
     if lifeline is not None and code != ExitCode.REPLACE:
