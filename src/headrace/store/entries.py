@@ -106,6 +106,7 @@ class Writer(Protocol):
         """Called once, in the ledger's task, when the entry's fate is known."""
 
 
+@dataclass(slots=True, eq=False)
 class Entry:
     """One job's writes; all of them are stored in one transaction, or none.
 
@@ -125,21 +126,20 @@ class Entry:
         bare: Whether it holds nothing but plain checkpoints, and perhaps a move.
     """
 
-    # Most entries have one checkpoint and nothing else: the rest is made when it is needed.
+    job: UUID
+    token: int
+    run: int
+    writer: Writer
+    note: Any = None
+    # Most entries have one checkpoint and nothing else: no list is made for what they lack.
     steps: Sequence[StepRow] = ()
     records: Sequence[RecordRow] = ()
     tries: Sequence[TryRow] = ()
     starts: Sequence[tuple[str, str]] = ()
     clears: Sequence[tuple[str, str]] = ()
-    note: Any
-    calm = False
+    calm: bool = False
     move: Move | None = None
-    bare = True
-
-    def __init__(
-        self, job: UUID, token: int, run: int, writer: Writer, *, note: object = None
-    ) -> None:
-        self.job, self.token, self.run, self.writer, self.note = job, token, run, writer, note
+    bare: bool = True
 
     def add_step(self, row: StepRow) -> None:
         """Store a checkpoint, or a plan."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Cause = Literal["timeout", "cancel", "stale", "shutdown", "unreachable", "limit"]
 
 
+@dataclass(slots=True, eq=False)
 class Attempt:
     """One execution of a step or item, from its start to its outcome.
 
@@ -32,21 +34,21 @@ class Attempt:
         submitted: How many jobs it has submitted.
     """
 
+    run: JobRun
+    step: Step
+    item: str
+    number: int
+    started: float
+    deadline: float
     cause: Cause | None = None
     cancelled_at: float | None = None
-    abandoned = False
-    shown = False
+    abandoned: bool = False
+    shown: bool = False
     note: tuple[int, int | None, str] | None = None
     names: AbstractSet[str] = frozenset()
-    submitted = 0
+    submitted: int = 0
     task: asyncio.Task[None] | None = None
     transaction: StepTransaction | None = None
-
-    def __init__(
-        self, run: JobRun, step: Step, item: str, *, number: int, started: float, deadline: float
-    ) -> None:
-        self.run, self.step, self.item, self.number = run, step, item, number
-        self.started, self.deadline = started, deadline
 
     @property
     def key(self) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from typing import TypeAlias
 
+    from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
     from headrace.store.entries import StepRow, Writer
     from headrace.worker.attempt import Attempt
+    from headrace.worker.blueprint import Blueprint
     from headrace.worker.claim import Claim
     from headrace.worker.stored import Output
 
@@ -73,6 +75,7 @@ class Stop:
     error: str | None = None
 
 
+@dataclass(slots=True, eq=False)
 class JobRun:
     """The state of one claimed job.
 
@@ -81,12 +84,23 @@ class JobRun:
     job is complete.
     """
 
-    # What a smooth job has none of is made when it is needed: these stand for it until then, and a
-    # thousand jobs are not a thousand times ten empty containers.
-    fans: dict[str, Fan] = EMPTY
-    records: dict[tuple[str, str, str], Output] = EMPTY
-    tallies: dict[Key, Tally] = EMPTY
-    waits: dict[Key, float] = EMPTY
+    claim: Claim
+    writer: Writer
+    started_at: float
+    pipeline: Pipeline[Any, Any] = field(init=False)
+    blueprint: Blueprint = field(init=False)
+    outputs: dict[str, Output] = field(init=False)
+    running: dict[Key, Attempt] = field(init=False)
+    ready: deque[Step] = field(init=False)
+    left: int = field(init=False)
+    cancelled: bool = field(init=False)
+    suspicion: int = field(init=False)
+    limit_at: float | None = field(init=False)
+    # What a smooth job has none of is made when it is needed: EMPTY stands for it until then.
+    fans: dict[str, Fan] = field(init=False)
+    records: dict[tuple[str, str, str], Output] = field(init=False)
+    tallies: dict[Key, Tally] = field(init=False)
+    waits: dict[Key, float] = field(init=False)
     recorded: AbstractSet[Key] = frozenset()
     suspicious: AbstractSet[Key] = frozenset()
     futures: Sequence[asyncio.Future[None]] = ()
@@ -95,21 +109,22 @@ class JobRun:
     in_flight: Entry | None = None
     failure: Failure | None = None
     stop: Stop | None = None
-    dead = False
-    began_alone = False
+    dead: bool = False
+    began_alone: bool = False
 
-    def __init__(self, claim: Claim, writer: Writer, now: float) -> None:
-        blueprint = blueprint_of(claim.pipeline)
-        self.claim, self.writer = claim, writer
-        self.pipeline, self.blueprint = claim.pipeline, blueprint
-        self.outputs: dict[str, Output] = {}
-        self.running: dict[Key, Attempt] = {}
+    def __post_init__(self) -> None:
+        """Begin with nothing stored."""
+        claim = self.claim
+        pipeline = self.pipeline = claim.pipeline
+        blueprint = self.blueprint = blueprint_of(pipeline)
+        self.outputs = {}
+        self.running = {}
         self.ready = deque(blueprint.first)
         self.left = blueprint.count
         self.cancelled = claim.cancel_requested
         self.suspicion = claim.suspicion
-        self.started_at = now
-        self.limit_at: float | None = now + claim.limit_s
+        self.limit_at = self.started_at + claim.limit_s
+        self.fans = self.records = self.tallies = self.waits = EMPTY
 
     # --- what is stored ---------------------------------------------------------------------------
 
