@@ -94,7 +94,7 @@ class Reader:
         if "raises" not in block.words:
             await self._execute(code)
             return
-        with pytest.raises(Exception) as raised:  # noqa: B017, PT011 - its name is compared
+        with pytest.raises(Exception) as raised:  # noqa: PT011 - its name is compared
             await self._execute(code)
         assert type(raised.value).__name__ == block.words[-1], where
 
