@@ -430,6 +430,23 @@ class DatabaseUnavailableError(UnavailableError):
     code = "database_unavailable"
 
 
+class TransactionTimeoutError(UnavailableError):
+    """A step's transaction was open for too long; it was rolled back.
+
+    It is open from its first statement: call out first, then write.
+    """
+
+    code = "transaction_timeout"
+
+    def __init__(self, limit: timedelta) -> None:
+        super().__init__(
+            f"the transaction was open for longer than {limit.total_seconds():g} s since its first "
+            "statement, and was rolled back: call out first, then write"
+        )
+        self.args = (limit,)
+        self.limit = limit
+
+
 # --- Steering -------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from headrace.worker.outcomes import (
     read_error,
     timed_out,
 )
+from headrace.worker.run import Stop
 from headrace.worker.transaction import insert_step, was_stored
 
 if TYPE_CHECKING:
@@ -109,11 +110,21 @@ async def _commit(attempt: Attempt, text: str, reference: str | None, engine: En
         await transaction.commit(lambda at: insert_step(at, attempt, row, engine.worker))
     except LeaseLostError:
         return Lost()
+    except asyncio.CancelledError:
+        if transaction.is_committed:
+            return Stored(text)
+        _read_again(attempt)
+        raise
     except Exception as error:
         if not is_unavailable(error):
             raise
         return await _look_up(attempt, text, engine)
     return Stored(text)
+
+
+def _read_again(attempt: Attempt) -> None:
+    """Nobody knows what is stored: the job is released, and its next claim reads it."""
+    attempt.run.stop = attempt.run.stop or Stop("released")
 
 
 async def _look_up(attempt: Attempt, text: str, engine: Engine) -> Outcome:
@@ -122,6 +133,9 @@ async def _look_up(attempt: Attempt, text: str, engine: Engine) -> Outcome:
         return Stored(text) if await was_stored(attempt, engine) else CutOff()
     except LeaseLostError:
         return Lost()
+    except asyncio.CancelledError:
+        _read_again(attempt)
+        raise
 
 
 async def _stopped(attempt: Attempt) -> Outcome:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from headrace.errors import DatabaseUnavailableError, LeaseLostError
+from headrace.errors import DatabaseUnavailableError, LeaseLostError, TransactionTimeoutError
 from headrace.store.failures import Backoff, is_unavailable
 from headrace.store.sql import SQL
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from headrace.store.pool import Connection
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
+
+SERVER_LATER_MS: Final = 1_000
 
 
 class StepTransaction:
@@ -33,6 +35,11 @@ class StepTransaction:
         self._exits = contextlib.AsyncExitStack()
         self._connection: Connection | None = None
         self._closed = False
+        self._limit = engine.timing.transaction
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
+        self.is_committed = False
+        """Whether the server has said so."""
         self.was_cut = False
         """Whether the database went away under it."""
 
@@ -79,10 +86,26 @@ class StepTransaction:
 
         Raises:
             LeaseLostError: The job is no longer this worker's; everything is rolled back.
+            TransactionTimeoutError: It was open for too long; everything is rolled back.
+            asyncio.CancelledError: `is_committed` tells whether it came too late; where it is
+                false, nobody knows.
             asyncpg.PostgresError: A deferred constraint, for example; everything is rolled back.
             OSError: The database went away; whether it was committed has to be looked up.
         """
         connection = await self._begin()
+        self._stop_timer()
+        work = self._engine.loop.create_task(self._commit(connection, write))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # Too late: what counts is what the server is about to say.
+            await asyncio.wait({work}, timeout=self._engine.timing.cancel_kill.total_seconds())
+            work.cancel()
+            raise
+
+    async def _commit(
+        self, connection: Connection, write: Callable[[Connection], Awaitable[object]]
+    ) -> None:
         claim = self._attempt.run.claim
         try:
             held = await connection.fetchval(SQL["ledger.fence_job"], claim.job, claim.token)
@@ -90,6 +113,7 @@ class StepTransaction:
                 raise LeaseLostError(f"job {claim.job}", claim.token)  # noqa: TRY301 - rolled back below
             await write(connection)
             await connection.execute("commit")
+            self.is_committed = True
         except BaseException:
             await self.roll_back()
             raise
@@ -108,24 +132,41 @@ class StepTransaction:
         try:
             yield await self._begin()
         except Exception as error:
+            if self._expired:
+                raise TransactionTimeoutError(self._limit) from error
             if isinstance(error, DatabaseUnavailableError) or is_unavailable(error):
                 self.was_cut = True
             raise
 
     async def _begin(self) -> Connection:
+        if self._expired:
+            raise TransactionTimeoutError(self._limit)
         if self._closed:
             raise LeaseLostError("a transaction that has ended", self._attempt.run.claim.token)
         if self._connection is None:
             self._connection = await self._exits.enter_async_context(self._engine.pool.acquire())
-            limit = int(self._engine.timing.transaction.total_seconds() * 1000)
+            limit_s = self._limit.total_seconds()
+            self._timer = self._engine.loop.call_later(limit_s, self._expire)
+            # Should this process be frozen, the server ends it.
+            limit = int(limit_s * 1000) + SERVER_LATER_MS
             await self._connection.execute(
                 f"begin; set local statement_timeout = {limit}; "
                 f"set local idle_in_transaction_session_timeout = {limit}"
             )
         return self._connection
 
+    def _expire(self) -> None:
+        self._expired = True
+        if self._connection is not None:
+            self._connection.terminate()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
     async def _close(self) -> None:
         self._closed = True
+        self._stop_timer()
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             await self._exits.aclose()
 
