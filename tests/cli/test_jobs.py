@@ -146,7 +146,8 @@ class TestQueues:
         await prepared.order()
         await headrace("queues", "pause", "default", "--reason", "repair")
         await prepared.work()
-        [queue] = (await headrace("queues", "list", "--json")).json()
+        listed = (await headrace("queues", "list", "--json")).json()
+        [queue] = [queue for queue in listed if queue["name"] == "default"]
         assert (queue["depth"], queue["pause_reason"]) == (1, "repair")
         assert (await headrace("queues", "resume", "default")).out == "default is open again\n"
         await prepared.work()

@@ -141,4 +141,5 @@ async def read_until(
         said += line.decode()
         if word in said:
             return said
-    raise AssertionError(f"it never said {word}: {said}")
+    others = await process.communicate()
+    raise AssertionError(f"it never said {word}: {said}{others}")
