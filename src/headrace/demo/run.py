@@ -68,6 +68,7 @@ async def _play(app: Headrace, database: str, folder: Path, show: Show) -> None:
     project = project_folder()
     files = [*find_documents(project), write_broken(folder)]
     jobs = await app.submit_many(documents, files)
+    show.say(f"working in {folder}, on a database of its own")
     show.say(f"{len(jobs)} jobs: one for each file of {project}, and one for a broken file")
     with Kill(app, database, folder, show) as kill:
         await kill.happen(Amount(len(files), count_sections(files)))
@@ -78,7 +79,7 @@ async def _play(app: Headrace, database: str, folder: Path, show: Show) -> None:
     if proof.problems:
         raise DemoError(f"{len(proof.problems)} steps went wrong: {proof.problems[0]}")
     _tell(show, results, recovery, proof)
-    show.say(f"the index, as one more job wrote it to {index}:")
+    show.say(f"the index, which one more job wrote to {Path(index).name} (--keep leaves it there):")
     show.index(results.pages)
     show.say(
         f"demo ok: jobs={len(jobs) + 1} steps={proof.stored} resumed={recovery.jobs}"
