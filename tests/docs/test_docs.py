@@ -21,6 +21,7 @@ from types import ModuleType
 import asyncpg
 import pytest
 
+import headrace
 from headrace import Headrace
 from tests.docs.pages import PAGES, ROOT, Block, fits, read_blocks, read_commands, read_links
 from tests.docs.shell import Shell
@@ -155,6 +156,12 @@ class TestPages:
                 seen.add(page)
                 waiting += [page.parent / link for link in read_links(page)]
         assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} <= seen
+
+
+class TestPublicNames:
+    def test_the_reference_has_every_one(self) -> None:
+        page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+        assert [name for name in headrace.__all__ if name not in page] == []
 
 
 class TestDefinitionErrors:
