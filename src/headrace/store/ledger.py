@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from headrace.store.pool import HeldConnection
 
 GROUP_MOST: Final = 500
-GROUP_LEAST: Final = 100
-"""Below this a statement's own cost outweighs what a second lane gains."""
 ROOM: Final = 5_000
 TRIES: Final = 5
 """How often a group that may succeed is sent again before it is split."""
@@ -58,7 +56,7 @@ class Ledger:
         head_start_s: float = 60.0,
         most: int = GROUP_MOST,
         room: int = ROOM,
-        lanes: int = 3,
+        lanes: int = 2,
     ) -> None:
         self._connect, self._worker, self._head_start_s = connect, worker, head_start_s
         self._most, self._room, self._lanes = most, room, lanes
@@ -72,7 +70,6 @@ class Ledger:
         self._has_room.set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._resting = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -116,7 +113,7 @@ class Ledger:
         for waiting in self._waiting.values():
             while waiting:
                 self._count -= 1
-                self._settle(waiting.popleft(), Stale())
+                _settle(waiting.popleft(), Stale())
         self._check_levels()
 
     # --- lanes ------------------------------------------------------------------------------------
@@ -127,9 +124,7 @@ class Ledger:
         turn = number
         try:
             while True:
-                self._resting += 1
                 await self._work.wait()
-                self._resting -= 1
                 if connection is None or connection.is_closed:
                     connection = await self._reconnect(backoff)
                 turn += 1
@@ -161,10 +156,7 @@ class Ledger:
             kind = kinds[(turn + offset) % len(kinds)]
             waiting = self._waiting[kind]
             if waiting:
-                # A flood is shared with the lanes that rest, so that one group is encoded or
-                # settled here while the server works on another.
-                share = -(-len(waiting) // (self._resting + 1))
-                size = min(len(waiting), self._most, max(share, GROUP_LEAST))
+                size = min(len(waiting), self._most)
                 group = [waiting.popleft() for _ in range(size)]
                 self._count -= size
                 self._sent += size
@@ -205,20 +197,23 @@ class Ledger:
                 return
             break
         hit(f"ledger.{kind}.after_commit")
-        missing = [entry for entry in group if entry.job not in stored]
+        if len(stored) == len(group):
+            self._sent -= len(group)
+            for entry in group:
+                entry.writer.settled(entry, Committed(stored[entry.job]))
+            return
         for entry in group:
             if entry.job in stored:
                 self._sent -= 1
-                self._settle(entry, Committed(stored[entry.job]))
-        if missing:
-            await self._look_up(connection, missing)
+                entry.writer.settled(entry, Committed(stored[entry.job]))
+        await self._look_up(connection, [entry for entry in group if entry.job not in stored])
 
     async def _split(
         self, connection: GroupConnection, kind: str, group: list[Entry], error: Exception
     ) -> None:
         if len(group) == 1:
             self._sent -= 1
-            self._settle(group[0], Refused(error))
+            _settle(group[0], Refused(error))
             return
         middle = len(group) // 2
         for half in (group[:middle], group[middle:]):
@@ -254,11 +249,12 @@ class Ledger:
                 self._waiting["change"].append(entry)
                 self._work.set()
             elif moved is not None and entry.move is not None:
-                self._settle(entry, Committed(moved))
+                _settle(entry, Committed(moved))
             else:
-                self._settle(entry, Stale())
+                _settle(entry, Stale())
         if contended:
             await asyncio.sleep(CONTENDED_PAUSE_S)
 
-    def _settle(self, entry: Entry, outcome: Outcome) -> None:
-        entry.writer.settled(entry, outcome)
+
+def _settle(entry: Entry, outcome: Outcome) -> None:
+    entry.writer.settled(entry, outcome)

@@ -144,21 +144,29 @@ class Claimer(Service):
         if self._suspect_at <= monotonic() and not executor.suspects:
             self._suspect_at = monotonic() + self._timing.reap.total_seconds()
             rows = await statement.fetch(self._worker, lanes, 1, True, older)  # noqa: FBT003 - SQL's
+            self._count(rows)
         if len(rows) < free:
-            rows += await statement.fetch(self._worker, lanes, free - len(rows), False, older)  # noqa: FBT003
+            more = await statement.fetch(self._worker, lanes, free - len(rows), False, older)  # noqa: FBT003
+            self._count(more)
+            rows += more
         if rows:
             hit("claim.after_commit")
             await self._begin(connection, rows)
         return len(rows)
 
+    def _count(self, rows: list[asyncpg.Record]) -> None:
+        """Remember how many jobs one claim took: they all bear its token."""
+        if rows:
+            self._executor.left[rows[0]["token"]] = len(rows)
+
     async def _begin(self, connection: HeldConnection, rows: list[asyncpg.Record]) -> None:
         executor = self._executor
-        lease_s = self._timing.lease.total_seconds()
+        told = self._timing.lease.total_seconds() if report.wants_claims() else None
         begun = []
         for row in rows:
             claim = self._read(row)
-            executor.left[claim.token] = executor.left.get(claim.token, 0) + 1
-            report.claimed(claim, lease_s)
+            if told is not None:
+                report.claimed(claim, told)
             if claim.fresh:
                 executor.advance(executor.begin(claim))
             else:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from headrace.worker.run import JobRun
 
 
+def wants_claims() -> bool:
+    """Whether anybody listens to claims."""
+    return enabled(JobStarted) or enabled(JobClaimed)
+
+
 def claimed(claim: Claim, lease_s: float) -> None:
     """A job was taken."""
     event = JobStarted if claim.fresh else JobClaimed
