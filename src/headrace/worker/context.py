@@ -14,6 +14,7 @@ from headrace.errors import DefinitionError, LeaseLostError
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
 from headrace.worker.records import read_function, refuse_transaction
+from headrace.worker.threads import call_in_thread
 from headrace.worker.transaction import StepTransaction, insert_record, was_stored
 
 if TYPE_CHECKING:
@@ -176,9 +177,7 @@ class AsyncContext(Facts):
         if inspect.iscoroutinefunction(fn):
             value = await fn(*args, **kwargs)
         else:
-            value = await self._engine.loop.run_in_executor(
-                self._engine.threads, lambda: fn(*args, **kwargs)
-            )
+            value = await call_in_thread(self._engine.threads, fn, *args, **kwargs)
         text = codec.encode(value)
         await self.keep(name, text, begun)
         return text

@@ -182,7 +182,8 @@ class Executor:
     def ended(self, attempt: Attempt, outcome: Outcome, artifact: str | None = None) -> None:
         """An attempt has an outcome."""
         run = attempt.run
-        if attempt.abandoned:
+        if attempt.abandoned:  # it has come to its end after all
+            self.abandoned -= 1
             return
         run.leave(attempt.step, attempt.item)
         if isinstance(outcome, Lost):

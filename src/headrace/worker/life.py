@@ -150,7 +150,7 @@ class Life(PresenceListener):
             listen=parts.listen,
             job_timeout_s=parts.job_timeout_s,
         )
-        overseer = Overseer(
+        self._overseer = Overseer(
             self.executor,
             worker=number,
             timing=parts.timing,
@@ -159,7 +159,12 @@ class Life(PresenceListener):
         )
         self._session = Session(self._connect_for("upkeep"))
         notes = ProgressNotes(self.executor, worker=number, timing=parts.timing)
-        self._services = [self.claimer, overseer, notes, *upkeep(parts, number, self._session)]
+        self._services = [
+            self.claimer,
+            self._overseer,
+            notes,
+            *upkeep(parts, number, self._session),
+        ]
 
     def _identity(self, number: int) -> WorkerIdentity:
         parts = self._parts
@@ -227,7 +232,10 @@ class Life(PresenceListener):
         for run in list(executor.runs.values()):
             executor.cancel_all(run, "shutdown")
         executor.advance_all(list(executor.runs.values()))
-        await self._wait_empty(timing.release.total_seconds(), None)
+        # Half of the time for steps that stop, the other for handing back the jobs of the rest.
+        await self._wait_empty(timing.release.total_seconds() / 2, None)
+        self._overseer.abandon_all()
+        await self._wait_empty(timing.release.total_seconds() / 2, None)
 
     async def end(self) -> None:
         """Sign off and close what this identity held."""

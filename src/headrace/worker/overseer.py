@@ -82,6 +82,15 @@ class Overseer(PeriodicService):
                 attempt.cancel("timeout", now)
         elif now - attempt.cancelled_at > self._kill_s:
             self._abandon(attempt, now)
+            if self._executor.abandoned * 2 >= self._concurrency:
+                self._on_crowded()
+
+    def abandon_all(self) -> None:
+        """Give up whatever still runs: the worker ends, and its jobs are needed elsewhere."""
+        now = monotonic()
+        for run in list(self._executor.runs.values()):
+            for attempt in list(run.running.values()):
+                self._abandon(attempt, now)
 
     def _abandon(self, attempt: Attempt, now: float) -> None:
         """A step that will not stop keeps its task, and loses its job."""
@@ -102,5 +111,3 @@ class Overseer(PeriodicService):
                 waited_s=waited_s, abandoned=executor.abandoned,
             )
         )  # fmt: skip
-        if executor.abandoned * 2 >= self._concurrency:
-            self._on_crowded()

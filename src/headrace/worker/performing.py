@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from headrace.worker.outcomes import (
     timed_out,
 )
 from headrace.worker.run import Stop
+from headrace.worker.threads import call_in_thread
 from headrace.worker.transaction import insert_step, was_stored
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ async def perform(
         if step.is_async:
             value = await step.function(**arguments)
         else:
-            value = await engine.loop.run_in_executor(
-                engine.threads, functools.partial(step.function, **arguments)
-            )
+            value = await call_in_thread(engine.threads, step.function, **arguments)
         hit("attempt.after_effect")
         text = step.output.encode(value)
         outcome = Done(text)

@@ -1,0 +1,377 @@
+"""Time limits, and steps that do not keep to them."""
+
+import asyncio
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from headrace import JobState, Pipeline, Retry, RetryAfter, StepContext, SyncContext, Transaction
+from headrace.errors import LeaseLostError
+from headrace.settings import Settings
+from headrace.telemetry.step_events import StepAbandoned
+from headrace.worker.timing import Timing
+from tests.engine.conftest import MakeEngine
+from tests.listening import listening
+from tests.waiting import eventually
+
+SCALED = Timing().scaled(1 / 15)
+ONCE = Retry(attempts=1)
+
+
+class TestStepLimit:
+    async def test_an_async_step_is_cancelled_at_it(self, make_engine: MakeEngine):
+        ended: list[str] = []
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=0.2, retry=ONCE)
+        async def hang(number: int) -> int:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty()
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "step_timeout")
+            [tried] = await engine.tries(job)
+            assert tried.message == "step hang took longer than its 0.2 s"
+            assert timedelta(seconds=0.2) <= tried.latency < timedelta(seconds=1)
+        assert ended == ["cancelled"]
+
+    async def test_a_plain_step_that_looks_at_its_context_stops_in_time(
+        self, make_engine: MakeEngine
+    ):
+        asked = threading.Event()
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=0.2, retry=ONCE)
+        def work(number: int, ctx: SyncContext) -> int:
+            while not ctx.cancelled:
+                asked.wait(0.005)
+            assert ctx.remaining() == timedelta()
+            raise RuntimeError("stopped" * number)
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            with listening() as told:
+                await engine.run_until_empty()
+            assert (await engine.job(job)).cause == "step_timeout"
+            assert told.of(StepAbandoned) == []
+
+    async def test_what_is_ready_is_stored_even_if_the_limit_passed_meanwhile(
+        self, make_engine: MakeEngine
+    ):
+        timing = replace(SCALED, cancel_kill=timedelta(seconds=5))
+        go_on = threading.Event()
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=0.2, retry=ONCE)
+        def work(number: int, ctx: SyncContext) -> int:
+            while not ctx.cancelled:
+                go_on.wait(0.005)
+            return number
+
+        async with make_engine([pipe], timing=timing) as engine:
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty()
+            assert await job.result() == 7
+
+    async def test_each_try_has_the_whole_of_it(self, make_engine: MakeEngine):
+        remaining: list[timedelta] = []
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=1, retry=Retry(attempts=3, first=0.1))
+        async def work(number: int, ctx: StepContext) -> int:
+            remaining.append(ctx.remaining())
+            await asyncio.sleep(0.3)
+            if ctx.attempt < 3:
+                raise RuntimeError
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty()
+            assert await job.result() == 7
+        assert all(timedelta(seconds=0.9) < left <= timedelta(seconds=1) for left in remaining)
+
+
+class TestJobLimit:
+    async def test_the_time_of_all_claims_counts(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int, timeout=0.6)
+
+        @pipe.step
+        async def work(number: int, ctx: StepContext) -> int:
+            await asyncio.sleep(0.25)
+            if ctx.attempt < 10:
+                raise RetryAfter(10)
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(skip_waits=True)
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "job_timeout")
+            assert len(await engine.tries(job)) == 2
+
+    async def test_time_in_the_queue_does_not_count(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int, timeout=0.5)
+
+        @pipe.step
+        async def work(number: int, ctx: StepContext) -> int:
+            if ctx.attempt < 4:
+                raise RetryAfter(10)
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == 1
+
+    async def test_it_cancels_what_runs_and_keeps_what_is_done(self, make_engine: MakeEngine):
+        told: list[str] = []
+        pipe = Pipeline("pipe", input=int, output=int, timeout=0.4)
+
+        @pipe.step
+        async def quick(number: int) -> int:
+            return number
+
+        @pipe.step
+        async def hang(quick: int, ctx: StepContext) -> int:
+            assert ctx.remaining() <= timedelta(seconds=0.4)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                told.append("told")
+            return quick
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty()
+            assert (await engine.job(job)).cause == "job_timeout"
+            assert [row.step for row in await engine.steps(job)] == ["quick"]
+        assert told == ["told"]
+
+
+class TestDeadline:
+    async def test_a_job_whose_deadline_passed_never_starts(self, make_engine: MakeEngine):
+        ran: list[int] = []
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def work(number: int) -> int:
+            ran.append(number)
+            return number
+
+        async with make_engine([pipe]) as engine:
+            late = await engine.submit(pipe, 1, deadline=timedelta(minutes=5))
+            in_time = await engine.submit(pipe, 2, deadline=timedelta(minutes=15))
+            await engine.move_clock(timedelta(minutes=10))
+            async with engine.worker():
+                assert await in_time.result(timeout=5) == 2
+                await eventually(lambda: has_failed(late))
+            row = await engine.job(late)
+            assert row.cause == "deadline_exceeded"
+        assert ran == [2]
+
+    async def test_it_cancels_what_runs(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def hang(number: int) -> int:
+            await asyncio.Event().wait()
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1, deadline=timedelta(seconds=1))
+            await engine.run_until_empty()
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "deadline_exceeded")
+
+
+async def has_failed(job: object) -> bool:
+    return (await job.status()).state is JobState.FAILED  # type: ignore[attr-defined]
+
+
+class Stubborn:
+    """A step that goes on when it is cancelled, until the test lets it."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.runs = 0
+        self.after: list[object] = []
+
+    async def hang(self) -> None:
+        """Swallow every cancellation."""
+        while not self.go_on.is_set():
+            try:
+                await self.go_on.wait()
+            except asyncio.CancelledError:
+                continue
+
+
+class TestStepsThatWillNotStop:
+    async def test_one_is_abandoned_and_its_job_goes_on_elsewhere(self, make_engine: MakeEngine):
+        stubborn = Stubborn()
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=0.1)
+        async def work(number: int) -> int:
+            stubborn.runs += 1
+            if stubborn.runs == 1:
+                await stubborn.hang()
+                return -1
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 7)
+            with listening() as told:
+                async with engine.worker():
+                    await engine.run_until_empty(skip_waits=True)
+                    assert await job.result() == 7
+                    stubborn.go_on.set()
+            [abandoned] = told.of(StepAbandoned)
+            assert (str(abandoned.job_id), abandoned.step) == (job.id, "work")
+            first, *_, last = [e for e in await engine.events(job) if e.to_state == "running"]
+            assert first.token != last.token
+            [step] = await engine.steps(job)
+            assert (step.output, step.token) == (7, last.token)
+
+    async def test_what_it_still_writes_is_refused(self, make_engine: MakeEngine):
+        stubborn = Stubborn()
+        done = asyncio.Event()
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        async def value(number: int) -> int:
+            return number
+
+        @pipe.step(timeout=0.1)
+        async def work(number: int, ctx: StepContext, tx: Transaction) -> int:
+            stubborn.runs += 1
+            if stubborn.runs > 1:
+                return number
+            await stubborn.hang()
+            try:
+                for write in (
+                    lambda: ctx.once("late", value, number),
+                    lambda: ctx.submit(pipe, number),
+                ):
+                    with pytest.raises(LeaseLostError):
+                        await write()
+                    stubborn.after.append("refused")
+                await tx.execute("create table late ()")
+            finally:
+                done.set()
+            return -1
+
+        async with make_engine([pipe]) as engine, engine.worker():
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == 7
+            stubborn.go_on.set()
+            await asyncio.wait_for(done.wait(), 5)
+            assert await engine.records(job) == []
+            assert len(await engine.jobs()) == 1
+            await eventually(lambda: is_missing(engine, "late"))
+            assert [row.output for row in await engine.steps(job)] == [7]
+        assert stubborn.after == ["refused", "refused"]
+
+    async def test_a_thread_that_goes_on_is_abandoned_too(self, make_engine: MakeEngine):
+        go_on, late = threading.Event(), threading.Event()
+        runs: list[int] = []
+        refused: list[bool] = []
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        def value() -> int:
+            return 1
+
+        @pipe.step(timeout=0.1)
+        def work(number: int, ctx: SyncContext) -> int:
+            runs.append(number)
+            if len(runs) > 1:
+                return number
+            assert go_on.wait(10)
+            try:
+                ctx.once("late", value)
+            except LeaseLostError:
+                refused.append(ctx.cancelled)
+            late.set()
+            return -1
+
+        async with make_engine([pipe]) as engine:
+            with listening() as told:
+                async with engine.worker():
+                    job = await engine.submit(pipe, 7)
+                    await engine.run_until_empty(skip_waits=True)
+                    assert await job.result() == 7
+                    assert len(told.of(StepAbandoned)) == 1
+                    go_on.set()
+                    await eventually(late.is_set)
+            assert await engine.records(job) == []
+        assert refused == [True]
+
+    async def test_the_process_is_replaced_when_they_fill_half_the_slots(
+        self, make_engine: MakeEngine
+    ):
+        stubborn = Stubborn()
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=0.1, retry=ONCE)
+        async def work(number: int) -> int:
+            await stubborn.hang()
+            return number
+
+        async with make_engine([pipe]) as engine, engine.worker(concurrency=4) as worker:
+            first = await engine.submit(pipe, 1)
+            await eventually(lambda: has_failed(first))
+            assert worker.is_running, "one of four is not half of them"
+            await engine.submit(pipe, 2)
+            async with asyncio.timeout(5):
+                assert await worker.wait() == 70
+            stubborn.go_on.set()
+
+    async def test_one_that_ends_after_all_gives_its_slot_back(self, make_engine: MakeEngine):
+        gates = [Stubborn() for _ in range(4)]
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(timeout=0.1, retry=ONCE)
+        async def work(number: int) -> int:
+            await gates[number].hang()
+            return number
+
+        async with make_engine([pipe]) as engine, engine.worker(concurrency=4) as worker:
+            for number, gate in enumerate(gates):
+                job = await engine.submit(pipe, number)
+                await eventually(lambda job=job: has_failed(job))
+                gate.go_on.set()
+                await asyncio.sleep(0)
+            assert worker.is_running
+
+
+async def is_missing(engine: object, table: str) -> bool:
+    async with engine.connection() as connection:  # type: ignore[attr-defined]
+        return await connection.fetchval("select to_regclass($1)", table) is None
+
+
+class TestDefaults:
+    async def test_the_settings_limit_steps_and_jobs_that_say_nothing(
+        self, make_engine: MakeEngine
+    ):
+        seen: list[timedelta] = []
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def work(number: int, ctx: StepContext) -> int:
+            seen.append(ctx.remaining())
+            return number
+
+        settings = Settings(step_timeout_s=100, job_timeout_s=90)
+        async with make_engine([pipe], settings=settings) as engine:
+            await engine.submit(pipe, 1)
+            await engine.run_until_empty()
+        assert timedelta(seconds=80) < seen[0] <= timedelta(seconds=90)
