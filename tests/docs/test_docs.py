@@ -23,9 +23,11 @@ import pytest
 
 import headrace
 from headrace import Headrace
+from headrace.store.embedded.home import base_folder
 from tests.docs.pages import PAGES, ROOT, Block, fits, read_blocks, read_commands, read_links
 from tests.docs.shell import Shell
 
+PROJECT = Path("/headrace/docs")
 ELSEWHERE = {"ONCE_NAME_TAKEN"}
 """Codes that are raised while a step runs."""
 LANGUAGES = {"python", "console", "sql", "toml", "text"}
@@ -127,6 +129,9 @@ async def reader(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
     monkeypatch.setenv("HEADRACE_ENV", "development")
+    # The engine of `headrace.testing` has a server for each project: all pages share this one, or
+    # each run would leave a cluster behind for each of its folders.
+    monkeypatch.setenv("HEADRACE_DATA_DIR", str(base_folder(PROJECT, None)))
     someone = Reader(request.param, tmp_path, database)
     yield someone
     await someone.close()
