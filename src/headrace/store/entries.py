@@ -36,6 +36,11 @@ class RecordRow:
     output: str | None
     artifact: str | None = None
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Its address in the run."""
+        return self.step, self.item, self.name
+
 
 @dataclass(slots=True)
 class TryRow:

@@ -14,6 +14,7 @@ from headrace.errors import DefinitionError, LeaseLostError
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
 from headrace.worker.records import read_function, refuse_transaction
+from headrace.worker.run import Stop
 from headrace.worker.threads import call_in_thread
 from headrace.worker.transaction import StepTransaction, insert_record, was_stored
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.model.pipeline import Pipeline
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
+    from headrace.worker.run import RecordKey
 
 __all__ = ["AsyncContext", "BlockingContext", "StepTransaction"]
 
@@ -129,7 +131,6 @@ class AsyncContext(Facts):
 
     async def once(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run `fn` once in this run of the step or item, and keep what it returned."""
-        attempt = self._attempt
         codec, transactional = read_function(fn)
         text = await self.recall(name)
         if text is not None:
@@ -138,7 +139,6 @@ class AsyncContext(Facts):
             text = await self._once_in_transaction(name, codec, fn, args, kwargs)
         else:
             text = await self._once(name, codec, fn, args, kwargs)
-        attempt.run.keep_record((attempt.step.name, attempt.item, name), text)
         return codec.decode(text)
 
     async def submit(
@@ -186,11 +186,19 @@ class AsyncContext(Facts):
         """Take a record's name; its stored text, or None where it is still to be made."""
         self._take_name(name)
         attempt = self._attempt
-        stored = attempt.run.records.get((attempt.step.name, attempt.item, name))
+        key = (attempt.step.name, attempt.item, name)
+        await self.wait_for(key)
+        stored = attempt.run.records.get(key)
         if stored is None:
             self._refuse_stale()
             return None
         return stored if isinstance(stored, str) else await self._engine.artifacts.read(stored.text)
+
+    async def wait_for(self, key: RecordKey) -> None:
+        """Return when a record that an earlier try of the step made is stored, if there is one."""
+        pending = self._attempt.run.keeping.get(key)
+        if pending is not None:
+            await asyncio.shield(pending)
 
     async def keep(self, name: str, text: str, begun: float) -> None:
         """Store a record; returns when it is committed."""
@@ -212,11 +220,20 @@ class AsyncContext(Facts):
             value = await fn(transaction, *args, **kwargs)
             text = codec.encode(value)
             row = await self._record(name, text, begun)
-            await transaction.commit(lambda at: insert_record(at, attempt, row, engine.worker))
-        except Exception as error:
-            if not is_unavailable(error) or not await was_stored(attempt, engine, name):
+            try:
+                await transaction.commit(lambda at: insert_record(at, attempt, row, engine.worker))
+            except asyncio.CancelledError:
+                if not transaction.is_committed:
+                    # Nobody knows what is stored: the job is released, and its next claim reads it.
+                    attempt.run.stop = attempt.run.stop or Stop("released")
                 raise
+            except Exception as error:
+                if not is_unavailable(error) or not await was_stored(attempt, engine, name):
+                    raise
+                transaction.is_committed = True
         finally:
+            if transaction.is_committed:
+                attempt.run.keep_record((attempt.step.name, attempt.item, name), text)
             await transaction.roll_back()
         return text
 
@@ -259,7 +276,10 @@ class BlockingContext(Facts):
         if transactional:
             raise refuse_transaction(attempt.step.name, name)
         self._context._take_name(name)  # noqa: SLF001
-        stored = attempt.run.records.get((attempt.step.name, attempt.item, name))
+        key = (attempt.step.name, attempt.item, name)
+        if key in attempt.run.keeping:
+            self._wait(self._context.wait_for(key))
+        stored = attempt.run.records.get(key)
         if stored is not None:
             text = (
                 stored if isinstance(stored, str) else self._wait(self._read_artifact(stored.text))
@@ -268,7 +288,6 @@ class BlockingContext(Facts):
         begun = monotonic()
         text = codec.encode(fn(*args, **kwargs))
         self._wait(self._context.keep(name, text, begun))
-        attempt.run.keep_record((attempt.step.name, attempt.item, name), text)
         return codec.decode(text)
 
     def submit(self, pipeline: Pipeline[Any, Any], input: Any, **options: Any) -> JobHandle[Any]:  # noqa: A002, ANN401

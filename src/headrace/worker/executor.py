@@ -20,7 +20,7 @@ from headrace.worker.outcomes import Failed, Interrupted, Lost, Parked
 from headrace.worker.performing import perform
 from headrace.worker.run import Failure, JobRun, Stop
 from headrace.worker.settling import Policy, decide, settle
-from headrace.worker.stored import write_plan
+from headrace.worker.stored import as_output, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headrace.worker.claim import Claim
     from headrace.worker.engine import Engine
     from headrace.worker.outcomes import Outcome
+    from headrace.worker.run import RecordKey
 
 LEASE_CHECK_S: Final = 0.05
 
@@ -250,7 +251,10 @@ class Executor:
         for row in entry.steps:
             run.store(row)
         if entry.records:
-            _resolve(run, None)
+            for record in entry.records:
+                # Not by the step that waits: it may have been cancelled, and will start again.
+                run.keep_record(record.key, as_output(record.output, record.artifact))
+            _resolve(run, [record.key for record in entry.records], None)
         for key in entry.starts:
             attempt = run.running.get(key)
             if attempt is not None and attempt.task is None:
@@ -275,8 +279,7 @@ class Executor:
     def _refused(self, run: JobRun, entry: Entry, outcome: Refused) -> None:
         """The database will not store what the entry holds: the job fails and says why."""
         message = f"the database refused to store it: {outcome.error}"
-        if entry.records:
-            _resolve(run, OutputError("once", "$", message))
+        _resolve(run, [row.key for row in entry.records], OutputError("once", "$", message))
         step = entry.steps[0] if entry.steps else None
         run.failure = Failure(
             "permanent_error",
@@ -297,7 +300,7 @@ class Executor:
             future.set_exception(LeaseLostError(f"job {run.claim.job}", run.claim.token))
             return future
         run.entry().add_record(row)
-        run.futures = (*run.futures, future)
+        run.await_record(row.key, future)
         tally = run.tally(attempt.key)
         tally.failures = tally.timeouts = 0
         self._push(run)
@@ -312,7 +315,7 @@ class Executor:
             return
         run.dead, run.draft = True, None
         report.stale(run)
-        _resolve(run, LeaseLostError(f"job {run.claim.job}", run.claim.token))
+        _resolve(run, list(run.keeping), LeaseLostError(f"job {run.claim.job}", run.claim.token))
         for key, attempt in list(run.running.items()):
             if attempt.task is None:
                 run.leave(attempt.step, key[1])
@@ -354,10 +357,10 @@ class Executor:
             self.lose(run)
 
 
-def _resolve(run: JobRun, error: Exception | None) -> None:
-    """Tell the callers of `once` that wait."""
-    futures, run.futures = run.futures, ()
-    for future in futures:
+def _resolve(run: JobRun, keys: Iterable[RecordKey], error: Exception | None) -> None:
+    """Tell the callers of `once` who wait for these records."""
+    for key in keys:
+        future = run.keeping.pop(key)
         if future.done():
             continue
         if error is None:

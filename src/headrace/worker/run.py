@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Key: TypeAlias = tuple[str, str]
     """A step and an item; the item is empty for a step that runs once."""
+    RecordKey: TypeAlias = tuple[str, str, str]
+    """A step, an item, and the name that `once` was called with."""
 
 EMPTY: Final[Any] = MappingProxyType({})
 """Stands for a dict that nobody has needed yet; it refuses to be written."""
@@ -98,12 +100,12 @@ class JobRun:
     limit_at: float | None = field(init=False)
     # What a smooth job has none of is made when it is needed: EMPTY stands for it until then.
     fans: dict[str, Fan] = field(init=False)
-    records: dict[tuple[str, str, str], Output] = field(init=False)
+    records: dict[RecordKey, Output] = field(init=False)
+    keeping: dict[RecordKey, asyncio.Future[None]] = field(init=False)
     tallies: dict[Key, Tally] = field(init=False)
     waits: dict[Key, float] = field(init=False)
     recorded: AbstractSet[Key] = frozenset()
     suspicious: AbstractSet[Key] = frozenset()
-    futures: Sequence[asyncio.Future[None]] = ()
     unmet: dict[str, int] | None = None
     draft: Entry | None = None
     in_flight: Entry | None = None
@@ -124,7 +126,7 @@ class JobRun:
         self.cancelled = claim.cancel_requested
         self.suspicion = claim.suspicion
         self.limit_at = self.started_at + claim.limit_s
-        self.fans = self.records = self.tallies = self.waits = EMPTY
+        self.fans = self.records = self.keeping = self.tallies = self.waits = EMPTY
 
     # --- what is stored ---------------------------------------------------------------------------
 
@@ -324,7 +326,13 @@ class JobRun:
             tally = self.tallies[key] = Tally()
         return tally
 
-    def keep_record(self, key: tuple[str, str, str], output: Output) -> None:
+    def await_record(self, key: RecordKey, future: asyncio.Future[None]) -> None:
+        """A `once` record is on its way to the database; the future tells of its fate."""
+        if self.keeping is EMPTY:
+            self.keeping = {}
+        self.keeping[key] = future
+
+    def keep_record(self, key: RecordKey, output: Output) -> None:
         """A `once` record is stored."""
         if self.records is EMPTY:
             self.records = {}
