@@ -19,9 +19,11 @@ OPTIONS = Options(
 
 
 @pytest.mark.timeout(300)
-async def test_no_fault_breaks_an_invariant(tmp_path: Path) -> None:
+async def test_no_fault_breaks_an_invariant(crash_folder: Path) -> None:
     said: list[str] = []
-    verdict = await CrashRun(OPTIONS, tmp_path, said.append).run()
-    assert not verdict.violations, "\n".join([*said, *map(str, verdict.violations)])
+    verdict = await CrashRun(OPTIONS, crash_folder, said.append).run()
+    assert not verdict.violations, "\n".join(
+        [str(crash_folder), *said, *map(str, verdict.violations)]
+    )
     assert verdict.counts["completed"] > 30
     assert verdict.counts["workers lost"] > 0
