@@ -194,6 +194,8 @@ class Executor:
             now = monotonic()
             report.attempt_ended(attempt, outcome, now)
             settle(attempt, outcome, now, self._policy, artifact)
+            if run.cancelled and run.running:  # a step raised CancelJob
+                self.cancel_all(run, "cancel")
         self.advance(run)
 
     async def _plan(self, run: JobRun, step: Step) -> None:
