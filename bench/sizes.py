@@ -39,7 +39,7 @@ RECOVERY_JOBS: Final = 50
 KILL_AFTER_S: Final = 1.0  # in the middle of a two-second job
 IN_FLIGHT: Final = 1_000
 IN_FLIGHT_SLEEP_S: Final = 20.0  # the last of 1,000 starts long before the first ends
-CONCURRENCY: Final = 400  # as many jobs in flight as the floor's four lanes of 100
+CONCURRENCY: Final = 1_000  # the most that a worker takes; PgQueuer is given its best batch
 SOAK_JOBS: Final = 1_000_000
 SOAK_FROM: Final = 100_000  # by now every cache and pool has its size
 

@@ -77,7 +77,7 @@ HEADRACE: Final = Subject(
     kinds=frozenset({"noop", "steps", "sleep", "soon", "later", "nobody"}),
     done_sql="select count(*) from headrace.jobs where state = 'completed'",
     # As PgQueuer and the floor: no line for each job (at INFO two lines of 7 us each).
-    environment={"HEADRACE_LOG_LEVEL": "WARNING"},
+    environment={"HEADRACE_LOG_LEVEL": "WARNING", "HEADRACE_CLAIM_BATCH": "500"},
     worker=(
         "-m",
         "headrace",

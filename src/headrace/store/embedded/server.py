@@ -40,6 +40,7 @@ SERVER_SETTINGS: Final = {
     "full_page_writes": "on",
     "wal_level": "replica",  # the default: as in production, so that backups can be tried
     "max_wal_size": "2GB",  # a checkpoint per 2 GB or 15 min: under load they cost more than disk
+    "min_wal_size": "512MB",  # files of that much are used again: making new ones slows bursts
     "checkpoint_timeout": "15min",
     "autovacuum": "on",
     "jit": "off",  # it costs milliseconds on queries that take microseconds
