@@ -94,7 +94,17 @@ class PydanticCodec(Codec[T]):
             )
         if isinstance(error, RecursionError):
             return OutputError(self.type_name, "$", "it is nested too deeply")
-        return OutputError(self.type_name, "$", str(error))
+        return OutputError(self.type_name, self._misfit(value), str(error))
+
+    def _misfit(self, value: T) -> str:
+        """Where a value is not of the type: what cannot be written does not say where it lies."""
+        try:
+            self._adapter.validate_python(value)
+        except ValidationError as error:
+            return problems_of(error)[0].path
+        except (ValueError, RecursionError):
+            pass
+        return "$"
 
 
 def problems_of(error: ValidationError) -> list[Problem]:

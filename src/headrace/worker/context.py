@@ -8,11 +8,12 @@ import uuid
 from datetime import timedelta
 from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import DefinitionError, LeaseLostError
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
+from headrace.worker.outcomes import fit_text
 from headrace.worker.records import read_function, refuse_transaction
 from headrace.worker.run import Stop
 from headrace.worker.threads import call_in_thread
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
     from headrace.worker.run import RecordKey
+
+COUNT_MOST: Final = 2**63
+"""What a column of type bigint holds."""
 
 __all__ = ["AsyncContext", "BlockingContext", "StepTransaction"]
 
@@ -119,7 +123,10 @@ class Facts:
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """Show how far the step is."""
-        self._attempt.note = (int(done), None if total is None else int(total), note)
+        numbers = int(done), None if total is None else int(total)
+        if not all(number is None or abs(number) < COUNT_MOST for number in numbers):
+            raise ValueError(f"progress({done}, {total}): numbers are below {COUNT_MOST}")
+        self._attempt.note = (*numbers, fit_text(note))
 
 
 class AsyncContext(Facts):

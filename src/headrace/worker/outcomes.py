@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headrace.errors import (
     CancelJob,
+    CheckpointCorruptError,
     CodecError,
     DefinitionError,
     InputError,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 DETAIL_MOST: Final = 20_000
 """Characters of a traceback that are kept, counted from its end, where the cause is."""
+TEXT_MOST: Final = 20_000
+"""Characters of a message that are kept, counted from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ _PERMANENT: Final[tuple[tuple[type | tuple[type, ...], str, str], ...]] = (
     (UserError, "user", "USER_ERROR"),
     (PermanentError, "permanent", "PERMANENT_ERROR"),
     (OutputTooLargeError, "permanent", "OUTPUT_TOO_LARGE"),
+    (CheckpointCorruptError, "permanent", "CHECKPOINT_CORRUPT"),
     (DefinitionError, "permanent", "DEFINITION_ERROR"),
     ((OutputError, InputError, ItemsError, CodecError), "permanent", "VALIDATION_ERROR"),
 )
@@ -116,10 +120,17 @@ def read_error(error: BaseException, step: Step) -> Outcome:
     if isinstance(error, Skip):
         return _skip(error, step)
     if isinstance(error, RetryAfter):
-        return Deferred(error.delay.total_seconds(), error.reason)
+        return Deferred(error.delay.total_seconds(), fit_text(error.reason))
     if isinstance(error, CancelJob):
-        return Cancelled(error.reason)
+        return Cancelled(fit_text(error.reason))
     return _failure(error, step)
+
+
+def fit_text(text: str) -> str:
+    """A text that people are shown, as PostgreSQL can store it: cut, and said so, if it is long."""
+    if len(text) > TEXT_MOST:
+        text = f"{text[:TEXT_MOST]}... and {len(text) - TEXT_MOST:,} more characters"
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 def timed_out(step: Step, limit_s: float) -> Failed:
@@ -129,7 +140,7 @@ def timed_out(step: Step, limit_s: float) -> Failed:
 
 def _skip(error: Skip, step: Step) -> Outcome:
     if step.may_skip:
-        return Skipped(error.reason)
+        return Skipped(fit_text(error.reason))
     return Failed(
         "permanent",
         "SKIP_NOT_ALLOWED",
@@ -141,8 +152,8 @@ def _skip(error: Skip, step: Step) -> Outcome:
 
 def _failure(error: BaseException, step: Step) -> Failed:
     name = type(error).__name__
-    detail = "".join(traceback.format_exception(error))[-DETAIL_MOST:].replace("\0", "\\0")
-    message = (str(error) or name).replace("\0", "\\0")
+    detail = fit_text("".join(traceback.format_exception(error))[-DETAIL_MOST:])
+    message = fit_text(str(error)) or name
     for types, kind, code in _PERMANENT:
         if isinstance(error, types):
             return Failed(kind, code, message, detail, retried=False)

@@ -16,6 +16,7 @@ from headrace.worker.outcomes import (
     Parked,
     Skipped,
     Stored,
+    fit_text,
 )
 from headrace.worker.run import Failure, Stop
 
@@ -224,4 +225,4 @@ def _failed_end(failure: Failure) -> End:
 
 
 def _note(code: str, message: str) -> str:
-    return Failure("", code, "permanent", message).as_json()
+    return Failure("", code, "permanent", fit_text(message)).as_json()
