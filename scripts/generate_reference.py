@@ -92,6 +92,7 @@ WAITS: Final[dict[WaitReason, str]] = {
     WaitReason.LOCK_BUSY: "for a lock",
     WaitReason.EXTERNAL: "for something from outside",
     WaitReason.SLICE: "for its next time slice",
+    WaitReason.UNCLAIMABLE: "for code that can read what it stored",
     WaitReason.RELEASED: "for another worker, after its own gave it back",
     WaitReason.RECOVERED: "for another worker, after its own died",
 }

@@ -67,6 +67,8 @@ class WaitReason(StrEnum):
     LOCK_BUSY = "lock_busy"
     EXTERNAL = "external"
     SLICE = "slice"
+    UNCLAIMABLE = "unclaimable"
+    """What is stored cannot be read by the code that was there; it waits for code that can."""
     RELEASED = "released"
     RECOVERED = "recovered"
 
@@ -120,7 +122,7 @@ WAIT_REASONS: Final[Mapping[Event, frozenset[WaitReason]]] = MappingProxyType(
                 WaitReason.EXTERNAL,
             }
         ),
-        Event.RELEASED: frozenset({WaitReason.SLICE, WaitReason.RELEASED}),
+        Event.RELEASED: frozenset({WaitReason.SLICE, WaitReason.RELEASED, WaitReason.UNCLAIMABLE}),
         Event.RECOVERED: frozenset({WaitReason.RECOVERED}),
         Event.RESTARTED: frozenset({WaitReason.NEW, WaitReason.SCHEDULED}),
     }

@@ -34,6 +34,7 @@ class Claim:
         limit_cause: What the job fails of when they are over.
         waited_s: Seconds that it has waited without using attempts.
         late_s: Seconds between its due time and the claim.
+        age_s: Seconds between its submission and the claim.
     """
 
     job: UUID
@@ -55,3 +56,4 @@ class Claim:
     parameters: Mapping[str, JsonValue] | None
     correlation_id: str | None
     late_s: float
+    age_s: float

@@ -132,7 +132,7 @@ def _waiting(run: JobRun, move: Release) -> None:
 def _latency(run: JobRun) -> float:
     from time import monotonic  # noqa: PLC0415 - beside its only use
 
-    return 1000 * (monotonic() - run.started_at)
+    return 1000 * (run.claim.age_s + monotonic() - run.started_at)
 
 
 def _job(claim: Claim) -> dict[str, Any]:

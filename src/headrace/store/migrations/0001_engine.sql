@@ -3,7 +3,7 @@
 -- A job is one row of `jobs`. While its state is `queued` it also has one narrow row in `queued`,
 -- which is all that a claim reads and deletes; while it is `running` its id stands in one row of
 -- `claims`, a row for each batch. No index of `jobs` covers a column that a claim or a finish
--- changes, so both are heap-only updates that touch no index (docs/adr/0002-queued-rows.md).
+-- changes, so both are heap-only updates that touch no index (docs/adr/0001-queued-rows.md).
 -- There are no foreign keys between these tables: every write locks the job's row first.
 
 create sequence headrace.tokens as bigint;

@@ -48,7 +48,8 @@ claimed as (
         job.suspicion, job.cancel_requested_at is not null as cancel_requested,
         date_part('epoch', job.deadline - job.claimed_at) as deadline_s, job.ran_ms,
         job.waited_ms, job.preset, job.parameters, job.correlation_id,
-        date_part('epoch', job.claimed_at - job.due_at) as late_s
+        date_part('epoch', job.claimed_at - job.due_at) as late_s,
+        date_part('epoch', job.claimed_at - job.created_at) as age_s
 ),
 claim as (
     insert into headrace.claims (token, worker, jobs)

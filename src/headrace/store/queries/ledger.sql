@@ -222,7 +222,11 @@ with target as materialized (
     select
         job.id, given.wait_reason, given.error,
         job.cancel_requested_at is not null as cancelled,
-        headrace.now() + given.wait_s * interval '1 second' as due_at,
+        -- A job that is handed back, and does not wait, keeps its place in the queue.
+        case
+            when given.wait_s > 0 then headrace.now() + given.wait_s * interval '1 second'
+            else job.due_at
+        end as due_at,
         case when given.wait_reason in ('rate_limited', 'lock_busy', 'external')
             then 1000 * given.wait_s else 0 end as waits_ms
     from unnest($1::uuid[], $2::float8[], $3::text[], $4::text[])

@@ -154,6 +154,7 @@ left join running on running.queue = queue.name
 order by queue.name;
 
 -- name: list_queue_names
+-- Every queue that ever had a lane or was paused.
 select name from headrace.queues order by name;
 
 -- name: list_unclaimable

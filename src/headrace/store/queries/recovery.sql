@@ -8,7 +8,7 @@
 with lost as materialized (
     select
         job.id, job.run, job.lane, job.seq, job.token, job.priority, job.deadline, job.suspicion,
-        job.claimed_at, job.cancel_requested_at is not null as cancelled, job.cancel_requested_by
+        job.claimed_at, job.due_at as was_due_at, job.cancel_requested_at is not null as cancelled, job.cancel_requested_by
     from headrace.claims as claim
     cross join unnest(claim.jobs) as given (id)
     join headrace.jobs as job on job.id = given.id
@@ -36,10 +36,10 @@ verdict as materialized (
             when lost.suspicion = 1 and started.found then 2
             else 1
         end as doubt,
-        headrace.now() + case
-            when worst.charges is not null then $5::interval
-            when lost.suspicion = 1 and started.found then $4::interval
-            else interval '0'
+        case
+            when worst.charges is not null then headrace.now() + $5::interval
+            when lost.suspicion = 1 and started.found then headrace.now() + $4::interval
+            else lost.was_due_at -- it keeps its place: it is claimed before what came later
         end as due_at
     from lost
     left join lateral (
@@ -181,13 +181,14 @@ join headrace.lanes as lane on lane.id = failed.lane;
 -- $1 lanes integer[]
 with freed as (
     update headrace.queued as entry
-    set ready = true, rank = least(entry.rank, headrace.now())
+    set ready = true, due_at = headrace.now(),
+        rank = entry.rank - (entry.due_at - headrace.now())
     from headrace.jobs as job
     where job.id = entry.job and job.wait_reason = 'unclaimable'
     and not entry.ready and entry.lane = any($1::integer[])
-    returning entry.job, entry.rank
+    returning entry.job, entry.rank, entry.due_at
 )
 update headrace.jobs as job
-set rank = freed.rank
+set rank = freed.rank, due_at = freed.due_at
 from freed
 where job.id = freed.job;
