@@ -115,12 +115,10 @@ class _Cleaner:
         self._left -= 1
         if type(value) in _PLAIN:
             return value
-        if isinstance(value, str):
+        if isinstance(value, str | UUID):  # the driver has its own kind of UUID
             return clean_text(str(value))
         if depth >= DEEPEST:
             return "... (nested deeper)"
-        if isinstance(value, UUID):  # the driver's own kind of it
-            return str(value)
         parts = _parts(value)
         if parts is not None:
             return self._mapping(parts, depth)
