@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from headrace.store.reads import loaded
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from typing import TypeAlias
     from uuid import UUID
@@ -155,7 +154,7 @@ async def read_status(
     running = []
     if row["state"] == JobState.RUNNING:
         running = await connection.fetch(SQL["reads.read_progress"], job, run, row["token"])
-    return _job_status(row, _Board(row, steps, tries, running).steps(names))
+    return _job_status(row, _Board(row, names, steps, tries, running).steps())
 
 
 async def _registered_names(
@@ -167,38 +166,38 @@ async def _registered_names(
 
 
 class _Board:
-    """The rows of one run, by step and item."""
+    """The rows of one run, by step and item; what has an earlier name of a step is the step's."""
 
-    def __init__(self, job: asyncpg.Record, steps: Rows, tries: Rows, running: Rows) -> None:
+    def __init__(
+        self,
+        job: asyncpg.Record,
+        names: Sequence[tuple[str, Sequence[str]]],
+        steps: Rows,
+        tries: Rows,
+        running: Rows,
+    ) -> None:
         self._state = JobState(job["state"])
         self._error = error_of(loaded(job["error"]))
-        self._stored = {(row["step"], row["item"]): row for row in steps}
-        self._items: dict[str, list[str]] = defaultdict(list)
-        for row in steps:
-            if row["item"]:
-                self._items[row["step"]].append(row["item"])
-        self._tries = {(row["step"], row["item"]): row for row in tries}
-        self._running = {(row["step"], row["item"]): row for row in running}
+        self._names = [name for name, _ in names]
+        self._owners = {old: name for name, was in names for old in was}
+        self._stored = self._by_key(steps)
+        self._tries = self._by_key(tries)
+        self._running = self._by_key(running)
 
-    def steps(self, names: Iterable[tuple[str, Sequence[str]]]) -> list[StepStatus]:
+    def _by_key(self, rows: Rows) -> dict[tuple[str, str], asyncpg.Record]:
+        owners = self._owners
+        return {(owners.get(row["step"], row["step"]), row["item"]): row for row in rows}
+
+    def steps(self) -> list[StepStatus]:
         """The steps of the definition, then what is stored of others."""
-        shown: list[StepStatus] = []
-        seen: set[str] = set()
-        for name, was in names:
-            stored = next((known for known in (name, *was) if self._knows(known)), name)
-            seen.update((name, stored))
-            shown.append(self._step(name, stored))
-        others = dict.fromkeys(step for step, _ in self._stored if step not in seen)
-        return [*shown, *(self._step(name, name) for name in others)]
+        others = dict.fromkeys(step for step, _ in self._stored if step not in self._names)
+        return [self._step(name) for name in (*self._names, *others)]
 
-    def _knows(self, step: str) -> bool:
-        return (step, "") in self._stored or step in self._items
-
-    def _step(self, name: str, stored: str) -> StepStatus:
-        row = self._stored.get((stored, ""))
+    def _step(self, name: str) -> StepStatus:
+        row = self._stored.get((name, ""))
         if row is not None and row["plan"] is not None:
-            return self._fan(name, stored, keys_of(row["plan"]))
-        whole = self._item(stored, "")
+            return self._fan(name, keys_of(row["plan"]))
+        whole = self._item(name, "")
         return StepStatus(
             name,
             whole.state,
@@ -212,8 +211,8 @@ class _Board:
             whole.progress,
         )
 
-    def _fan(self, name: str, stored: str, keys: Sequence[str]) -> StepStatus:
-        items = tuple(self._item(stored, key) for key in keys)
+    def _fan(self, name: str, keys: Sequence[str]) -> StepStatus:
+        items = tuple(self._item(name, key) for key in keys)
         states = {item.state for item in items}
         ends = [item.finished_at for item in items if item.finished_at]
         return StepStatus(

@@ -151,6 +151,7 @@ async def _read_output(
     step = None if pipeline is None else pipeline.steps.get(row["result_step"])
     names = [row["result_step"], *(step.was if step else ())]
     rows = await connection.fetch(SQL["reads.read_outputs"], job, row["run"], names)
+    rows.sort(key=lambda found: -names.index(found["step"]))  # its newest name counts
     stored = {found["item"]: found for found in rows}
     if "" not in stored:
         raise NotCompletedError(job, "erased")

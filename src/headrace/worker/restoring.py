@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from headrace.worker.stored import as_output
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from headrace.model.pipeline import Pipeline
     from headrace.store.pool import HeldConnection
     from headrace.worker.run import JobRun
 
@@ -22,18 +24,20 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
     jobs = [run.claim.job for run in runs]
     numbers = [run.claim.run for run in runs]
     steps: defaultdict[UUID, list[tuple[Any, ...]]] = defaultdict(list)
-    for job, *stored in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
-        steps[job].append(tuple(stored))
     by_job = {run.claim.job: run for run in runs}
+    for job, step, *stored in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
+        steps[job].append((_present_name(by_job[job], step), *stored))
     for run in runs:
         run.restore(steps[run.claim.job])
     for record in await connection.fetch(SQL["claims.load_records"], jobs, numbers):
         job, step, item, name, output, artifact = record
-        by_job[job].keep_record((step, item, name), as_output(output, artifact))
+        run = by_job[job]
+        run.keep_record((_present_name(run, step), item, name), as_output(output, artifact))
     now = monotonic()
     for tried in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
         job, step, item, attempts, failures, timeouts, wait_s = tried
         run = by_job[job]
+        step = _present_name(run, step)
         tally = run.tally((step, item))
         tally.attempts, tally.failures, tally.timeouts = attempts, failures, timeouts
         if wait_s is not None and wait_s > 0:
@@ -49,9 +53,21 @@ async def _restore_starts(
         return
     for job, step, item, _ in await connection.fetch(SQL["claims.load_starts"], doubted):
         run = by_job[job]
-        if run.suspicion == SUSPECT and not run.is_stored(step, item):
-            run.suspicious |= {(step, item)}
+        key = (_present_name(run, step), item)
+        if run.suspicion == SUSPECT and not run.is_stored(*key):
+            run.suspicious |= {key}
     for run in runs:
         if run.suspicion == SUSPECT and not run.suspicious:
             run.suspicion = WATCHED
             run.entry().set_calm()
+
+
+def _present_name(run: JobRun, step: str) -> str:
+    """What is stored under an earlier name of a step is the step's."""
+    return _names_of(run.pipeline).get(step, step)
+
+
+@lru_cache(maxsize=1_000)
+def _names_of(pipeline: Pipeline[Any, Any]) -> dict[str, str]:
+    """The present name of each earlier one."""
+    return {old: step.name for step in pipeline.steps.values() for old in step.was}

@@ -20,7 +20,7 @@ fenced as materialized (
 done as (
     update headrace.jobs as job
     set state = case when job.cancel_requested_at is null then 'completed' else 'cancelled' end,
-        worker = null, seq = job.seq + 1, result_step = fenced.result_step,
+        worker = null, seq = job.seq + 1, result_step = fenced.result_step, error = null,
         finished_at = clock_timestamp()
     from fenced
     where job.id = fenced.id

@@ -56,16 +56,12 @@ join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1::uuid;
 
 -- name: read_outputs
--- The stored outputs of one step and its items; of the first of its names that has any.
+-- The stored outputs of one step and its items, under all names that it has had: a fan-out that was
+-- renamed half-way has items under two of them.
 -- $1 job, $2 run, $3 names text[]
 select step, item, state, output, artifact
 from headrace.steps
-where job = $1::uuid and run = $2 and step = (
-    select stored.step from headrace.steps as stored
-    where stored.job = $1::uuid and stored.run = $2 and stored.step = any($3::text[])
-    order by array_position($3::text[], stored.step)
-    limit 1
-);
+where job = $1::uuid and run = $2 and step = any($3::text[]);
 
 -- name: read_input
 -- $1 id
