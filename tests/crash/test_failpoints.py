@@ -43,6 +43,12 @@ def failpoints() -> Iterator[str]:
 
 
 POINTS: Final = sorted(set(failpoints()))
+REAPER: Final = [point for point in POINTS if point.startswith("reaper")]
+HELD: Final = """
+    select count(*) from headrace.jobs as job
+    join headrace.workers as worker on worker.id = job.worker
+    where job.state = 'running' and worker.lost_at is null and worker.stopped_at is null
+"""
 
 
 class Range:
@@ -52,7 +58,7 @@ class Range:
         self._server, self._folder, self._load = server, folder, load
         self._environment = environment_of(folder, SCALED)
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._count = 0
+        self._workers = 0
         self.blows: list[Blow] = []
 
     async def kill_at(self, point: str, nth: int) -> str:
@@ -75,6 +81,18 @@ class Range:
                 self.blows.append(Blow("kill", slot.number, pid, mark.stat().st_mtime))
                 return "" if code == -signal.SIGKILL else f"{point}: exit code {code}"
 
+    async def kill_reaper_at(self, point: str, nth: int) -> str:
+        """As `kill_at`, with a worker that has just died for the reaper to find."""
+        for _ in range(nth):
+            async with self._worker({}) as victim:
+                await self._load.submit_one(pipeline="slow")
+                async with asyncio.timeout(REACH_S):
+                    await until(self._is_held)
+                blow = victim.kill(supervisor=False)
+                assert blow is not None
+                self.blows.append(blow)
+        return await self.kill_at(point, nth)
+
     async def drain(self) -> None:
         """One worker, whom nobody kills, ends everything."""
         async with self._worker({}) as slot:
@@ -90,19 +108,25 @@ class Range:
             await asyncio.sleep(1.0)
 
     async def _is_empty(self) -> bool:
+        return await self._count(OPEN) == 0
+
+    async def _is_held(self) -> bool:
+        return await self._count(HELD) > 0
+
+    async def _count(self, query: str) -> int:
         connection = await self._server.connect()
         try:
-            return int(await connection.fetchval(OPEN)) == 0
+            return int(await connection.fetchval(query))
         finally:
             connection.terminate()
 
     @asynccontextmanager
     async def _worker(self, more: dict[str, str]) -> AsyncIterator[Slot]:
-        self._count += 1
-        log = self._folder / f"worker-{self._count}.log"
+        self._workers += 1
+        log = self._folder / f"worker-{self._workers}.log"
         proxy = Proxy(self._server.socket)
         await proxy.start()
-        slot = Slot(self._count, proxy, {**self._environment, **more}, log, supervised=False)
+        slot = Slot(self._workers, proxy, {**self._environment, **more}, log, supervised=False)
         await slot.start()
         try:
             yield slot
@@ -122,8 +146,15 @@ async def test_a_kill_at_any_failpoint_breaks_no_invariant(crash_folder: Path) -
             load = Load(app, Journal(crash_folder / "journal"), seed=1)
             place = Range(server, crash_folder, load)
             ends = await asyncio.gather(
-                *(place.kill_at(point, nth) for nth in HITS for point in POINTS)
+                *(
+                    place.kill_at(point, nth)
+                    for nth in HITS
+                    for point in POINTS
+                    if point not in REAPER
+                )
             )
+            for point in REAPER:
+                ends += [await place.kill_reaper_at(point, nth) for nth in HITS]
             await place.drain()
         connection = await server.connect()
         verdict = await judge(connection, crash_folder, place.blows, set())
