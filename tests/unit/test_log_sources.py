@@ -40,7 +40,7 @@ logging.getLogger("app").warning("%d of %d", "x")
             logging.getLogger("app").exception("failed")
         line = output.line()
         assert line["exception"].endswith("ValueError: gone")
-        assert "test_logs.py" in line["exception"]
+        assert "test_log_sources.py" in line["exception"]
 
     def test_warnings_are_lines(self, output: Output) -> None:
         with warnings.catch_warnings():
