@@ -52,7 +52,9 @@ ROWS: Final = (
     Row("kill", "kill -9 to running, s", Target(6, "at most", of_floor=False), 1),
     Row("frozen", "frozen to running, s", Target(35, "at most", of_floor=False), 1),
     Row("memory", "1,000 in flight, MiB", Target(150, "at most", of_floor=False)),
-    Row("growth", "growth to 1M jobs, MiB", Target(10, "at most", of_floor=False), 1),
+    Row("growth", "memory at 1M over 100k jobs", Target(1.1, "at most", of_floor=False), 2),
+    Row("bloat", "VACUUM over VACUUM FULL", Target(2, "at most", of_floor=False), 2),
+    Row("leftovers", "rows left over", Target(0, "at most", of_floor=False)),
     Row("import", "import, s", Target(0.15, "at most", of_floor=False), 3),
     Row("help", "--help, s", Target(0.2, "at most", of_floor=False), 3),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from bench.aftermath import aftermath
 from bench.errors import BenchError
 from bench.events import Event, in_flight, mark, starts
 from bench.lab import Lab
@@ -63,13 +64,21 @@ async def memory(lab: Lab, subject: Subject) -> Values:
 
 
 async def soak(lab: Lab, subject: Subject) -> Values:
-    """How much a worker's memory grows, in MiB, from the 100,000th to the millionth job."""
+    """What a million jobs leave behind.
+
+    `growth` is the worker's memory after them over that after the first 100,000; `bloat` the size
+    of the worst table after a plain VACUUM over that after VACUUM FULL; `leftovers` the rows of
+    queues, claims and progress.
+    """
     async with lab.run(subject) as run:
         await run.command("submit", "noop", 0, SOAK_JOBS, SUBMIT_BATCH)
         await run.settle()
         worker = await run.start_worker("noop", target=SOAK_JOBS)
         before = await _resident_at(run, worker, SOAK_FROM)
-        return {"growth": await _resident_at(run, worker, SOAK_JOBS) - before}
+        growth = await _resident_at(run, worker, SOAK_JOBS) / before
+        await run.done(SOAK_JOBS, SOAK_LIMIT_S)
+        await run.end()
+        return {"growth": growth, **await aftermath(run.connection)}
 
 
 async def _resident_at(run: Run, worker: int, count: int) -> float:

@@ -44,7 +44,7 @@ ROUNDS: Final = {
 }
 ONCE: Final = {
     "memory": Work(memory, ("memory",), "sleep"),
-    "soak": Work(soak, ("growth",), "noop", ours=True),
+    "soak": Work(soak, ("growth", "bloat", "leftovers"), "noop", ours=True),
     "launch": Work(launch, ("import", "help")),
 }
 CROWDED: Final = Work(crowded, ("crowded",), "noop")

@@ -31,7 +31,7 @@ class Run:
     def __init__(self, subject: Subject, connection: "Connection", url: str, name: str) -> None:
         """Take a connection to the run's database, its URL, and a name for the run's files."""
         self.subject = subject
-        self._connection = connection
+        self.connection = connection
         self._url = url
         self._events = HOME / "events" / f"{name}.txt"
         self._log = HOME / "logs" / f"{name}.txt"
@@ -60,7 +60,7 @@ class Run:
 
     async def settle(self) -> None:
         """Have the server write everything out and be quiet."""
-        await settle(self._connection)
+        await settle(self.connection)
 
     async def start_worker(
         self, kind: str, concurrency: int = CONCURRENCY, **environment: object
@@ -103,10 +103,17 @@ class Run:
         """
         end = monotonic() + limit
         while monotonic() < end:
-            if await self._connection.fetchval(self.subject.done_sql) >= units:
+            if await self.connection.fetchval(self.subject.done_sql) >= units:
                 return monotonic()
             await asyncio.sleep(POLL_S)
         raise self._failed(f"{units} units were not done within {limit:g} s")
+
+    async def end(self) -> None:
+        """Let every worker end in good order."""
+        for worker in self._workers:
+            os.killpg(worker.pid, signal.SIGTERM)
+            await worker.wait()
+        self._workers.clear()
 
     async def stop(self) -> None:
         """Kill every worker with all of its processes."""

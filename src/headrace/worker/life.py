@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from headrace.errors import DatabaseUnavailableError
 from headrace.store.lanes import register
 from headrace.store.ledger import Ledger
 from headrace.store.pool import connect
 from headrace.store.session import ENGINE_SETTINGS, Session
+from headrace.store.sql import SQL
 from headrace.store.workers import WorkerIdentity, next_worker
 from headrace.telemetry.events import emit
 from headrace.telemetry.worker_events import WorkerDraining, WorkerStarted, WorkerStopped
@@ -215,8 +217,6 @@ class Life(PresenceListener):
             await asyncio.sleep(pause_s)
 
     async def _nothing_left(self) -> bool:
-        from headrace.store.sql import SQL  # noqa: PLC0415 - beside its only use
-
         async with self._parts.pool.acquire() as connection:
             left = await connection.fetchval(SQL["claims.work_left"], list(self.claimer.lanes))
         return not left and not self.executor.runs
@@ -245,6 +245,8 @@ class Life(PresenceListener):
                 async with asyncio.timeout(self._parts.timing.release.total_seconds()):
                     await self.ledger.flush()
         await self.ledger.stop()
+        if not self.lost:
+            await self._drop_claims()
         await self.presence.stop()
         self._session.close()
         emit(
@@ -255,6 +257,12 @@ class Life(PresenceListener):
                 released=self.executor.released,
             )
         )
+
+    async def _drop_claims(self) -> None:
+        """Leave no claim behind under which nothing runs; a job that still runs is recovered."""
+        with contextlib.suppress(DatabaseUnavailableError):
+            async with self._parts.pool.acquire() as connection:
+                await connection.execute(SQL["claims.drop_idle_claims"], self.number, [])
 
     async def _wait_empty(self, limit_s: float, hurry: asyncio.Event | None) -> None:
         loop = asyncio.get_running_loop()
