@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,10 @@ from tests.proof.violation import Violation
 TRANSACTIONAL: Final = frozenset({"book"})
 FATAL: Final = frozenset({"kill", "freeze", "silence", "delay"})
 SLACK_S: Final = 1.0
+SESSIONS: Final = """
+    select pid, application_name, state from pg_stat_activity
+    where application_name like 'headrace worker %'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ async def judge(
         *_bookings(evidence, Counter((row["job"], row["run"]) for row in bookings)),
         *_deaths(evidence, blows, poison),
         *_failures(evidence, poison),
+        *_left_running(evidence, await connection.fetch(SESSIONS)),
     ]
     states = Counter(job["state"] for job in evidence.jobs)
     return Verdict(
@@ -94,6 +100,17 @@ def _failures(evidence: Evidence, poison: set[str]) -> Iterator[Violation]:
             )
         if is_poison and (job["state"], job["cause"]) != ("failed", "worker_lost"):
             yield Violation("POISON", f"job {job['id']} kills its workers and is {job['state']}")
+
+
+def _left_running(evidence: Evidence, sessions: Sequence[asyncpg.Record]) -> Iterator[Violation]:
+    """I22: the workers have ended, and with them their processes and their sessions."""
+    for session in sessions:
+        yield Violation("I22", f"{session['application_name']!r} is still connected")
+    for worker in evidence.workers:
+        command = Path(f"/proc/{worker['pid']}/cmdline")
+        with contextlib.suppress(OSError):  # it has gone
+            if b"tests.crash.app" in command.read_bytes():
+                yield Violation("I22", f"process {worker['pid']} of worker {worker['id']} runs")
 
 
 def _deaths(evidence: Evidence, blows: Sequence[Blow], poison: set[str]) -> Iterator[Violation]:

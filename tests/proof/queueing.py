@@ -35,9 +35,12 @@ def check_rank(evidence: Evidence) -> Iterator[Violation]:
         differs = [column for column in PLACE if entry[column] != job[column]]
         if entry["suspect"] != (job["suspicion"] == 2):
             differs.append("suspect")
-        if entry["ready"] and entry["due_at"] > evidence.now:
+        # A parked job is made ready, and moved to the front, by a worker that can read it.
+        was_parked = job["wait_reason"] == "unclaimable"
+        if entry["ready"] and entry["due_at"] > evidence.now and not was_parked:
             differs.append("ready")
-        if job["rank"] != job["due_at"] - job["priority"] * evidence.expect.head_start:
+        rank = job["due_at"] - job["priority"] * evidence.expect.head_start
+        if job["rank"] != rank and not was_parked:
             differs.append("priority")
         if differs:
             yield Violation(
