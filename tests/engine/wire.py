@@ -44,6 +44,23 @@ def commit(piece: bytes, _line: Line) -> bool:
     return b"commit" in piece.lower()
 
 
+class Executes:
+    """Whether this is the nth time that the statement with a text, prepared there, is executed."""
+
+    def __init__(self, text: str, *, nth: int = 1) -> None:
+        self._text, self._left = text.encode(), nth
+        self._names: dict[Line, bytes] = {}
+
+    def __call__(self, piece: bytes, line: Line) -> bool:
+        if self._text in piece:
+            head = piece[: piece.index(self._text)]
+            self._names[line] = head[head.rindex(b"P", 0, head.rindex(b"\0")) + 5 :].split(b"\0")[0]
+        name = self._names.get(line)
+        if piece[:1] == b"B" and name is not None and b"\0" + name + b"\0" in piece:
+            self._left -= 1
+        return self._left == 0
+
+
 class Wire:
     """Passes everything on, but for the request that it was told to wait for."""
 

@@ -89,6 +89,8 @@ class Claimer(Service):
         self._concurrency, self._batch, self._listen = concurrency, batch, listen
         self._job_timeout_s = job_timeout_s
         self._bell = asyncio.Event()
+        self._between = asyncio.Event()
+        self._between.set()
         self._open = True
         self._spent: list[int] = []
         self._promote_at = self._reconcile_at = self._suspect_at = self._lanes_at = 0.0
@@ -104,6 +106,10 @@ class Claimer(Service):
         """Claim nothing more; what is held is still looked after."""
         self._open = False
         self._bell.set()
+
+    async def finish_claim(self) -> None:
+        """Return when no claim is on its way: what it takes is in the executor's hands then."""
+        await self._between.wait()
 
     async def run(self) -> None:
         """Claim until stopped."""
@@ -138,6 +144,19 @@ class Claimer(Service):
         free = min(self._concurrency - executor.busy, self._batch)
         if free <= 0 or not self._open or executor.halted is not None or not self.lanes:
             return 0
+        self._between.clear()
+        try:
+            return await self._take(connection, statement, free)
+        finally:
+            self._between.set()
+
+    async def _take(
+        self,
+        connection: HeldConnection,
+        statement: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record],
+        free: int,
+    ) -> int:
+        executor = self._executor
         lanes = list(self.lanes)
         older = [number for number, lane in self.lanes.items() if lane.older]
         rows: list[asyncpg.Record] = []

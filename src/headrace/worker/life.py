@@ -227,6 +227,9 @@ class Life(PresenceListener):
         self.claimer.close_intake()
         emit(WorkerDraining(worker_id=str(self.number), reason="stop", running=executor.busy))
         executor.halt("shutdown")
+        with contextlib.suppress(TimeoutError):  # its jobs would have to be found again by others
+            async with asyncio.timeout(timing.release.total_seconds()):
+                await self.claimer.finish_claim()
         executor.advance_all(list(executor.runs.values()))
         await self._wait_empty(timing.shutdown_grace.total_seconds(), hurry)
         for run in list(executor.runs.values()):
