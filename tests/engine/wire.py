@@ -68,6 +68,7 @@ class Wire:
         self._target = target
         self._lines: set[Line] = set()
         self._name, self._match, self._loses = "", None, False
+        self._refuses_then = self._refuses = False
         self.fired = asyncio.Event()
         """Set when the request was passed on."""
         parts = urlsplit(target)
@@ -75,10 +76,18 @@ class Wire:
             parts._replace(netloc="postgres@", query=f"host={quote(str(folder))}")
         )
 
-    def lose_answer(self, name: str, match: Match) -> None:
-        """Pass on the next request of a session with this name, lose its answer and cut it off."""
+    def lose_answer(self, name: str, match: Match, *, refuse: bool = False) -> None:
+        """Pass on the next request of a session with this name, lose its answer and cut it off.
+
+        With `refuse` nobody gets a new session after that, until `accept`.
+        """
         self._name, self._match, self._loses = name, match, True
+        self._refuses_then = refuse
         self.fired.clear()
+
+    def accept(self) -> None:
+        """Let new sessions through again."""
+        self._refuses = False
 
     def hold_answer(self, name: str, match: Match) -> None:
         """Pass on the next request of a session with this name, but no answers until `release`."""
@@ -96,6 +105,9 @@ class Wire:
             line.cut()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:
+            writer.transport.abort()
+            return
         upper_reader, upper = await self._dial()
         line = Line(writer, upper)
         line.answers.set()
@@ -124,6 +136,7 @@ class Wire:
                 if self._match is not None and self._name in line.name and self._match(piece, line):
                     self._match = None
                     line.loses_answer = self._loses
+                    self._refuses = self._refuses_then
                     if not self._loses:
                         line.answers.clear()
                     self.fired.set()
