@@ -63,10 +63,6 @@ select step, item, state, output, artifact
 from headrace.steps
 where job = $1::uuid and run = $2 and step = any($3::text[]);
 
--- name: read_input
--- $1 id
-select input from headrace.jobs where id = $1::uuid;
-
 -- name: list_jobs
 -- Jobs, newest first. Every filter may be null.
 -- $1 tenant, $2 owner, $3 states text[], $4 pipeline, $5 queue, $6 priority, $7 wait reason,
