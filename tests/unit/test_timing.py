@@ -25,7 +25,6 @@ class TestDefaults:
             "reconcile": 10,
             "poll": 5,
             "poll_error": 10,
-            "promote": 10,
             "sweep": 10,
             "janitor_lease": 10,
             "shutdown_grace": 30,

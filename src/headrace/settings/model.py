@@ -119,7 +119,9 @@ class Settings(BaseSettings):
     poll_interval_s: float = Field(
         5, ge=0.1, le=300, description="Longest sleep of an idle worker, should a ring be lost."
     )
-    poll_error_interval_s: float = Field(10, ge=1, le=300, description="Sleep after an error.")
+    poll_error_interval_s: float = Field(
+        10, ge=1, le=300, description="Longest sleep after claims that failed, one after another."
+    )
     sweep_interval_s: float = Field(
         10, ge=1, le=300, description="Between two passes of the janitor."
     )
@@ -240,7 +242,6 @@ class Settings(BaseSettings):
             fence_cancel=lease * (usual.fence_cancel / usual.lease),
             poll=timedelta(seconds=self.poll_interval_s),
             poll_error=timedelta(seconds=self.poll_error_interval_s),
-            promote=timedelta(seconds=self.sweep_interval_s),
             sweep=timedelta(seconds=self.sweep_interval_s),
             janitor_lease=timedelta(seconds=self.sweep_interval_s),
             shutdown_grace=timedelta(seconds=self.shutdown_grace_s),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,7 +82,8 @@ class Claimer(Service):
         listen: bool,
         job_timeout_s: float,
     ) -> None:
-        super().__init__("claimer", worker_id=str(worker), timing=timing)
+        pauses = replace(timing, restart_most=max(timing.poll_error, timing.restart_first))
+        super().__init__("claimer", worker_id=str(worker), timing=pauses)
         self._connect, self._worker, self._timing = connect, worker, timing
         self._pipelines, self._queues = pipelines, queues
         self._executor, self._ledger = executor, ledger

@@ -37,9 +37,7 @@ class Timing:
     poll: timedelta = timedelta(seconds=5)
     """The longest sleep of an idle claimer, should a ring be lost."""
     poll_error: timedelta = timedelta(seconds=10)
-    """The sleep of a claimer after an error."""
-    promote: timedelta = timedelta(seconds=10)
-    """Between two promotions of future jobs, which look this far ahead."""
+    """The longest sleep of a claimer after an error other than the loss of the database."""
     sweep: timedelta = timedelta(seconds=10)
     """Between two sweeps: cancelled jobs settled, expired records removed."""
     janitor_lease: timedelta = timedelta(seconds=10)
