@@ -111,6 +111,7 @@ class Database:
     def __init__(self, connection: HeldConnection, texts: Texts = SQL) -> None:
         self.connection, self._texts = connection, texts
         self.lane = 0
+        self.first_job = 0
         self._jobs = itertools.count(1)
 
     @classmethod
@@ -141,7 +142,9 @@ class Database:
         deadline_s: float | None = None,
     ) -> list[UUID]:  # fmt: skip
         """Store jobs."""
-        ids = [UUID(int=next(self._jobs)) for _ in range(count)]  # the same in each repetition
+        ids = [
+            UUID(int=self.first_job + next(self._jobs)) for _ in range(count)
+        ]  # the same in each repetition
         now = await self.connection.fetchval("select headrace.now()")
         due, deadline = (
             None if seconds is None else now + timedelta(seconds=seconds)
