@@ -1,100 +1,20 @@
 """Group commits: what one entry suffers is its own, and each outcome is told once."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from headrace import JobState, Pipeline, Retry
 from headrace.store.entries import (
     Committed,
-    End,
-    Entry,
-    Outcome,
     Refused,
-    Release,
     Stale,
-    StepRow,
-    TryRow,
 )
-from headrace.store.ledger import Ledger
-from headrace.store.pool import connect
-from headrace.store.session import ENGINE_SETTINGS
-from headrace.testing import Engine
-from tests.engine.conftest import MakeEngine
-from tests.engine.wire import Executes, Match, commit, wire_to
+from tests.engine.entries import KINDS, claims_on, group, state_after
+from tests.engine.wire import wire_to
 from tests.engine_rows import Rows
 from tests.waiting import eventually
-
-COMPLETED = End("completed", "completed", "only")
-KINDS = ("finish", "checkpoint", "change")
-
-
-@dataclass
-class Claims:
-    """Running jobs, a ledger for them, and what it says."""
-
-    rows: Rows
-    worker: int
-    ledger: Ledger
-    told: dict[UUID, list[Outcome]] = field(default_factory=dict)
-
-    def settled(self, entry: Entry, outcome: Outcome) -> None:
-        self.told.setdefault(entry.job, []).append(outcome)
-
-    def entry(self, claim: asyncpg.Record, kind: str, output: str = "1") -> Entry:
-        """What is written of a job, of a kind that goes its own way through the ledger."""
-        entry = Entry(claim["id"], claim["token"], claim["run"], self)
-        entry.add_step(StepRow("only", "", 0, 1, 1, output))
-        if kind == "finish":
-            entry.move = COMPLETED
-        elif kind == "change":
-            entry.add_try(TryRow("only", "", 1, 1, "unknown", "X", "x", None, 5.0))
-            entry.move = Release(5.0, "retry")
-        assert entry.kind == kind
-        return entry
-
-    async def outcomes(self, claims: Sequence[asyncpg.Record]) -> list[Outcome]:
-        """What was said of these jobs; nothing is said twice."""
-        await eventually(lambda: all(claim["id"] in self.told for claim in claims))
-        assert all(len(told) == 1 for told in self.told.values())
-        return [self.told[claim["id"]][0] for claim in claims]
-
-    async def stored(self) -> dict[UUID, int]:
-        """How many outputs each job has."""
-        rows = await self.rows.connection.fetch(
-            "select job, count(*) from headrace.steps group by 1"
-        )
-        return dict(tuple(row) for row in rows)
-
-
-@contextlib.asynccontextmanager
-async def claims_on(
-    database: str, address: str | None = None, **options: Any
-) -> AsyncIterator[Claims]:
-    """Running jobs of a worker whose ledger reaches the database at `address`."""
-    rows = await Rows.open(database)
-    worker = await rows.worker()
-    ledger = Ledger(
-        lambda: connect(address or database, name="ledger", settings=ENGINE_SETTINGS),
-        worker=worker,
-        **options,
-    )
-    ledger.start()
-    try:
-        yield Claims(rows, worker, ledger)
-    finally:
-        await ledger.stop()
-        await rows.close()
-
-
-def state_after(kind: str) -> str | None:
-    return {"finish": "completed", "checkpoint": None, "change": "queued"}[kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,15 +90,6 @@ class TestContendedRows:
             await transaction.rollback()
             assert await jobs.outcomes(claims) == [Committed(state_after(kind))] * 20
             await other.close()
-
-
-def group(kind: str) -> Match:
-    """The request that commits a group of this kind."""
-    texts = {
-        "finish": "as given (id, token, step, position",
-        "checkpoint": "as given (id, token, step, item",
-    }
-    return Executes(texts[kind]) if kind in texts else commit
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -350,113 +261,3 @@ class TestBackPressure:
             await asyncio.wait_for(waiting, 5)
             await jobs.outcomes(claims)
             await blocker.close()
-
-
-class TestInTheEngine:
-    async def test_what_the_database_refuses_fails_its_job_and_says_so(
-        self, make_engine: MakeEngine
-    ):
-        pipe = Pipeline("pipe", input=int, output=int)
-
-        @pipe.step
-        async def work(number: int) -> int:
-            return number
-
-        async with make_engine([pipe]) as engine:
-            async with engine.connection() as connection:
-                await connection.execute(
-                    "alter table headrace.steps add constraint no_poison"
-                    " check (output::text <> '13')"
-                )
-            jobs = await engine.submit_many(pipe, range(30))
-            await engine.run_until_empty()
-            for number, job in enumerate(jobs):
-                row = await engine.job(job)
-                if number == 13:
-                    assert (row.state, row.cause) == (JobState.FAILED, "permanent_error")
-                    assert row.error is not None
-                    assert "no_poison" in str(row.error["message"])
-                else:
-                    assert row.state is JobState.COMPLETED
-
-    async def test_conflicts_repeat_no_step(self, make_engine: MakeEngine):
-        runs: list[int] = []
-        pipe = Pipeline("pipe", input=int, output=int)
-
-        @pipe.step(retry=Retry(attempts=1))
-        async def first(number: int) -> int:
-            runs.append(number)
-            return number
-
-        @pipe.step(retry=Retry(attempts=1))
-        async def second(first: int) -> int:
-            return first
-
-        async with make_engine([pipe]) as engine:
-            jobs = await engine.submit_many(pipe, range(60))
-            async with engine.connection() as connection:
-                await connection.execute("""
-                    create function conflict() returns trigger language plpgsql as $$
-                    begin
-                        if random() < 0.2 then
-                            raise exception 'conflict' using errcode = '40001';
-                        end if;
-                        return null;
-                    end $$;
-                    create trigger conflict after insert on headrace.steps
-                        for each statement execute function conflict();
-                    create trigger conflict after insert on headrace.job_events
-                        for each statement execute function conflict();
-                """)
-            await engine.run_until_empty(timeout=30)
-            assert [await job.result() for job in jobs] == list(range(60))
-        assert sorted(runs) == list(range(60))
-
-    async def test_a_lost_answer_repeats_no_step(self, make_engine: MakeEngine):
-        runs: list[int] = []
-        pipe = Pipeline("pipe", input=int, output=int)
-
-        @pipe.step
-        async def work(number: int) -> int:
-            runs.append(number)
-            return number
-
-        async with make_engine([pipe]) as engine, wire_to(engine.database) as wire:
-            wire.lose_answer("ledger", group("finish"))
-            jobs = await engine.submit_many(pipe, range(30))
-            async with (
-                engine.app_with([pipe], database=wire.address) as app,
-                engine.worker(app=app),
-            ):
-                await engine.run_until_empty()
-            assert wire.fired.is_set()
-            assert [await job.result() for job in jobs] == list(range(30))
-        assert sorted(runs) == list(range(30))
-
-    async def test_a_slow_ledger_holds_claims_back(self, make_engine: MakeEngine):
-        """While more wait than there is room for, nothing more is claimed."""
-        from headrace.settings import Settings  # noqa: PLC0415 - its only use
-
-        pipe = Pipeline("pipe", input=int, output=int)
-
-        @pipe.step
-        async def work(number: int) -> int:
-            return number
-
-        settings = Settings(ledger_queue=100, ledger_max=1)
-        async with make_engine([pipe], settings=settings) as engine:
-            jobs = await engine.submit_many(pipe, range(1_000))
-            async with engine.connection() as blocker, engine.worker(concurrency=150):
-                transaction = blocker.transaction()
-                await transaction.start()
-                await blocker.execute("lock table headrace.steps in access exclusive mode")
-                await eventually(lambda: has_claimed(engine, 100))
-                await asyncio.sleep(0.5)
-                assert len(await engine.jobs(state="running")) <= 100 + 150 + 2
-                await transaction.rollback()
-                await engine.run_until_empty()
-            assert [await job.result() for job in jobs[-3:]] == [997, 998, 999]
-
-
-async def has_claimed(engine: Engine, count: int) -> bool:
-    return len(await engine.jobs(state="running")) >= count
