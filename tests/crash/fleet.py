@@ -21,7 +21,7 @@ from tests.crash.steps import NEW, OLD, VERSION
 
 REPOSITORY: Final = Path(__file__).parents[2]
 APP: Final = "tests.crash.app:app"
-START_S: Final = 30.0
+START_S: Final = 60.0  # a supervisor may wait for 30 s before it starts its worker again
 EXIT_S: Final = 60.0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -262,7 +263,10 @@ def main() -> int:
     _print(f"seed {seed}; journal, effects and logs are in {folder}")
     run = CrashRun(options, folder, _print)
     verdict = asyncio.run(run.run())
-    return 0 if tell_verdict(run, verdict, options, _print) else 1
+    is_well = tell_verdict(run, verdict, options, _print)
+    if is_well and given.keep is None:
+        shutil.rmtree(folder)
+    return 0 if is_well else 1
 
 
 def _print(line: str) -> None:
