@@ -111,6 +111,7 @@ class JobRun:
     in_flight: Entry | None = None
     failure: Failure | None = None
     stop: Stop | None = None
+    cancel_note: str | None = None
     dead: bool = False
     began_alone: bool = False
 

@@ -94,6 +94,7 @@ def _settle_unfinished(
         _defer(attempt, outcome, now, policy, latency_us)
     elif isinstance(outcome, Cancelled):
         run.cancelled = True
+        run.cancel_note = _note("CANCELLED", outcome.reason or "a step asked for it")
     elif isinstance(outcome, Parked):
         run.stop = Stop(
             "unclaimable", PARKED_WAIT_S, _note("CHECKPOINT_UNREADABLE", outcome.reason)
@@ -193,7 +194,7 @@ def decide(run: JobRun, policy: Policy) -> Move | None:
     if run.failure is not None:
         return _failed_end(run.failure)
     if run.cancelled:
-        return CANCELLED
+        return CANCELLED if run.cancel_note is None else _cancelled_by_step(run.cancel_note)
     if not run.left:
         return run.blueprint.completion
     if run.stop is not None:
@@ -201,6 +202,10 @@ def decide(run: JobRun, policy: Policy) -> Move | None:
     # What is on its way to the database may let other steps start.
     storing = run.draft is not None and run.draft.steps
     return None if storing else _wait(run, policy)
+
+
+def _cancelled_by_step(note: str) -> End:
+    return End("cancelled", "cancelled", error=note)
 
 
 def _wait(run: JobRun, policy: Policy) -> Move | None:

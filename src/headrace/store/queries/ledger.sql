@@ -196,7 +196,7 @@ event as (
     )
     select
         id, seq, run, 'running', state, case when state = 'cancelled' then 'cancelled' else reason end,
-        case when state = 'cancelled' then cancel_requested_by end, $9, token
+        case when state = 'cancelled' then coalesce(cancel_requested_by, 'step') end, $9, token
     from done
 ),
 dead as (
