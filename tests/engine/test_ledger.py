@@ -11,9 +11,11 @@ from headrace.store.entries import (
     Refused,
     Stale,
 )
+from headrace.telemetry.store_events import LedgerSplit
 from tests.engine.entries import KINDS, claims_on, group, state_after
 from tests.engine.wire import wire_to
 from tests.engine_rows import Rows
+from tests.listening import listening
 from tests.waiting import eventually
 
 
@@ -58,7 +60,11 @@ class TestRefusedEntries:
             for number, claim in enumerate(claims):
                 output = '"poison"' if number in {3, 13} else "1"
                 jobs.ledger.write(jobs.entry(claim, kind, output))
-            outcomes = await jobs.outcomes(claims)
+            with listening() as told:
+                outcomes = await jobs.outcomes(claims)
+            splits = told.of(LedgerSplit)
+            assert max(split.records for split in splits) == 20
+            assert all("no_poison" in split.error for split in splits)
             for number in (13, 3):
                 refused = outcomes.pop(number)
                 assert isinstance(refused, Refused)

@@ -166,6 +166,13 @@ class TestReference:
             assert text.endswith("."), kind
             assert not text.startswith(kind.__name__), kind  # what dataclass writes by itself
 
+    def test_every_event_is_emitted_by_something(self) -> None:
+        declaring = {Path(module.__file__ or "") for module in MODULES}
+        paths = set((REPOSITORY / "src" / "headrace").rglob("*.py")) - declaring
+        sources = "".join(path.read_text(encoding="utf-8") for path in sorted(paths))
+        never = {kind.__name__ for kind in _declared() if f"{kind.__name__}(" not in sources}
+        assert never == set()
+
     def test_every_field_has_one_meaning_and_every_meaning_a_field(self) -> None:
         assert {name for kind in _declared() for name in field_names(kind)} == set(MEANINGS)
 

@@ -21,6 +21,8 @@ from headrace.store.entries import Committed, Entry, Outcome, Refused, Stale
 from headrace.store.failpoints import hit
 from headrace.store.failures import Backoff, is_retryable, is_unavailable
 from headrace.store.groups import GroupConnection
+from headrace.telemetry.events import emit
+from headrace.telemetry.store_events import LedgerSplit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -215,6 +217,7 @@ class Ledger:
             self._sent -= 1
             _settle(group[0], Refused(error))
             return
+        emit(LedgerSplit(records=len(group), error=f"{type(error).__name__}: {error}"))
         middle = len(group) // 2
         for half in (group[:middle], group[middle:]):
             await self._commit(connection, kind, half)

@@ -21,43 +21,12 @@ class DatabaseBack(Event):
     worker_id: str | None = None
 
 
-@event(Level.INFO)
-class DatabaseStarted(Event):
-    """The embedded database runs, started by this process or found running."""
-
-    folder: str
-    version: str
-    latency_ms: float
-
-
-@event(Level.INFO)
-class DatabaseStopped(Event):
-    """The embedded database was stopped, because this was the last process that used it."""
-
-    folder: str
-
-
-@event(Level.INFO)
-class SchemaMigrated(Event):
-    """A numbered migration was applied."""
-
-    migration: str
-    latency_ms: float
-
-
 @event(Level.WARNING)
 class LedgerSplit(Event):
     """A group commit was refused and is committed in parts, so that one record harms no other."""
 
     records: int
     error: str
-
-
-@event(Level.WARNING)
-class LedgerFull(Event):
-    """So many records wait for their commit that callers are slowed down."""
-
-    records: int
 
 
 @event(Level.WARNING)

@@ -19,6 +19,7 @@ from headrace.store.failpoints import hit
 from headrace.store.sql import SQL
 from headrace.telemetry.events import emit
 from headrace.telemetry.job_events import VersionAudit
+from headrace.telemetry.worker_events import ClaimsReconciled
 from headrace.worker import report
 from headrace.worker.claim import NORMAL, Claim
 from headrace.worker.restoring import restore
@@ -287,11 +288,13 @@ class Claimer(Service):
         """Give back what the database says we hold, and we do not: a claim's reply was lost."""
         executor = self._executor
         rows = await connection.fetch(SQL["claims.held_jobs"], self._worker)
-        for row in rows:
-            if (row["id"], row["token"]) not in executor.runs:
-                entry = Entry(row["id"], row["token"], 0, _Nobody())
-                entry.move = Release(0.0, "released")
-                self._ledger.write(entry)
+        strays = [row for row in rows if (row["id"], row["token"]) not in executor.runs]
+        for row in strays:
+            entry = Entry(row["id"], row["token"], 0, _Nobody())
+            entry.move = Release(0.0, "released")
+            self._ledger.write(entry)
+        if strays:
+            emit(ClaimsReconciled(worker_id=self.worker_id, jobs=len(strays)))
         held = {token for _, token in executor.runs}
         for token in [token for token in executor.left if token not in held]:
             del executor.left[token]

@@ -10,6 +10,7 @@ from headrace.errors import LeaseLostError
 from headrace.store.entries import StepRow
 from headrace.store.failpoints import hit
 from headrace.store.failures import is_unavailable
+from headrace.worker import report
 from headrace.worker.arguments import UnreadableError, fill, fill_plain, fill_texts
 from headrace.worker.context import AsyncContext
 from headrace.worker.outcomes import (
@@ -45,6 +46,7 @@ async def perform(
     Never raises: whatever a step does is an outcome.
     """
     step = attempt.step
+    report.attempt_began(attempt)
     if step.runs_in == "process" and engine.processes is not None:
         ended(attempt, *await _perform_apart(attempt, engine, engine.processes))
         return

@@ -19,8 +19,8 @@ from headrace.telemetry.job_events import (
     JobUnclaimable,
     StaleWriteRefused,
 )
-from headrace.telemetry.step_events import StepCompleted, StepFailed
-from headrace.worker.outcomes import Done, Failed, Stored
+from headrace.telemetry.step_events import StepCompleted, StepFailed, StepSkipped, StepStarted
+from headrace.worker.outcomes import Done, Failed, Skipped, Stored
 
 if TYPE_CHECKING:
     from typing import Any
@@ -39,9 +39,17 @@ def wants_claims() -> bool:
 
 def claimed(claim: Claim, lease_s: float) -> None:
     """A job was taken."""
-    event = JobStarted if claim.fresh else JobClaimed
-    if enabled(event):
-        emit(event(**_job(claim), queue_latency_ms=max(0.0, 1000 * claim.late_s), lease_s=lease_s))
+    waited_ms = max(0.0, 1000 * claim.late_s)
+    if enabled(JobClaimed):
+        emit(JobClaimed(**_job(claim), queue_latency_ms=waited_ms, lease_s=lease_s))
+    if claim.fresh and enabled(JobStarted):
+        emit(JobStarted(**_job(claim), queue_latency_ms=waited_ms, lease_s=lease_s))
+
+
+def attempt_began(attempt: Attempt) -> None:
+    """A step's function is about to be called."""
+    if enabled(StepStarted):
+        emit(StepStarted(**_step(attempt)))
 
 
 def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
@@ -60,6 +68,8 @@ def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
                 error_class=outcome.kind,
             )
         )
+    elif isinstance(outcome, Skipped):
+        emit(StepSkipped(**_step(attempt), reason=outcome.reason))
 
 
 def left(run: JobRun, move: Move, outcome: Committed) -> None:
