@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headrace.model.graph import wire
 from headrace.model.site import did_you_mean
 from headrace.model.slot import steps_text
-from headrace.model.step import Source, Step
+from headrace.model.step import Step
 from headrace.model.storable import storable
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ def assemble(
     wiring = wire(declaration, around)
     if options.name == wiring.input_name:
         raise _named_as_input(options.name, site)
-    sources = {binding.source for binding in wiring.bindings}
     produces: Annotation = list[output.annotation] if wiring.each else output.annotation  # type: ignore[name-defined]
     step = Step(
         name=options.name,
@@ -59,8 +58,6 @@ def assemble(
         retry=options.retry or retry,
         timeout=options.timeout,
         parallel=options.parallel,
-        takes_context=Source.CONTEXT in sources,
-        takes_transaction=Source.TRANSACTION in sources,
         produces=produces,
     )
     return step, wiring.input_name

@@ -74,8 +74,6 @@ class Step:
         retry: How often it is tried.
         timeout: The limit of one try; None for the worker's default.
         parallel: The most items of one job that run at the same time.
-        takes_context: Whether a parameter is a context.
-        takes_transaction: Whether a parameter is a transaction.
         produces: The type that later steps see: a list, where it runs once per item.
     """
 
@@ -94,6 +92,4 @@ class Step:
     retry: Retry
     timeout: timedelta | None
     parallel: int
-    takes_context: bool
-    takes_transaction: bool
     produces: Annotation
