@@ -202,7 +202,6 @@ class Executor:
         """Store the items of a fan-out before the first one starts."""
         attempt = run.running[step.name, ""]
         outcome: Outcome | None = None
-        reference: str | None = None
         text = ""
         try:
             each = step.each
@@ -224,7 +223,6 @@ class Executor:
         del run.running[step.name, ""]
         if not run.dead:
             row = StepRow(step.name, "", step.position, 1, 0, text, state="planned")
-            row.artifact = reference
             run.entry().add_step(row)
         self.advance(run)
 
