@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from headrace import JobState, Pipeline, Retry, RetryAfter, StepContext, SyncContext
 from headrace.settings import Settings
+from headrace.telemetry.job_events import JobFailed, JobTimeout
 from headrace.telemetry.step_events import StepAbandoned
 from headrace.worker.timing import Timing
 from tests.engine.conftest import MakeEngine
@@ -111,9 +112,12 @@ class TestJobLimit:
 
         async with make_engine([pipe]) as engine:
             job = await engine.submit(pipe, 1)
-            await engine.run_until_empty(skip_waits=True)
+            with listening() as told:
+                await engine.run_until_empty(skip_waits=True)
             row = await engine.job(job)
             assert (row.state, row.cause) == (JobState.FAILED, "job_timeout")
+            assert [event.cause for event in told.of(JobTimeout)] == ["job_timeout"]
+            assert told.of(JobFailed) == []
             assert len(await engine.tries(job)) == 2
 
     async def test_time_in_the_queue_does_not_count(self, make_engine: MakeEngine):

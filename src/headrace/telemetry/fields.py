@@ -35,7 +35,6 @@ MEANINGS: Final = MappingProxyType(
         "latency_ms": "Milliseconds that it took.",
         "lease_losses": "Worker deaths charged to the job or seen by it in this run.",
         "lease_s": "Seconds for which the worker's lease lasts without a renewal.",
-        "limit_s": "The time limit that was passed, in seconds.",
         "lines": "Lines dropped since the last report.",
         "lost_worker_id": "Id of the worker that is gone.",
         "message_size_bytes": "Size of the stored input.",

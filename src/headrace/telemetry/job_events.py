@@ -88,8 +88,10 @@ class JobTimeout(JobEvent):
 
     cause: str
     job_latency_ms: float
-    limit_s: float | None = None
     step: str | None = None
+    item: str | None = None
+    error_code: str | None = None
+    error: str | None = None
 
 
 @event(Level.INFO)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.store.entries import End
 from headrace.telemetry.events import emit, enabled
@@ -16,6 +16,7 @@ from headrace.telemetry.job_events import (
     JobReleased,
     JobRetryScheduled,
     JobStarted,
+    JobTimeout,
     JobUnclaimable,
     StaleWriteRefused,
 )
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from headrace.worker.claim import Claim
     from headrace.worker.outcomes import Outcome
     from headrace.worker.run import JobRun
+
+TIME_LIMITS: Final = frozenset({"job_timeout", "deadline_exceeded"})
+"""The causes of failures that are told as a job's timeout."""
 
 
 def wants_claims() -> bool:
@@ -101,8 +105,9 @@ def _ended(run: JobRun, move: End, state: str) -> None:
             "item": move.item,
             "error_code": failure.code if failure else None,
         }
+        kind = JobTimeout if move.cause in TIME_LIMITS else JobFailed
         emit(
-            JobFailed(
+            kind(
                 **_job(run.claim),
                 **common,  # type: ignore[arg-type]
                 job_latency_ms=latency,
