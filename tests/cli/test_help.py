@@ -65,7 +65,7 @@ class TestApp:
             ("nowhere:app", "there is no module 'nowhere'"),
             ("shop.deeper:app", "there is no module 'shop.deeper'"),
             ("shop:missing", "did you mean shop:app?"),
-            ("shop:orders", "is a Pipeline, not a Headrace"),
+            ("shop:orders", "is of type Pipeline, not a Headrace"),
             ("misdefined:app", "[ANNOTATION_MISSING]"),
         ],
     )

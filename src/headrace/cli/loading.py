@@ -66,12 +66,15 @@ def load_app(given: str | None) -> Headrace:
     found: Any = module
     for part in path.split("."):
         if not hasattr(found, part):
-            raise AppError(f"{reference}: {module_name} has no {path!r}{_hint(module, Headrace)}")
+            raise AppError(
+                f"{reference}: {module_name} has no {path!r}{_hint(module, Headrace)}; write "
+                f"{path} = Headrace(pipelines=[...]) there, or correct the name"
+            )
         found = getattr(found, part)
     if not isinstance(found, Headrace):
         kind = type(found).__name__
         raise AppError(
-            f"{reference} is a {kind}, not a Headrace{_hint(module, Headrace)}; write "
+            f"{reference} is of type {kind}, not a Headrace{_hint(module, Headrace)}; write "
             "app = Headrace(pipelines=[...])"
         )
     return found

@@ -59,6 +59,7 @@ def drain(
         typer.echo(f"worker {worker} is draining")
     missing = sorted(set(workers or ()) - set(asked))
     if missing:
-        raise OptionError("WORKER", f"{', '.join(map(str, missing))}: no such worker is alive")
+        numbers = ", ".join(map(str, missing))
+        raise OptionError("WORKER", f"{numbers}: none is alive; see headrace workers list")
     if not asked:
         typer.echo("no worker is alive", err=True)
