@@ -131,8 +131,8 @@ async def connections_finding(
     living = sum(worker.state in {"alive", "draining"} for worker in workers)
     most = (living + 1) * settings.db_pool_max + living * OWN_CONNECTIONS
     text = (
-        f"{server.connected} of {server.connections} in use; {living} workers and one API with "
-        f"these settings take up to {most}"
+        f"{server.connected} of {server.connections} in use; {living} workers and one client "
+        f"with these settings take up to {most}"
     )
     if most > server.connections - SPARE_CONNECTIONS:
         advice = "lower HEADRACE_DB_POOL_MAX, raise max_connections or put a pooler before it"
