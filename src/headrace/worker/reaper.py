@@ -27,6 +27,7 @@ from headrace.telemetry.job_events import (
     JobSuspected,
 )
 from headrace.telemetry.worker_events import WorkerLost
+from headrace.worker.claim import SUSPECT
 from headrace.worker.lease import clock_s
 from headrace.worker.service import PeriodicService
 
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 BATCH: Final = 100
 """Claims that are recovered before the next look."""
-SUSPECT: Final = 2
 
 
 class Reaper(PeriodicService):
