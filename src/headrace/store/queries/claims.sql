@@ -142,8 +142,13 @@ where job = any($1::uuid[]) and recorded;
 select job.id, job.token
 from headrace.claims as claim
 cross join unnest(claim.jobs) as given (id)
-join headrace.jobs as job on job.id = given.id
-where claim.worker = $1 and job.token = claim.token and job.state = 'running';
+cross join lateral (
+    select running.id, running.token
+    from headrace.jobs as running
+    where running.id = given.id and running.token = claim.token and running.state = 'running'
+    offset 0  -- else the planner begins with all jobs
+) as job
+where claim.worker = $1;
 
 -- name: drop_claims
 -- Removes claims whose jobs have all left the worker's hands.

@@ -41,9 +41,14 @@ returning draining_at is not null as draining;
 select job.id, job.token
 from headrace.claims as claim
 cross join unnest(claim.jobs) as given (id)
-join headrace.jobs as job on job.id = given.id
-where claim.worker = $1 and job.token = claim.token and job.state = 'running'
-and job.cancel_requested_at is not null;
+cross join lateral (
+    select running.id, running.token
+    from headrace.jobs as running
+    where running.id = given.id and running.token = claim.token and running.state = 'running'
+    and running.cancel_requested_at is not null
+    offset 0  -- else the planner begins with all jobs
+) as job
+where claim.worker = $1;
 
 -- name: stop_worker
 -- Signs a worker off.

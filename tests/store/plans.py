@@ -1,0 +1,83 @@
+"""How the server would run, and did run, a statement of the engine on large tables."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from headrace.store.sql import SQL
+
+FILL = (Path(__file__).parent / "large.sql").read_text()
+
+
+async def fill(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Put over a hundred thousand jobs into an empty database."""
+    await connection.execute(FILL)
+    await connection.execute("vacuum analyze")
+
+
+@dataclass
+class Access:
+    """How one table was read: by which indexes, and how many rows were looked at."""
+
+    ways: set[str] = field(default_factory=set)
+    rows: float = 0
+
+
+async def explain(
+    connection: asyncpg.Connection[asyncpg.Record], statement: str, *arguments: object
+) -> dict[str, Access]:
+    """Run a statement with its generic plan, take it back, and tell how each table was read."""
+    values = f"({', '.join(map(_literal, arguments))})" if arguments else ""
+    await connection.execute(f"prepare measured as {SQL[statement]}")
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        text = await connection.fetchval(
+            f"explain (analyze, buffers, format json) execute measured {values}"
+        )
+    finally:
+        await transaction.rollback()
+        await connection.execute("deallocate measured")
+    found: defaultdict[str, Access] = defaultdict(Access)
+    for node in _nodes(json.loads(text)[0]["Plan"]):
+        if "Scan" in node["Node Type"] and "Relation Name" in node:
+            access = found[node["Relation Name"]]
+            access.ways.add(node.get("Index Name") or _way(node))
+            removed = node.get("Rows Removed by Filter", 0)
+            removed += node.get("Rows Removed by Index Recheck", 0)
+            access.rows += (node["Actual Rows"] + removed) * node["Actual Loops"]
+    return dict(found)
+
+
+def _way(node: dict[str, Any]) -> str:
+    if node["Node Type"] == "Bitmap Heap Scan":
+        return str(node["Plans"][0]["Index Name"])
+    return str(node["Node Type"])
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        # Of a type that only the statement knows.
+        return "'{" + ",".join(_item(item) for item in value) + "}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _item(value: object) -> str:
+    return "null" if value is None else f'"{value}"'

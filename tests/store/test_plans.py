@@ -1,0 +1,251 @@
+"""The hot statements touch what they are about, however large the tables are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from headrace.store.databases import fresh_database
+from headrace.store.pool import connect
+from headrace.store.session import ENGINE_SETTINGS
+from headrace.store.sql import SQL
+from tests.engine_rows import Rows
+from tests.store.plans import Access, explain, fill
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# As in large.sql.
+LANES, READY, CLAIM = 5, 20_000, 100
+RUNNING = "select id, token from headrace.jobs where state = 'running' order by id limit 100"
+SUSPECTS = PRESENCE = True
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def large(database_server: str, template: str) -> AsyncIterator[Connection]:
+    """A connection as the engine's own, to a database with many jobs."""
+    async with fresh_database(database_server, template) as address:
+        connection = await connect(
+            address, name="plans", settings={**ENGINE_SETTINGS, "statement_timeout": "60s"}
+        )
+        await fill(connection)
+        yield connection
+        await connection.close()
+
+
+async def running(connection: Connection) -> tuple[list[str], list[int]]:
+    async with connection.transaction():
+        await connection.execute("set local enable_seqscan = on")
+        rows = await connection.fetch(RUNNING)
+    return [str(row["id"]) for row in rows], [row["token"] for row in rows]
+
+
+def check(found: dict[str, Access], expected: dict[str, tuple[set[str], int]]) -> None:
+    """Each table is read by these indexes alone, and at most so many rows of it."""
+    assert {name: access.ways for name, access in found.items()} == {
+        name: ways for name, (ways, _) in expected.items()
+    }
+    for name, (_, most) in expected.items():
+        assert found[name].rows <= most, name
+
+
+class TestClaims:
+    async def test_claim_jobs_reads_a_batch_from_each_lane(self, large: Connection):
+        lanes = list(range(1, LANES + 1))
+        found = await explain(large, "claims.claim_jobs", 1, lanes, CLAIM, not SUSPECTS, [])
+        check(
+            found,
+            {
+                "workers": ({"workers_pkey"}, 1),
+                "lanes": (found["lanes"].ways, LANES),
+                "queues": ({"queues_pkey"}, LANES),
+                # The batch of each lane, and those that are taken.
+                "queued": ({"queued_ready", "Tid Scan"}, CLAIM * LANES + CLAIM),
+                "jobs": ({"jobs_pkey"}, CLAIM),
+            },
+        )
+
+    async def test_a_claim_of_lanes_that_nobody_filled_reads_nothing(self, large: Connection):
+        found = await explain(large, "claims.claim_jobs", 1, [777, 778], CLAIM, not SUSPECTS, [])
+        assert "queued" not in found or not found["queued"].rows
+        assert "jobs" not in found or not found["jobs"].rows
+
+    async def test_promote_due_looks_at_what_is_not_ready_only(self, large: Connection):
+        found = await explain(large, "claims.promote_due", 1_000)
+        check(found, {"queued": ({"queued_due", "Tid Scan"}, 0)})
+
+    async def test_next_due_reads_one_entry(self, large: Connection):
+        found = await explain(large, "claims.next_due")
+        check(found, {"queued": ({"queued_due"}, 1)})
+
+    async def test_load_steps_reads_the_steps_of_these_jobs(self, large: Connection):
+        jobs, _ = await running(large)
+        found = await explain(large, "claims.load_steps", jobs, [1] * CLAIM)
+        check(found, {"steps": ({"steps_pkey"}, CLAIM)})
+
+    async def test_held_jobs_reads_the_claims_of_one_worker(self, large: Connection):
+        found = await explain(large, "claims.held_jobs", 7)
+        assert found["jobs"].ways == {"jobs_pkey"}
+        assert found["jobs"].rows <= 3 * CLAIM
+
+
+class TestLedger:
+    async def test_finish_jobs(self, large: Connection):
+        jobs, tokens = await running(large)
+        found = await explain(
+            large, "ledger.finish_jobs", jobs, tokens, ["last"] * CLAIM, [1] * CLAIM, [1] * CLAIM,
+            [1] * CLAIM, ["1"] * CLAIM, ["last"] * CLAIM, 1,
+        )  # fmt: skip
+        check(found, {"jobs": ({"jobs_pkey"}, 2 * CLAIM)})
+
+    async def test_checkpoint_steps(self, large: Connection):
+        jobs, tokens = await running(large)
+        found = await explain(
+            large, "ledger.checkpoint_steps", jobs, tokens, ["next"] * CLAIM, [""] * CLAIM,
+            [1] * CLAIM, [1] * CLAIM, [1] * CLAIM, ["1"] * CLAIM, 1,
+        )  # fmt: skip
+        check(found, {"jobs": ({"jobs_pkey"}, CLAIM)})
+
+    async def test_fence_jobs(self, large: Connection):
+        jobs, tokens = await running(large)
+        found = await explain(large, "ledger.fence_jobs", jobs, tokens)
+        check(found, {"jobs": ({"jobs_pkey"}, CLAIM)})
+
+    async def test_read_back(self, large: Connection):
+        jobs, tokens = await running(large)
+        found = await explain(large, "ledger.read_back", jobs, tokens, 1)
+        check(
+            found,
+            {"jobs": ({"jobs_pkey"}, CLAIM), "job_events": ({"job_events_pkey"}, CLAIM)},
+        )
+
+    async def test_release_jobs(self, large: Connection):
+        jobs, _ = await running(large)
+        found = await explain(
+            large, "ledger.release_jobs", jobs, [0.0] * CLAIM, ["released"] * CLAIM,
+            [None] * CLAIM, 1, "1 minute",
+        )  # fmt: skip
+        check(found, {"jobs": ({"jobs_pkey"}, 2 * CLAIM)})
+
+
+class TestSubmissions:
+    async def test_insert_jobs_reads_no_table(self, large: Connection):
+        ids = [f"01990000-0000-7000-8000-{number:012x}" for number in range(CLAIM)]
+        found = await explain(
+            large, "submit.insert_jobs", ids, ["1"] * CLAIM, 1, "tenant", "owner", 5, None,
+            "1 minute", None, None, None, None, None, None, None, "default",
+        )  # fmt: skip
+        assert found == {}
+
+
+class TestWorkers:
+    async def test_renew_worker(self, large: Connection):
+        found = await explain(large, "workers.renew_worker", 7, "1 hour", PRESENCE, 3, [1, 2])
+        check(found, {"workers": ({"workers_pkey"}, 1)})
+
+    async def test_recover_jobs_reads_one_claim_and_its_jobs(self, large: Connection):
+        _, tokens = await running(large)
+        found = await explain(
+            large, "recovery.recover_jobs", tokens[0], "1 minute", 3, "5 s", "30 s", 7
+        )
+        assert found["claims"].ways == {"claims_pkey"}
+        assert found["claims"].rows == 1
+        assert found["jobs"].ways == {"jobs_pkey"}
+        assert found["jobs"].rows <= 2 * CLAIM
+        assert found["progress"].ways == {"progress_pkey"}
+        assert found["progress"].rows <= 2 * CLAIM
+        assert found["lanes"].rows <= CLAIM
+
+    async def test_cancel_requests_reads_the_claims_of_one_worker(self, large: Connection):
+        found = await explain(large, "workers.cancel_requests", 7)
+        assert found["jobs"].ways == {"jobs_pkey"}
+        assert found["jobs"].rows <= 3 * CLAIM
+
+    async def test_expire_queued_reads_what_has_a_deadline(self, large: Connection):
+        found = await explain(large, "recovery.expire_queued", 100)
+        assert found["queued"].ways == {"queued_deadline", "Tid Scan"}
+        assert found["queued"].rows <= 2
+
+    async def test_orphaned_claims_reads_the_claims_of_dead_workers(self, large: Connection):
+        async with large.transaction():
+            await large.execute("update headrace.workers set lost_at = now() where id = 7")
+            found = await explain(large, "workers.orphaned_claims", 100)
+        assert found["jobs"].ways == {"jobs_pkey"}
+        assert found["jobs"].rows <= 3 * CLAIM
+
+    async def test_forget_claim_reads_one_claim_and_its_jobs(self, large: Connection):
+        _, tokens = await running(large)
+        found = await explain(large, "recovery.forget_claim", tokens[0])
+        assert found["jobs"].ways == {"jobs_pkey"}
+        assert found["jobs"].rows <= CLAIM
+
+    async def test_drop_idle_claims_reads_the_claims_of_one_worker(self, large: Connection):
+        found = await explain(large, "claims.drop_idle_claims", 7, [])
+        assert found["jobs"].ways == {"jobs_pkey"}
+        assert found["jobs"].rows <= 3 * CLAIM
+
+
+class TestTheseTests:
+    async def test_a_statement_that_reads_a_whole_table_would_be_seen(self, large: Connection):
+        async with large.transaction():
+            await large.execute("set local enable_seqscan = on; drop index headrace.queued_ready")
+            lanes = list(range(1, LANES + 1))
+            found = await explain(large, "claims.claim_jobs", 1, lanes, CLAIM, not SUSPECTS, [])
+        assert found["queued"].rows > READY
+
+    async def test_the_tables_are_large(self, large: Connection):
+        assert await large.fetchval("select count(*) from headrace.jobs") > 50_000
+
+
+class TestHeapOnlyUpdates:
+    async def test_claims_and_finishes_touch_no_index_of_jobs(
+        self, database_server: str, template: str
+    ):
+        async with fresh_database(database_server, template) as address:
+            rows = await Rows.open(address)
+            await rows.submit(1_000)
+            worker = await rows.worker()
+            batches = []
+            while claims := await rows.claim(worker, CLAIM):
+                batches.append(claims)
+            await past_transactions_are_over(rows)
+            for claims in batches:
+                await finish(rows, claims, worker)
+            await rows.connection.execute("select pg_stat_force_next_flush()")
+            updated = await rows.connection.fetchrow(
+                "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables"
+                " where relid = 'headrace.jobs'::regclass"
+            )
+            await rows.close()
+        assert tuple(updated or ()) == (2_000, 2_000)
+
+
+async def past_transactions_are_over(rows: Rows) -> None:
+    """Wait until old versions of rows may be removed: any transaction of the server keeps them."""
+    now = await rows.connection.fetchval("select pg_snapshot_xmax(pg_current_snapshot())::text")
+
+    async def is_over() -> bool:
+        oldest = await rows.connection.fetchval(
+            "select pg_snapshot_xmin(pg_current_snapshot())::text"
+        )
+        return int(oldest) >= int(now)
+
+    await eventually(is_over, within=30)
+
+
+async def finish(rows: Rows, claims: list[asyncpg.Record], worker: int) -> None:
+    count = len(claims)
+    await rows.connection.execute(
+        SQL["ledger.finish_jobs"],
+        [claim["id"] for claim in claims], [claim["token"] for claim in claims],
+        ["only"] * count, [0] * count, [1] * count, [1] * count, ["1"] * count, ["only"] * count,
+        worker,
+    )  # fmt: skip
