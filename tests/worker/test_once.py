@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, Final
@@ -12,12 +11,12 @@ import pytest
 
 from headrace import Each, Pipeline, Retry, StepContext
 from headrace.store.entries import Committed, Entry
-from headrace.worker.claim import NORMAL, Claim
 from headrace.worker.executor import Executor
 from headrace.worker.run import JobRun
 from headrace.worker.settling import Policy
 from headrace.worker.timing import Timing
 from tests.waiting import eventually
+from tests.worker.process_bench import claim_of
 
 paying = Pipeline("paying", input=int, output=str)
 said: list[str] = []
@@ -68,12 +67,8 @@ class Table:
 
     async def begin(self) -> None:
         """Claim the job and store its plan."""
-        claim = Claim(
-            job=uuid.uuid4(), token=1, run=1, pipeline=paying, version="1.0.0", queue="default",  # type: ignore[arg-type]
-            tenant="t", owner="o", input="7", fresh=True, suspicion=NORMAL, cancel_requested=False,
-            limit_s=900.0, limit_cause="job_timeout", waited_s=0.0, preset=None, parameters=None,
-            correlation_id=None, late_s=0.0,
-        )  # fmt: skip
+        amount: Any = 7
+        claim = claim_of(paying, amount)
         self.run = self.executor.begin(claim)
         self.executor.advance(self.run)
         await self.commit()
