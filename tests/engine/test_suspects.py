@@ -69,6 +69,29 @@ async def work(number: int, item: int = Each((1, 2, 3, 4), key=str)) -> int:
     return item
 
 
+poisoned_plan = Pipeline("poisoned_plan", input=int, output=list[int])
+
+
+@poisoned_plan.step
+async def numbers(number: int) -> list[int]:
+    return [number]
+
+
+def deadly_key(item: int) -> str:
+    note(f"key {item}")
+    os._exit(1)
+
+
+@poisoned_plan.step
+async def each(item: int = Each(numbers, key=deadly_key)) -> int:
+    return item
+
+
+@poisoned_plan.step
+async def gather(each: list[int]) -> list[int]:
+    return each
+
+
 slow = Pipeline("slow", input=int, output=int)
 
 
@@ -92,7 +115,7 @@ async def late(number: int) -> int:
     return number
 
 
-ALL: list[Any] = [poison, poisoned_item, slow]
+ALL: list[Any] = [poison, poisoned_item, poisoned_plan, slow]
 
 
 @pytest.fixture
@@ -217,6 +240,18 @@ class TestPoison:
             assert (row.error["step"], row.error["item"]) == ("work", "3")
             done = {step.item for step in await engine.steps(job) if step.state == "completed"}
             assert done >= {"1", "2"}
+
+    async def test_a_key_function_that_kills_its_process_fails_the_job_too(
+        self, make_engine: MakeEngine, folder: Path
+    ):
+        async with make_engine(ALL, timing=FAST) as engine:
+            job = await engine.submit(poisoned_plan, 3)
+            async with fleet(engine, folder):
+                await eventually(lambda: is_in(engine, job, JobState.FAILED), within=90)
+            row = await engine.job(job)
+            assert row.error is not None
+            assert (row.cause, row.error["step"]) == ("worker_lost", "each")
+        assert runs(folder, "key 3") == 5
 
 
 class TestWatchedJobs:

@@ -35,6 +35,8 @@ class Claim:
         waited_s: Seconds that it has waited without using attempts.
         late_s: Seconds between its due time and the claim.
         age_s: Seconds between its submission and the claim.
+        first_of_run: Whether the run was not claimed before.
+        worker: Whose claim it is.
     """
 
     job: UUID
@@ -57,3 +59,5 @@ class Claim:
     correlation_id: str | None
     late_s: float
     age_s: float
+    first_of_run: bool
+    worker: int

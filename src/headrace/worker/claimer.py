@@ -204,7 +204,7 @@ class Claimer(Service):
         (
             job, token, lane_number, number, seq, tenant, owner, text, suspicion, cancel_requested,
             deadline_s, ran_ms, waited_ms, preset, parameters, correlation_id, late_s,
-            age_s,
+            age_s, first_of_run,
         ) = row  # fmt: skip
         lane = self.lanes[lane_number]
         pipeline = lane.pipeline
@@ -225,7 +225,7 @@ class Claimer(Service):
             job, token, number, pipeline, lane.version, lane.queue, tenant, owner, text,
             seq == FIRST_CLAIM and suspicion == NORMAL, suspicion, cancel_requested, limit_s, cause,
             waited_ms / 1000, preset, orjson.loads(parameters) if parameters else None,
-            correlation_id, late_s, age_s,
+            correlation_id, late_s, age_s, first_of_run, self._worker,
         )  # fmt: skip
 
     # --- waiting ----------------------------------------------------------------------------------

@@ -11,16 +11,16 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from headrace.errors import ItemsError, LeaseLostError, OutputError
-from headrace.store.entries import Committed, Refused, Stale, StepRow
+from headrace.errors import LeaseLostError, OutputError
+from headrace.store.entries import Committed, Refused, Stale
 from headrace.worker import report
-from headrace.worker.arguments import UnreadableError, source_text
 from headrace.worker.attempt import Attempt
-from headrace.worker.outcomes import Failed, Interrupted, Lost, Parked
+from headrace.worker.outcomes import Interrupted, Lost
 from headrace.worker.performing import perform
+from headrace.worker.planning import plan
 from headrace.worker.run import Failure, JobRun, Stop
 from headrace.worker.settling import Policy, decide, settle
-from headrace.worker.stored import as_output, write_plan
+from headrace.worker.stored import as_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -158,14 +158,6 @@ class Executor:
     # --- attempts ---------------------------------------------------------------------------------
 
     def _launch(self, run: JobRun, step: Step, item: str, now: float) -> None:
-        if step.each is not None and not item:
-            task = self._loop.create_task(self._plan(run, step))
-            attempt = Attempt(
-                run, step, "", number=1, started=now, deadline=now + self._step_timeout_s
-            )
-            attempt.task = task
-            run.running[step.name, ""] = attempt
-            return
         key = (step.name, item)
         tally = run.tallies.get(key)
         number = 1 if tally is None else tally.attempts + 1
@@ -178,7 +170,11 @@ class Executor:
             run.recorded |= {key}
             run.entry().add_start(key)
         else:
-            attempt.task = self._loop.create_task(perform(attempt, self.engine, self.ended))
+            self._start(attempt)
+
+    def _start(self, attempt: Attempt) -> None:
+        work = perform if attempt.item or attempt.step.each is None else plan
+        attempt.task = self._loop.create_task(work(attempt, self.engine, self.ended))
 
     def ended(self, attempt: Attempt, outcome: Outcome, artifact: str | None = None) -> None:
         """An attempt has an outcome."""
@@ -196,34 +192,6 @@ class Executor:
             settle(attempt, outcome, now, self._policy, artifact)
             if run.cancelled and run.running:  # a step raised CancelJob
                 self.cancel_all(run, "cancel")
-        self.advance(run)
-
-    async def _plan(self, run: JobRun, step: Step) -> None:
-        """Store the items of a fan-out before the first one starts."""
-        attempt = run.running[step.name, ""]
-        outcome: Outcome | None = None
-        text = ""
-        try:
-            each = step.each
-            assert each is not None  # noqa: S101 - for the type checker
-            source = await source_text(run, each.source_step, self.engine)
-            items = each.plan(source, limit=self.engine.limits.fan_out_most)
-            text = write_plan(items)
-        except ItemsError as error:
-            outcome = Failed("permanent", "ITEMS", str(error), retried=False)
-        except UnreadableError as error:
-            outcome = Parked(str(error))
-        except Exception as error:  # noqa: BLE001 - key= is the user's code
-            outcome = Failed("unknown", type(error).__name__, str(error))
-        except asyncio.CancelledError:
-            outcome = Interrupted()
-        if outcome is not None:
-            self.ended(attempt, outcome)
-            return
-        del run.running[step.name, ""]
-        if not run.dead:
-            row = StepRow(step.name, "", step.position, 1, 0, text, state="planned")
-            run.entry().add_step(row)
         self.advance(run)
 
     # --- what the ledger says ---------------------------------------------------------------------
@@ -274,7 +242,7 @@ class Executor:
         now = monotonic()
         attempt.deadline += now - attempt.started
         attempt.started = now
-        attempt.task = self._loop.create_task(perform(attempt, self.engine, self.ended))
+        self._start(attempt)
 
     def _refused(self, run: JobRun, entry: Entry, outcome: Refused) -> None:
         """The database will not store what the entry holds: the job fails and says why."""

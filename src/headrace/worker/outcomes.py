@@ -45,6 +45,13 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """The items of a fan-out are known; `text` is the plan as it is stored."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """The step said that it is not needed."""
 
@@ -100,7 +107,17 @@ class Lost:
 
 
 Outcome: TypeAlias = (
-    Done | Stored | Skipped | Failed | Deferred | Cancelled | Parked | Interrupted | CutOff | Lost
+    Done
+    | Stored
+    | Planned
+    | Skipped
+    | Failed
+    | Deferred
+    | Cancelled
+    | Parked
+    | Interrupted
+    | CutOff
+    | Lost
 )
 
 _TRANSIENT: Final = (ConnectionError, TimeoutError)

@@ -46,7 +46,7 @@ def claimed(claim: Claim, lease_s: float) -> None:
     waited_ms = max(0.0, 1000 * claim.late_s)
     if enabled(JobClaimed):
         emit(JobClaimed(**_job(claim), queue_latency_ms=waited_ms, lease_s=lease_s))
-    if claim.fresh and enabled(JobStarted):
+    if claim.first_of_run and enabled(JobStarted):
         emit(JobStarted(**_job(claim), queue_latency_ms=waited_ms, lease_s=lease_s))
 
 
@@ -96,7 +96,13 @@ def _ended(run: JobRun, move: End, state: str) -> None:
         return
     latency = _latency(run)
     if state == "cancelled":
-        emit(JobCancelled(**_job(run.claim), actor="user", job_latency_ms=latency))
+        emit(
+            JobCancelled(
+                **_job(run.claim),
+                actor="step" if run.cancel_note else "user",
+                job_latency_ms=latency,
+            )
+        )
     else:
         failure = run.failure
         common = {
@@ -159,6 +165,7 @@ def _job(claim: Claim) -> dict[str, Any]:
         "queue": claim.queue,
         "tenant": claim.tenant,
         "token": claim.token,
+        "worker_id": str(claim.worker),
         "correlation_id": claim.correlation_id,
     }
 

@@ -215,7 +215,7 @@ class JobRun:
     def is_stored(self, step: str, item: str) -> bool:
         """Whether the output of a step or item is committed."""
         if not item:
-            return self._is_complete(step)
+            return self._is_complete(step) or step in self.fans
         fan = self.fans.get(step)
         return fan is not None and item in fan.outputs
 

@@ -14,6 +14,7 @@ from headrace.worker.outcomes import (
     Done,
     Failed,
     Parked,
+    Planned,
     Skipped,
     Stored,
     fit_text,
@@ -70,6 +71,10 @@ def settle(
         row = StepRow(step.name, attempt.item, step.position, 1, 0, outcome.text)
         row.artifact = artifact
         run.store(row)
+    elif isinstance(outcome, Planned):
+        run.entry().add_step(
+            StepRow(step.name, "", step.position, 1, latency_us, outcome.text, state="planned")
+        )
     elif isinstance(outcome, Skipped):
         run.entry().add_step(
             StepRow(

@@ -49,7 +49,8 @@ claimed as (
         date_part('epoch', job.deadline - job.claimed_at) as deadline_s, job.ran_ms,
         job.waited_ms, job.preset, job.parameters, job.correlation_id,
         date_part('epoch', job.claimed_at - job.due_at) as late_s,
-        date_part('epoch', job.claimed_at - job.created_at) as age_s
+        date_part('epoch', job.claimed_at - job.created_at) as age_s,
+        job.wait_reason in ('new', 'scheduled') as first_of_run
 ),
 claim as (
     insert into headrace.claims (token, worker, jobs)
