@@ -1,6 +1,7 @@
 """How jobs come to a worker: by a ring, in time, by polling, in order."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from time import monotonic
 
@@ -136,20 +137,27 @@ class TestConcurrency:
             await engine.run_until_empty(concurrency=4)
         assert most == 4
 
-    async def test_two_workers_never_run_the_same_job(self, make_engine: MakeEngine):
+    async def test_two_workers_share_the_jobs_and_never_run_the_same_one(
+        self, make_engine: MakeEngine
+    ):
         ran: list[int] = []
-        pipe = echoing(ran)
+        ten = asyncio.Barrier(10)
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def work(number: int) -> int:
+            ran.append(number)
+            async with asyncio.timeout(10):
+                await ten.wait()  # twice as many as one worker runs
+            return number
+
         async with make_engine([pipe]) as engine:
-            await engine.submit_many(pipe, range(300))
-            async with engine.worker(concurrency=20), engine.worker(concurrency=20):
+            async with engine.worker(concurrency=5), engine.worker(concurrency=5):
+                await engine.submit_many(pipe, range(100))
                 await engine.run_until_empty()
-            workers = {
-                event.worker
-                for job in await engine.jobs()
-                for event in (await engine.events(job.id))[1:2]
-            }
-        assert sorted(ran) == list(range(300))
-        assert len(workers) == 2
+            events = [(await engine.events(job.id))[1] for job in await engine.jobs()]
+        assert sorted(ran) == list(range(100))
+        assert set(Counter(event.worker for event in events).values()) == {50}
 
 
 class TestMemory:
