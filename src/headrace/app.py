@@ -86,7 +86,7 @@ class Headrace(Client):
         self._embedded: EmbeddedDatabase | None = None
         self._opening = asyncio.Lock()
         self._pool: Pool | None = None
-        connections = Connections(self._connect)
+        connections = Connections(self._connect, most=lambda: self.settings.db_pool_max)
         super().__init__(
             connections,
             PostgresBroker(connections),

@@ -25,8 +25,8 @@ STUCK: Final = timedelta(minutes=30)
 LATELY: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 SPARE_CONNECTIONS: Final = 10
-OWN_CONNECTIONS: Final = 5
-"""Of a worker beside its pool: claims, ledger, upkeep, presence, and presence's spare."""
+OWN_CONNECTIONS: Final = 6
+"""Of a worker beside its pools: claims, two of the ledger, upkeep, presence and its spare."""
 MOST_WORKERS: Final = 1_000
 
 
@@ -129,7 +129,7 @@ async def connections_finding(
     """Whether all that may connect also can."""
     workers = await reads.list_workers(connection, limit=MOST_WORKERS)
     living = sum(worker.state in {"alive", "draining"} for worker in workers)
-    most = (living + 1) * settings.db_pool_max + living * OWN_CONNECTIONS
+    most = (2 * living + 1) * settings.db_pool_max + living * OWN_CONNECTIONS
     text = (
         f"{server.connected} of {server.connections} in use; {living} workers and one client "
         f"with these settings take up to {most}"

@@ -105,7 +105,8 @@ class Settings(BaseSettings):
         15,
         ge=1,
         le=200,
-        description="Most connections of a process; presence and the listener have their own.",
+        description="Most connections of a client; a worker takes as many again for its steps, and "
+        "six of its own.",
     )
 
     concurrency: int = Field(

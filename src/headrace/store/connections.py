@@ -31,14 +31,14 @@ class Connections:
         self,
         connect: Callable[[], Awaitable[HeldConnection]],
         *,
-        most: int = 15,
+        most: Callable[[], int] = lambda: 15,
         wait_s: float = 30.0,
     ) -> None:
         """Nothing is connected before the first use.
 
         Args:
             connect: Opens one.
-            most: Most connections, 1 or more.
+            most: Gives the most connections, 1 or more; asked when one is needed.
             wait_s: Seconds to wait for one that is free.
         """
         self._connect, self._most, self._wait_s = connect, most, wait_s
@@ -69,7 +69,7 @@ class Connections:
             self._count -= 1
         if self._closed:
             raise DatabaseUnavailableError("the connections are closed")
-        if self._count >= self._most:
+        if self._count >= self._most():
             return await self._wait_for_one() or await self.take()
         self._count += 1
         try:
@@ -160,7 +160,7 @@ class Connections:
                 return await waiter
         except TimeoutError as error:
             raise DatabaseUnavailableError(
-                f"all {self._most} connections were in use for {self._wait_s:g} s"
+                f"all {self._most()} connections were in use for {self._wait_s:g} s"
             ) from error
         except asyncio.CancelledError:
             # It may have been handed over in the same moment: the next one gets it.

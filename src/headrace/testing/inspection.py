@@ -27,7 +27,7 @@ class Inspection:
     def __init__(self) -> None:
         self.database = ""
         """The address of the database."""
-        self._connections = Connections(self._connect, most=5)
+        self._connections = Connections(self._connect, most=lambda: 5)
 
     async def _connect(self) -> HeldConnection:
         return await connect(self.database, name="headrace test")

@@ -248,7 +248,7 @@ class AsyncContext(Facts):
         attempt = self._attempt
         latency_us = int((monotonic() - begun) * 1_000_000)
         row = RecordRow(attempt.step.name, attempt.item, name, latency_us, text)
-        if len(text) > self._engine.limits.inline_most:
+        if not self._engine.limits.keeps_inline(text):
             row.output, row.artifact = None, await self._engine.artifacts.write(attempt, text)
         return row
 

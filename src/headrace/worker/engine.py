@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.worker.arguments import Clients
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from headrace.worker.attempt import Attempt
     from headrace.worker.processes import StepProcesses
     from headrace.worker.timing import Timing
+
+
+LONGEST_CHARACTER: Final = 4
+"""Bytes."""
 
 
 class Artifacts(Protocol):
@@ -49,6 +53,12 @@ class Limits:
     max_wait_s: float = 86_400.0
     ledger_most: int = 500
     ledger_room: int = 5_000
+
+    def keeps_inline(self, text: str) -> bool:
+        """Whether an output is small enough for its row, counted in bytes of UTF-8."""
+        if len(text) * LONGEST_CHARACTER <= self.inline_most:
+            return True
+        return len(text.encode()) <= self.inline_most
 
 
 @dataclass(slots=True)

@@ -63,7 +63,7 @@ async def perform(
         hit("attempt.after_effect")
         text = step.output.encode(value)
         outcome = Done(text)
-        if len(text) > engine.limits.inline_most:
+        if not engine.limits.keeps_inline(text):
             reference = await engine.artifacts.write(attempt, text)
         if attempt.transaction is not None and attempt.transaction.is_open:
             outcome = await _commit(attempt, text, reference, engine)
@@ -89,7 +89,7 @@ async def _perform_apart(
         if not isinstance(outcome, Done):
             return _provoked(attempt) or outcome, None
         hit("attempt.after_effect")
-        if len(outcome.text) > engine.limits.inline_most:
+        if not engine.limits.keeps_inline(outcome.text):
             return outcome, await engine.artifacts.write(attempt, outcome.text)
     except asyncio.CancelledError:
         return await _stopped(attempt), None
