@@ -62,7 +62,8 @@ def claim_of(pipeline: Pipeline[Any, Any], order: Order) -> Claim:
         job=uuid.uuid4(), token=1, run=2, pipeline=pipeline, version="1.0.0", queue="default",
         tenant="acme", owner="ann", input=pipeline.input.encode(order), fresh=True,
         suspicion=NORMAL, cancel_requested=False, limit_s=1_800.0, limit_cause="", waited_s=0.0,
-        preset=None, parameters={"depth": 3}, correlation_id=None, late_s=0.0,
+        preset=None, parameters={"depth": 3}, correlation_id=None, late_s=0.0, age_s=0.0,
+        first_of_run=True, worker=1,
     )  # fmt: skip
 
 
