@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 
 from headrace.client import JobHandle
@@ -22,6 +21,7 @@ from headrace.worker.arguments import fill_texts
 from headrace.worker.attempt import Attempt
 from headrace.worker.claim import NORMAL, Claim
 from headrace.worker.context import AsyncContext
+from headrace.worker.engine import Limits
 from headrace.worker.outcomes import Done, Failed, Outcome
 from headrace.worker.processes import StepProcesses
 from headrace.worker.run import JobRun
@@ -42,7 +42,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.client = self
-        self.limits = SimpleNamespace(inline_most=1 << 20)
+        self.limits = Limits()
 
     def store_record(self, _attempt: Attempt, row: RecordRow) -> asyncio.Future[None]:
         self.records.append(row)

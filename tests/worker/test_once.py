@@ -11,6 +11,7 @@ import pytest
 
 from headrace import Each, Pipeline, Retry, StepContext
 from headrace.store.entries import Committed, Entry
+from headrace.worker.engine import Limits
 from headrace.worker.executor import Executor
 from headrace.worker.run import JobRun
 from headrace.worker.settling import Policy
@@ -56,7 +57,7 @@ class Table:
         engine: Any = SimpleNamespace(
             loop=asyncio.get_running_loop(), worker=1, processes=None, threads=threads,
             timing=Timing(),
-            limits=SimpleNamespace(step_timeout_s=300.0, inline_most=1 << 20, fan_out_most=100),
+            limits=Limits(fan_out_most=100),
         )  # fmt: skip
         self.ledger = Slow()
         slow: Any = self.ledger
