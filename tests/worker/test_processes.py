@@ -250,7 +250,7 @@ class TestContext:
 
     async def test_a_refusal_of_the_worker_is_raised_in_the_step(self, bench: Bench):
         outcome = failed(await bench.outcome("twice"))
-        assert outcome.code == "DefinitionError"
+        assert outcome.code == "DEFINITION_ERROR"
         assert "ONCE_NAME_TAKEN" in outcome.message
 
     async def test_facts_progress_and_log_pass_through(
