@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ import pytest
 
 from headrace.store.databases import EMPTY, drop_leftovers, fresh_database, make_template, relax
 from headrace.store.embedded import EmbeddedDatabase
+
+# A shell starts background jobs with Ctrl-C ignored, and their children inherit that: the commands
+# that these tests interrupt would never notice.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Not the folder of this clone: each clone would leave a cluster behind.
 PROJECT = Path("/headrace/tests")
