@@ -205,6 +205,25 @@ class TestBudget:
             assert await job.result() == 4
             assert len(await engine.tries(job)) == 4
 
+    async def test_failures_before_a_record_are_forgotten_for_good(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        async def save(part: int) -> int:
+            return part
+
+        @pipe.step(retry=Retry(attempts=3, first=5, jitter=0))
+        async def work(number: int, ctx: StepContext) -> int:
+            if ctx.attempt == 2:
+                await ctx.once("only", save, number)
+            if ctx.attempt <= 3:  # one failure before the record, two after it
+                raise RuntimeError
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 4)
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == 4
+
     async def test_without_new_records_it_is_used_up_across_claims(self, make_engine: MakeEngine):
         pipe = Pipeline("pipe", input=int, output=int)
 

@@ -155,7 +155,8 @@ class TestGrace:
                 go_on.wait(10)
             return number
 
-        async with make_engine([pipe], timing=SHORT) as engine:
+        timing = replace(SHORT, cancel_kill=timedelta(seconds=5))
+        async with make_engine([pipe], timing=timing) as engine:
             try:
                 async with engine.worker() as worker:
                     job = await engine.submit(pipe, 7)

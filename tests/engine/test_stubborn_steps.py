@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -51,7 +53,9 @@ class TestStepsThatWillNotStop:
                 return -1
             return number
 
-        async with make_engine([pipe]) as engine:
+        # Even where its next try would be made in the same slot.
+        timing = replace(SCALED, wait_in_place=timedelta(minutes=1))
+        async with make_engine([pipe], timing=timing) as engine:
             job = await engine.submit(pipe, 7)
             with listening() as told:
                 async with engine.worker():
