@@ -302,6 +302,10 @@ class TestCancelJob:
             assert (await engine.job(job)).state is JobState.CANCELLED
             assert [row.step for row in await engine.steps(job)] == ["early"]
             assert told.is_set()
+            assert (await engine.events(job))[-1].actor == "step"
+            error = (await job.status()).error
+            assert error is not None
+            assert error.message == "7 is not worth it"
             assert "7 is not worth it" in str((await job.status()).error)
             assert (await engine.events(job))[-1].actor == "step"
 
