@@ -1,79 +1,23 @@
 """Deaths at each write point, and steps that block the loop of their worker."""
 
-import os
-import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from headrace import Each, Pipeline, Retry, StepContext
 from headrace.testing import Engine, StepRow
 from headrace.worker.watchdog import EXIT_CODE
 from tests.engine.conftest import MakeEngine
+from tests.engine.mortal import ALL, FOLDER, blocking, everything
 from tests.waiting import eventually
 
-HERE = __name__
-FOLDER = "HEADRACE_TEST_FOLDER"
-
-
-def note(ctx: StepContext, name: str) -> None:
-    """Write down an effect, with the key that an outside service would be given."""
-    with (Path(os.environ[FOLDER]) / "effects").open("a") as file:
-        file.write(f"{name} {ctx.idempotency_key}\n")
+MORTAL = "tests.engine.mortal:ALL"
 
 
 def effects(folder: Path) -> list[str]:
     path = folder / "effects"
     return path.read_text().splitlines() if path.exists() else []
 
-
-everything = Pipeline("everything", input=int, output=str)
-
-
-@everything.step
-async def begin(number: int, ctx: StepContext) -> list[int]:
-    note(ctx, "begin")
-    return list(range(number))
-
-
-@everything.step(parallel=2)
-async def item(ctx: StepContext, number: int = Each(begin)) -> int:
-    note(ctx, f"item {number}")
-    return number
-
-
-async def pay(number: int) -> int:
-    return number
-
-
-@everything.step(retry=Retry(attempts=3, first=0.1))
-async def paid(item: list[int], ctx: StepContext) -> int:
-    note(ctx, "paid")
-    total = await ctx.once("payment", pay, sum(item))
-    if ctx.attempt == 1:
-        raise RuntimeError
-    return total
-
-
-@everything.step
-async def end(paid: int, ctx: StepContext) -> str:
-    note(ctx, "end")
-    return f"{paid}"
-
-
-blocking = Pipeline("blocking", input=float, output=int)
-
-
-@blocking.step
-async def block(seconds: float, ctx: StepContext) -> int:
-    note(ctx, "block")
-    time.sleep(seconds)  # noqa: ASYNC251 - the mistake
-    return ctx.attempt
-
-
-ALL: list[Any] = [everything, blocking]
 
 POINTS = [
     ("claim.after_commit", 1),
@@ -98,7 +42,7 @@ class TestDeathAtEachPoint:
     ):
         async with make_engine(ALL) as engine:
             job = await engine.submit(everything, 4)
-            await engine.crash_at(point, app=f"{HERE}:ALL", nth=nth)
+            await engine.crash_at(point, app=MORTAL, nth=nth)
             stored = {name_of(row) for row in await engine.steps(job) if row.state == "completed"}
             records = await engine.records(job)
             before = effects(folder)
@@ -126,7 +70,7 @@ class TestBlockedLoop:
         async with make_engine(ALL) as engine:
             job = await engine.submit(blocking, 3.0)
             async with (
-                engine.spawn(f"{HERE}:ALL", environment={FOLDER: str(folder)}),
+                engine.spawn(MORTAL, environment={FOLDER: str(folder)}),
                 engine.worker(queues=["none"]),  # it would take the job from a worker that is dead
             ):
                 assert await job.result(timeout=15) == 1
@@ -139,7 +83,7 @@ class TestBlockedLoop:
     ):
         async with make_engine(ALL) as engine:
             job = await engine.submit(blocking, 3600.0)
-            async with engine.spawn(f"{HERE}:ALL", environment={FOLDER: str(folder)}) as process:
+            async with engine.spawn(MORTAL, environment={FOLDER: str(folder)}) as process:
                 assert await process.wait(20) == EXIT_CODE
             async with engine.worker(queues=["none"]):
                 await eventually(lambda: is_queued(engine, job.id))

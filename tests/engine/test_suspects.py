@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,109 +12,21 @@ from typing import Any
 
 import pytest
 
-from headrace import Each, JobHandle, JobState, Pipeline, StepContext
+from headrace import JobHandle, JobState, Pipeline, StepContext
 from headrace.telemetry.job_events import CrashCharged, JobRecovered, JobSuspected
 from headrace.testing import Engine
 from headrace.worker.timing import Timing
 from tests.engine.conftest import MakeEngine
+from tests.engine.deadly import ALL, FOLDER, POISON, poison, poisoned_item, poisoned_plan, slow
 from tests.listening import listening
 from tests.waiting import eventually
 
-HERE = __name__
-POISON = 13
-FOLDER = "HEADRACE_TEST_FOLDER"
+DEADLY = "tests.engine.deadly:ALL"
 FAST = replace(
     Timing().scaled(1 / 15),
     suspect_first=timedelta(seconds=0.2),
     suspect_next=timedelta(seconds=0.4),
 )
-
-
-def note(name: str) -> None:
-    """Write down that something ran, so that the test sees it across processes and deaths."""
-    with (Path(os.environ[FOLDER]) / name).open("a") as file:
-        file.write("x")
-
-
-# --- pipelines that the worker processes import
-
-poison = Pipeline("poison", input=int, output=int)
-
-
-@poison.step
-async def before(number: int) -> int:
-    note(f"before {number}")
-    return number
-
-
-@poison.step
-async def kill(before: int) -> int:
-    note(f"kill {before}")
-    if before == POISON:
-        os._exit(1)
-    await asyncio.sleep(0.3)
-    return before
-
-
-poisoned_item = Pipeline("poisoned_item", input=int, output=list[int])
-
-
-@poisoned_item.step(parallel=4)
-async def work(number: int, item: int = Each((1, 2, 3, 4), key=str)) -> int:
-    note(f"item {item}")
-    await asyncio.sleep(0.02 * item)
-    if item == number:
-        os._exit(1)
-    return item
-
-
-poisoned_plan = Pipeline("poisoned_plan", input=int, output=list[int])
-
-
-@poisoned_plan.step
-async def numbers(number: int) -> list[int]:
-    return [number]
-
-
-def deadly_key(item: int) -> str:
-    note(f"key {item}")
-    os._exit(1)
-
-
-@poisoned_plan.step
-async def each(item: int = Each(numbers, key=deadly_key)) -> int:
-    return item
-
-
-@poisoned_plan.step
-async def gather(each: list[int]) -> list[int]:
-    return each
-
-
-slow = Pipeline("slow", input=int, output=int)
-
-
-@slow.step
-async def first(number: int) -> int:
-    note(f"first {number}")
-    return number
-
-
-@slow.step
-async def second(first: int, ctx: StepContext) -> int:
-    note(f"second {first}")
-    while not (Path(os.environ[FOLDER]) / "go on").exists():  # noqa: ASYNC110 - another process's
-        await asyncio.sleep(0.01)
-    await ctx.once("late", late, first)
-    return first
-
-
-async def late(number: int) -> int:
-    note(f"late {number}")
-    return number
-
-
-ALL: list[Any] = [poison, poisoned_item, poisoned_plan, slow]
 
 
 @pytest.fixture
@@ -134,7 +45,7 @@ async def fleet(engine: Engine, folder: Path) -> AsyncIterator[asyncio.Task[None
 
     async def keep() -> None:
         while True:
-            async with engine.spawn(f"{HERE}:ALL", environment={FOLDER: str(folder)}) as process:
+            async with engine.spawn(DEADLY, environment={FOLDER: str(folder)}) as process:
                 await process.wait(60)
 
     task = asyncio.create_task(keep())
@@ -146,7 +57,7 @@ async def fleet(engine: Engine, folder: Path) -> AsyncIterator[asyncio.Task[None
 
 
 def spawn(engine: Engine, folder: Path) -> Any:  # noqa: ANN401 - the context manager of a process
-    return engine.spawn(f"{HERE}:ALL", environment={FOLDER: str(folder)})
+    return engine.spawn(DEADLY, environment={FOLDER: str(folder)})
 
 
 async def is_in(engine: Engine, job: JobHandle[Any], state: JobState) -> bool:
