@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from datetime import timedelta
@@ -9,7 +10,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from headrace import JobState, Pipeline, Retry
+from headrace import JobState, Pipeline, Retry, RetryAfter
 from headrace.errors import InvalidError, JobNotFoundError
 from headrace.testing import NotEmptyError
 from tests.engine.conftest import MakeEngine
@@ -79,6 +80,19 @@ class TestRunUntilEmpty:
             with pytest.raises(NotEmptyError, match="queue 'default' is paused"):
                 await engine.run_until_empty(timeout=0.3)
 
+    async def test_it_does_not_wait_for_a_worker_that_has_ended(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def work(number: int) -> int:
+            worker.stop()
+            raise RetryAfter(60 * number)
+
+        async with make_engine([pipe]) as engine, engine.worker() as worker:
+            await engine.submit(pipe, 1)
+            with pytest.raises(NotEmptyError, match="the worker has ended"):
+                await engine.run_until_empty()
+
     async def test_waits_are_skipped_by_moving_the_clock(self, make_engine: MakeEngine):
         async with make_engine([failing]) as engine:
             job = await engine.submit(failing, "luck")
@@ -93,6 +107,14 @@ class TestRunUntilEmpty:
             job = await engine.submit(doubling, 1, due=timedelta(days=1))
             await engine.run_until_empty()
             assert (await engine.job(job)).state is JobState.QUEUED
+
+
+class TestWorker:
+    async def test_the_test_s_process_is_left_as_it_was(self, make_engine: MakeEngine):
+        before = gc.get_threshold(), gc.get_freeze_count()
+        async with make_engine([doubling]) as engine:
+            await engine.run_until_empty()
+        assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 class TestMoveClock:

@@ -209,7 +209,8 @@ class Engine(Inspection):
                 retry after five minutes is a matter of milliseconds.
 
         Raises:
-            NotEmptyError: The time is over; the text says what is left, and why.
+            NotEmptyError: The time is over, or the worker has ended because abandoned steps fill
+                its slots; the text says what is left, and why.
         """
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         async with contextlib.AsyncExitStack() as exits:
@@ -222,6 +223,8 @@ class Engine(Inspection):
         while left := await self._unfinished():
             if skip_waits and (wait := left.skippable) is not None:
                 await self.move_clock(wait)
+            elif not any(worker.is_running for worker in self._workers):
+                raise NotEmptyError(f"the worker has ended:\n{left.describe()}")
             elif monotonic() > end:
                 raise NotEmptyError(f"not empty after {seconds:g} s:\n{left.describe()}")
             await asyncio.sleep(LOOK_S)

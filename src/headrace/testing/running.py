@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ async def running(worker: Worker) -> AsyncIterator[RunningWorker]:
 
     At the end of the block it gets its grace time, and none where the block failed.
     """
+    thresholds = gc.get_threshold()
+    try:
+        async with _running(worker) as beside:
+            yield beside
+    finally:  # a worker of its own process tunes the collector for good
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+@contextlib.asynccontextmanager
+async def _running(worker: Worker) -> AsyncIterator[RunningWorker]:
     task = asyncio.create_task(worker.run(), name="headrace worker")
     beside = RunningWorker(worker, task)
     ready = asyncio.create_task(worker.started.wait())
