@@ -252,7 +252,8 @@ class Headrace(Client):
     ) -> int:
         """Run a worker in this process until SIGTERM or Ctrl-C: for programs without a loop.
 
-        Running steps get the grace time to finish; a second signal ends them at once.
+        Running steps get the grace time to finish; a second signal ends them at once. Where a step
+        will not stop at all, the process is ended here and now.
 
         Returns:
             The exit code for the process.
@@ -265,7 +266,12 @@ class Headrace(Client):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, worker.stop)
-            return await worker.run()
+            code = await worker.run()
+        if worker.has_stuck_steps:
+            from headrace.worker.ending import end_process  # noqa: PLC0415 - seldom needed
+
+            end_process(code)
+        return code
 
     def _make_worker(
         self,

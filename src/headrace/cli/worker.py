@@ -50,8 +50,7 @@ def work(
     tell_unknown_settings()
     chosen = settings.queues if queues else None
     code = run_async(_work(loaded, lifeline, chosen, concurrency, until_empty), fast=True)
-    if lifeline is not None and code != ExitCode.REPLACE:
-        lifeline.say_ended()
+    _say_ended(lifeline, code)
     raise typer.Exit(code)
 
 
@@ -68,7 +67,18 @@ async def _work(
             timing = app.settings.timing()
             lifeline.end_with_parent(timing.shutdown_grace + timing.release)
             worker.on_ready = lifeline.say_ready
-        return await run_until_told(worker, until_empty=until_empty)
+        code = await run_until_told(worker, until_empty=until_empty)
+    if worker.has_stuck_steps:
+        from headrace.worker.ending import end_process
+
+        _say_ended(lifeline, code)
+        end_process(code)
+    return code
+
+
+def _say_ended(lifeline: Lifeline | None, code: int) -> None:
+    if lifeline is not None and code != ExitCode.REPLACE:
+        lifeline.say_ended()
 
 
 async def run_until_told(worker: Worker, *, until_empty: bool) -> int:

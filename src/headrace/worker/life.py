@@ -240,6 +240,12 @@ class Life(PresenceListener):
         self._overseer.abandon_all()
         await self._wait_empty(timing.release.total_seconds() / 2, None)
 
+    @property
+    def has_stuck_steps(self) -> bool:
+        """Whether steps still run that were told to stop."""
+        executor = self.executor
+        return executor.abandoned > 0 or any(run.running for run in executor.runs.values())
+
     async def end(self) -> None:
         """Sign off and close what this identity held."""
         await asyncio.gather(*(service.stop() for service in self._services))

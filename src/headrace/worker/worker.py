@@ -34,6 +34,8 @@ class Worker:
         self.started = asyncio.Event()
         """Set when it claims for the first time."""
         self.life: Life | None = None
+        self.has_stuck_steps = False
+        """Whether steps were left behind that would not stop: they end with the process alone."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when it is registered and begins to claim."""
 
@@ -61,6 +63,7 @@ class Worker:
                 if not life.lost:
                     await life.hand_over(self._hurry)
                 await life.end()
+                self.has_stuck_steps = self.has_stuck_steps or life.has_stuck_steps
                 if life.crowded:
                     return REPLACE_ME
                 if not life.lost or self._stop.is_set():
