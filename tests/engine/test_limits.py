@@ -180,6 +180,27 @@ class TestDeadline:
             assert row.cause == "deadline_exceeded"
         assert ran == [2]
 
+    async def test_no_claim_takes_a_job_whose_deadline_passed(self, make_engine: MakeEngine):
+        """However long the next sweep is away: it is an hour here."""
+        ran: list[int] = []
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def work(number: int) -> int:
+            ran.append(number)
+            return number
+
+        rare = replace(Timing().scaled(1 / 15), sweep=timedelta(hours=1))
+        async with make_engine([pipe]) as engine, engine.worker(timing=rare):
+            assert await (await engine.submit(pipe, 1)).result(timeout=5) == 1  # the first sweep is over
+            await engine.app.pause_queue("default")
+            late = await engine.submit(pipe, 2, deadline=timedelta(minutes=5))
+            await engine.move_clock(timedelta(minutes=10))
+            await engine.app.resume_queue("default")
+            assert await (await engine.submit(pipe, 3)).result(timeout=5) == 3
+            assert (await late.status()).state is JobState.QUEUED
+        assert ran == [1, 3]
+
     async def test_it_cancels_what_runs(self, make_engine: MakeEngine):
         pipe = Pipeline("pipe", input=int, output=int)
 

@@ -17,6 +17,7 @@ picked as materialized (
         select entry.ctid as place, entry.rank, entry.job
         from headrace.queued as entry
         where entry.ready and entry.lane = lane.id and entry.suspect = $4::boolean
+        and (entry.deadline is null or entry.deadline > headrace.now())  -- else the sweep fails it
         order by entry.rank, entry.job
         limit $3::integer
         for update skip locked
@@ -46,9 +47,9 @@ claimed as (
     returning
         job.id, job.token, job.lane, job.run, job.seq, job.tenant, job.owner, job.input,
         job.suspicion, job.cancel_requested_at is not null as cancel_requested,
-        date_part('epoch', job.deadline - job.claimed_at) as deadline_s, job.ran_ms,
+        date_part('epoch', job.deadline - headrace.now()) as deadline_s, job.ran_ms,
         job.waited_ms, job.preset, job.parameters, job.correlation_id,
-        date_part('epoch', job.claimed_at - job.due_at) as late_s,
+        date_part('epoch', headrace.now() - job.due_at) as late_s,
         date_part('epoch', job.claimed_at - job.created_at) as age_s,
         job.wait_reason in ('new', 'scheduled') as first_of_run
 ),
