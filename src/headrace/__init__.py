@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from headrace.model.markers import Each, Use
     from headrace.model.pipeline import Pipeline
     from headrace.model.retry import Retry
+    from headrace.statements import Statements
+    from headrace.store.embedded.home import project_folder
 
 __version__ = "0.1.0"
 
@@ -48,6 +50,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Skip",
+    "Statements",
     "StepContext",
     "SyncContext",
     "Transaction",
@@ -55,6 +58,7 @@ __all__ = [
     "Use",
     "UserError",
     "__version__",
+    "project_folder",
 ]
 
 _MODULES: Final = {
@@ -73,12 +77,14 @@ _MODULES: Final = {
     "Retry": "model.retry",
     "RetryAfter": "errors",
     "Skip": "errors",
+    "Statements": "statements",
     "StepContext": "model.context",
     "SyncContext": "model.context",
     "Transaction": "model.context",
     "UnavailableError": "errors",
     "Use": "model.markers",
     "UserError": "errors",
+    "project_folder": "store.embedded.home",
 }
 
 

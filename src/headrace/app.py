@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -20,12 +21,12 @@ from headrace.client.submission import Limits
 from headrace.errors import InvalidError
 from headrace.store.artifacts import FolderArtifacts
 from headrace.store.connections import Connections
-from headrace.store.migrate import check_schema, migrate
+from headrace.store.migrate import ENGINE, Series, check_schema, migrate
 from headrace.store.pool import Pool, connect
 from headrace.store.retention import RetentionRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from types import TracebackType
 
     from headrace.model.pipeline import Pipeline
@@ -160,14 +161,46 @@ class Headrace(Client):
             await asyncio.to_thread(embedded.stop)
 
     async def migrate(self) -> tuple[Migration, ...]:
-        """Bring the schema of the database up to this version.
+        """Bring the schema of the database up to this version, with the tables of the pipelines.
 
         Returns:
             The migrations that were applied.
+
+        Raises:
+            ConflictError: The database has other migrations, or one says why it cannot be applied.
         """
         async with self._opening:
             place = self._place or await self._locate()
-        return await migrate(place.direct_dsn)
+        return await self._migrate(place)
+
+    @property
+    def migrations(self) -> tuple[Series, ...]:
+        """The engine's migrations, and those of each pipeline that has tables of its own."""
+        return ENGINE, *(
+            Series(pipeline.migrations, pipeline.name)
+            for pipeline in self._pipelines.values()
+            if pipeline.migrations is not None
+        )
+
+    async def _migrate(self, place: Place) -> tuple[Migration, ...]:
+        applied: tuple[Migration, ...] = ()
+        for series in self.migrations:
+            applied += await migrate(place.direct_dsn, series)
+        return applied
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[HeldConnection]:
+        """Hold a connection to the database inside an `async with` block: an asyncpg one.
+
+        For what belongs together with jobs, as `submit(..., connection=connection)` inside
+        `connection.transaction()`, or for tables of one's own. It has the engine's limits: 10 s a
+        statement, 3 s for a lock.
+
+        Raises:
+            DatabaseUnavailableError: No server answered, or all connections are in use for 30 s.
+        """
+        async with self._connections.use() as connection:
+            yield connection
 
     async def _find_place(self) -> Place:
         if self._place is not None:
@@ -176,11 +209,19 @@ class Headrace(Client):
             if self._place is None:
                 place = await self._locate()
                 if self._embedded is not None or self.settings.env == "development":
-                    await migrate(place.direct_dsn)
+                    await self._migrate(place)
                 else:
-                    await _check_schema(place.dsn)
+                    await self._check_schema(place)
                 self._place = place
         return self._place
+
+    async def _check_schema(self, place: Place) -> None:
+        connection = await connect(place.dsn, name="headrace start")
+        try:
+            for series in self.migrations:
+                await check_schema(connection, series)
+        finally:
+            await connection.close()
 
     async def _locate(self) -> Place:
         dsn = self._database or self.settings.database_address()
@@ -344,14 +385,6 @@ def _worker_limits(settings: Settings) -> WorkLimits:
         ledger_most=settings.ledger_max,
         ledger_room=settings.ledger_queue,
     )
-
-
-async def _check_schema(dsn: str) -> None:
-    connection = await connect(dsn, name="headrace start")
-    try:
-        await check_schema(connection)
-    finally:
-        await connection.close()
 
 
 def _check(pipelines: tuple[Pipeline[Any, Any], ...]) -> None:

@@ -310,23 +310,25 @@ class SchemaError(ConflictError):
     Attributes:
         found: Newest migration in the database; 0 for an empty one.
         needed: Newest migration that this version knows.
+        pipeline: Whose tables do not fit; None for the engine's.
     """
 
     code = "schema_mismatch"
 
-    def __init__(self, found: int, needed: int) -> None:
-        super().__init__(found, needed)
-        self.found, self.needed = found, needed
+    def __init__(self, found: int, needed: int, pipeline: str | None = None) -> None:
+        super().__init__(found, needed, pipeline)
+        self.found, self.needed, self.pipeline = found, needed, pipeline
 
     def __str__(self) -> str:
+        whose = "" if self.pipeline is None else f" of pipeline {self.pipeline}"
         if self.found < self.needed:
             return (
-                f"the database schema is at {self.found}, this version needs {self.needed}: "
+                f"the database schema{whose} is at {self.found}, this version needs {self.needed}: "
                 "run `headrace migrate`"
             )
         return (
-            f"the database schema is at {self.found}, this version knows {self.needed}: "
-            "install the version of headrace that made it"
+            f"the database schema{whose} is at {self.found}, this version knows {self.needed}: "
+            f"install the version of {self.pipeline or 'headrace'} that made it"
         )
 
 

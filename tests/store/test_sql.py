@@ -3,7 +3,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from headrace.store.sql import SQL, Statements
+from headrace.statements import Statements
+from headrace.store.sql import SQL
 
 JOBS = """\
 -- Everything about jobs.

@@ -51,6 +51,15 @@ def find_reference(given: str | None) -> str:
     return reference
 
 
+def has_app(given: str | None) -> bool:
+    """Whether an APP was given, or pyproject.toml in this folder names one.
+
+    Raises:
+        AppError: That file cannot be read.
+    """
+    return given is not None or _configured() is not None
+
+
 def load_app(given: str | None) -> Headrace:
     """Import the APP; the current folder is importable.
 

@@ -18,6 +18,8 @@ from headrace.model.slot import Surroundings
 from headrace.model.storable import storable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import TypeForm
 
     from headrace.model.codec import Codec
@@ -47,6 +49,7 @@ class Pipeline(Generic[InputT, OutputT]):
         presets: Named sets of parameters.
         retry: For steps that have none of their own.
         timeout: The limit of a job's running time; None for the worker's default.
+        migrations: The folder of the SQL that makes its tables; None where it has none.
         input: Writes and reads the input.
         output: Writes and reads values of the output type.
         input_name: The parameter that takes the input; None until a step takes it.
@@ -65,6 +68,7 @@ class Pipeline(Generic[InputT, OutputT]):
         presets: Mapping[str, Mapping[str, JsonValue]] | None = None,
         retry: Retry | None = None,
         timeout: Duration | None = None,
+        migrations: Path | None = None,
     ) -> None:
         """Define a pipeline without steps.
 
@@ -77,6 +81,9 @@ class Pipeline(Generic[InputT, OutputT]):
             presets: Named sets of parameters, JSON values, of which a submission may choose one.
             retry: How steps are tried that do not say it themselves.
             timeout: The limit of a job's running time in all; at most 7,200 s.
+            migrations: A folder of files `NNNN_name.sql` that make its own tables: numbered from 1
+                without gaps, applied by `headrace migrate` after the engine's, in development when
+                the app opens, and never edited once a database has them.
 
         Raises:
             DefinitionError: A value is out of range, or a type cannot be stored.
@@ -89,6 +96,7 @@ class Pipeline(Generic[InputT, OutputT]):
         self.presets = facts.checked_presets(presets, site)
         self.retry = facts.checked_retry(retry, site)
         self.timeout = facts.checked_timeout(timeout, site)
+        self.migrations = migrations
         self.input: Codec[InputT] = storable(input, site, "the input")
         self.output: Codec[OutputT] = storable(output, site, "the output")
         self.input_name: str | None = None

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from headrace.store.migrate import migrate, read_migrations
+from headrace.store.migrate import ENGINE, Series, migrate, read_migrations
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from headrace.store.pool import HeldConnection
 
@@ -61,9 +61,13 @@ async def relax(server: str) -> None:
             await connection.execute("select pg_reload_conf()")
 
 
-async def make_template(server: str) -> str:
+async def make_template(server: str, every: Sequence[Series] = (ENGINE,)) -> str:
     """The name of a database with the schema, made once for each state of the migrations."""
-    checksums = "".join(migration.sha256 for migration in read_migrations())
+    checksums = "".join(
+        f"{series.pipeline}{migration.sha256}"
+        for series in every
+        for migration in read_migrations(series.folder)
+    )
     name = TEMPLATE_PREFIX + hashlib.sha256(checksums.encode()).hexdigest()[:12]
     async with _administrator(server) as connection:
         await connection.execute("select pg_advisory_lock($1)", TEMPLATE_LOCK)
@@ -73,7 +77,8 @@ async def make_template(server: str) -> str:
         if not whole:  # missing, or left half-made by a process that was killed
             await connection.execute(f'drop database if exists "{name}" with (force)')
             await connection.execute(f'create database "{name}"')
-            await migrate(_address_of(server, name))
+            for series in every:
+                await migrate(_address_of(server, name), series)
             await connection.execute(f'alter database "{name}" is_template true')
     return name
 

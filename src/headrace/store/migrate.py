@@ -5,6 +5,9 @@ runs in a transaction of its own together with its row in `headrace.migrations`.
 begins with `-- transaction: no` holds one statement that PostgreSQL refuses in a transaction (an
 index built concurrently), and is written so that it can run again: `create index concurrently if
 not exists`. What was applied is compared by checksum, so a file is never edited after a release.
+
+A pipeline may bring tables of its own: its migrations are a second series, numbered for itself and
+kept in `headrace.pipeline_migrations`, which is applied after the engine's.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
 from headrace.errors import ConflictError, DatabaseUnavailableError, SchemaError
 from headrace.store.failures import Backoff, is_retryable
 from headrace.store.pool import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from headrace.store.pool import Connection
 
@@ -43,9 +48,16 @@ create table if not exists headrace.migrations (
     applied_at timestamptz not null default now()
 );
 """
-RECORD: Final = "insert into headrace.migrations (version, name, sha256) values ($1, $2, $3)"
-APPLIED: Final = "select version, name, sha256 from headrace.migrations order by version"
-EXISTS: Final = "select to_regclass('headrace.migrations') is not null"
+PIPELINE_BOOKKEEPING: Final = """\
+create table if not exists headrace.pipeline_migrations (
+    pipeline text not null,
+    version integer not null,
+    name text not null,
+    sha256 text not null,
+    applied_at timestamptz not null default now(),
+    primary key (pipeline, version)
+);
+"""
 INVALID_INDEXES: Final = """\
 select format('%I.%I', namespace.nspname, class.relname)
 from pg_index as index
@@ -69,6 +81,66 @@ class MigrationChangedError(ConflictError):
             f"migration {self.version:04}_{self.name} was changed after this database had it:"
             " install the version of headrace that made it, or restore the file"
         )
+
+
+class MigrationRefusedError(ConflictError):
+    """A migration said itself, by `raise exception`, why it cannot be applied to this database."""
+
+    code = "migration_refused"
+
+    def __init__(self, migration: str, reason: str) -> None:
+        super().__init__(migration, reason)
+        self.migration, self.reason = migration, reason
+
+    def __str__(self) -> str:
+        return f"migration {self.migration}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Migrations that are numbered together: those of the engine, or those of one pipeline.
+
+    Attributes:
+        folder: Where the files lie.
+        pipeline: Whose they are; None for the engine's.
+    """
+
+    folder: Path = FOLDER
+    pipeline: str | None = None
+
+    @property
+    def table(self) -> str:
+        """Where it is kept what was applied."""
+        return "headrace.migrations" if self.pipeline is None else "headrace.pipeline_migrations"
+
+    @property
+    def bookkeeping(self) -> str:
+        """Makes that table."""
+        return BOOKKEEPING if self.pipeline is None else PIPELINE_BOOKKEEPING
+
+    @property
+    def applied(self) -> str:
+        """The statement that reads what was applied."""
+        chosen = "" if self.pipeline is None else f" where pipeline = {_quoted(self.pipeline)}"
+        return f"select version, name, sha256 from {self.table}{chosen} order by version"  # noqa: S608
+
+    def record(self, migration: Migration) -> str:
+        """The statement that keeps that a migration was applied."""
+        column, value = (
+            ("", "") if self.pipeline is None else ("pipeline, ", f"{_quoted(self.pipeline)}, ")
+        )
+        return (
+            f"insert into {self.table} ({column}version, name, sha256)\n"
+            f"values ({value}{migration.version}, '{migration.name}', '{migration.sha256}')"
+        )
+
+    def label(self, migration: Migration) -> str:
+        """What a migration is called: `0001_engine`, `documents 0001_tables`."""
+        owner = "" if self.pipeline is None else f"{self.pipeline} "
+        return f"{owner}{migration.version:04}_{migration.name}"
+
+
+ENGINE: Final = Series()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +178,7 @@ def read_migrations(folder: Path = FOLDER) -> tuple[Migration, ...]:
     return tuple(migrations)
 
 
-async def migrate(dsn: str, *, folder: Path = FOLDER) -> tuple[Migration, ...]:
+async def migrate(dsn: str, series: Series = ENGINE) -> tuple[Migration, ...]:
     """Bring a database up to date; safe to run from many processes at once.
 
     A database that is up to date is only read, so starting processes do not queue. Killed half-way
@@ -114,7 +186,7 @@ async def migrate(dsn: str, *, folder: Path = FOLDER) -> tuple[Migration, ...]:
 
     Args:
         dsn: Address of the server itself, past a pooler.
-        folder: Where the steps lie.
+        series: What to apply; that of a pipeline needs the engine's before it.
 
     Returns:
         The steps that this call applied; empty when there was nothing to do.
@@ -122,75 +194,77 @@ async def migrate(dsn: str, *, folder: Path = FOLDER) -> tuple[Migration, ...]:
     Raises:
         SchemaError: The database is newer than this version.
         MigrationChangedError: A step that the database has is another one here.
+        MigrationRefusedError: A step says why it cannot be applied to this database.
         DatabaseUnavailableError: The database, or a table lock, or the turn of another process
             that migrates could not be had. What was applied stays.
     """
     connection = await connect(dsn, name="headrace migrate", settings=SESSION, command_timeout=None)
     try:
-        if not await pending(connection, folder=folder):
+        if not await pending(connection, series):
             return ()
         await _wait_for_turn(connection)
-        await connection.execute(BOOKKEEPING)
-        todo = await pending(connection, folder=folder)  # another process may have been faster
+        await connection.execute(series.bookkeeping)
+        todo = await pending(connection, series)  # another process may have been faster
         for migration in todo:
-            await _apply(connection, migration)
+            await _apply(connection, series, migration)
         return todo
     finally:
         await connection.close()  # frees the lock too
 
 
-async def pending(connection: Connection, *, folder: Path = FOLDER) -> tuple[Migration, ...]:
+async def pending(connection: Connection, series: Series = ENGINE) -> tuple[Migration, ...]:
     """The steps that the database lacks, in order; only reads.
 
     Raises:
         SchemaError: The database is newer than this version.
         MigrationChangedError: A step that the database has is another one here.
     """
-    known = read_migrations(folder)
-    applied = await connection.fetch(APPLIED) if await connection.fetchval(EXISTS) else []
+    known = read_migrations(series.folder)
+    exists = await connection.fetchval("select to_regclass($1) is not null", series.table)
+    applied = await connection.fetch(series.applied) if exists else []
     if len(applied) > len(known):
-        raise SchemaError(found=applied[-1]["version"], needed=len(known))
+        raise SchemaError(applied[-1]["version"], len(known), series.pipeline)
     for row, migration in zip(applied, known, strict=False):
         if (row["version"], row["sha256"]) != (migration.version, migration.sha256):
             raise MigrationChangedError(row["version"], row["name"])
     return known[len(applied) :]
 
 
-async def check_schema(connection: Connection, *, folder: Path = FOLDER) -> None:
+async def check_schema(connection: Connection, series: Series = ENGINE) -> None:
     """Return when the database has exactly the schema of this version; only reads.
 
     Raises:
         SchemaError: It is older or newer; the text says what to do.
         MigrationChangedError: A step that the database has is another one here.
     """
-    missing = await pending(connection, folder=folder)
+    missing = await pending(connection, series)
     if missing:
-        raise SchemaError(found=missing[0].version - 1, needed=missing[-1].version)
+        raise SchemaError(missing[0].version - 1, missing[-1].version, series.pipeline)
 
 
-def print_sql(*, folder: Path = FOLDER) -> str:
+def print_sql(every: Iterable[Series] = (ENGINE,)) -> str:
     """The whole schema as a script for psql, bookkeeping included, for those who apply it by hand.
 
     A database made from it passes `check_schema`.
     """
-    return _script(read_migrations(folder))
+    return "\n".join(["\\set ON_ERROR_STOP on\n", *(_script(series) for series in every)])
 
 
-def _script(migrations: Sequence[Migration]) -> str:
-    parts = ["\\set ON_ERROR_STOP on\n", BOOKKEEPING]
-    for migration in migrations:
-        record = (
-            "insert into headrace.migrations (version, name, sha256)\n"
-            f"values ({migration.version}, '{migration.name}', '{migration.sha256}');\n"
-        )
-        body = migration.sql.rstrip()
+def _script(series: Series) -> str:
+    parts = [series.bookkeeping]
+    for migration in read_migrations(series.folder):
+        body, record = migration.sql.rstrip(), f"{series.record(migration)};\n"
         whole = (
             f"begin;\n{body}\n{record}commit;\n"
             if migration.in_transaction
             else (f"{body}\n{record}")
         )
-        parts.append(f"-- {migration.version:04}_{migration.name}\n{whole}")
+        parts.append(f"-- {series.label(migration)}\n{whole}")
     return "\n".join(parts)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 async def _wait_for_turn(connection: Connection) -> None:
@@ -209,29 +283,30 @@ async def _wait_for_turn(connection: Connection) -> None:
         await asyncio.sleep(backoff.next_s())
 
 
-async def _apply(connection: Connection, migration: Migration) -> None:
+async def _apply(connection: Connection, series: Series, migration: Migration) -> None:
     """Apply one step; a table lock that cannot be had within 3 s is asked for again, 20 times."""
     backoff = Backoff()
     for _ in range(LOCK_TRIES - 1):
         try:
-            return await _apply_once(connection, migration)
+            return await _apply_once(connection, series, migration)
+        except asyncpg.RaiseError as error:
+            raise MigrationRefusedError(series.label(migration), str(error)) from error
         except Exception as error:
             if not is_retryable(error):
                 raise
             await asyncio.sleep(backoff.next_s())
-    return await _apply_once(connection, migration)
+    return await _apply_once(connection, series, migration)
 
 
-async def _apply_once(connection: Connection, migration: Migration) -> None:
-    record = (migration.version, migration.name, migration.sha256)
+async def _apply_once(connection: Connection, series: Series, migration: Migration) -> None:
     if migration.in_transaction:
         async with connection.transaction():
             await connection.execute(migration.sql)
-            await connection.execute(RECORD, *record)
+            await connection.execute(series.record(migration))
         return
     # A build that was cut off leaves an index that is never used and that `if not exists` takes
     # for a good one.
     for row in await connection.fetch(INVALID_INDEXES):
         await connection.execute(f"drop index concurrently {row[0]}")
     await connection.execute(migration.sql)
-    await connection.execute(RECORD, *record)
+    await connection.execute(series.record(migration))

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from headrace.app import Headrace
 from headrace.errors import InvalidError
 from headrace.store.clock import move_clock
 from headrace.store.databases import fresh_database, make_template
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from headrace.app import Headrace
     from headrace.client import JobHandle
     from headrace.client.options import SubmitOptions
     from headrace.model.pipeline import Pipeline
@@ -91,7 +91,7 @@ class Engine(Inspection):
             self._folder = Path(
                 exits.enter_context(tempfile.TemporaryDirectory(prefix="headrace-artifacts-"))
             )
-            template = await make_template(server)
+            template = await make_template(server, Headrace(self._pipelines).migrations)
             self.database = await exits.enter_async_context(fresh_database(server, template))
             exits.push_async_callback(self._connections.close)
             self._app = self.app_with(self._pipelines)

@@ -103,6 +103,16 @@ def base_folder(project_folder: Path, data_folder: Path | None) -> Path:
     return _base(project_folder.resolve(), data_folder, as_root=os.geteuid() == 0)
 
 
+def project_folder() -> Path:
+    """Where the data of this project lies that is not in a database; it may not be there yet.
+
+    HEADRACE_DATA_DIR where that is set; else a folder in the user's data folder, with a name made
+    from the current one. Processes on several machines must share it.
+    """
+    given = os.environ.get("HEADRACE_DATA_DIR")
+    return base_folder(Path.cwd(), Path(given) if given else None)
+
+
 def _refuse(setting: str, message: str) -> SettingsError:
     return SettingsError([Problem(setting, message)])
 
