@@ -192,7 +192,9 @@ class TestDeadline:
 
         rare = replace(Timing().scaled(1 / 15), sweep=timedelta(hours=1))
         async with make_engine([pipe]) as engine, engine.worker(timing=rare):
-            assert await (await engine.submit(pipe, 1)).result(timeout=5) == 1  # the first sweep is over
+            assert (
+                await (await engine.submit(pipe, 1)).result(timeout=5) == 1
+            )  # the first sweep is over
             await engine.app.pause_queue("default")
             late = await engine.submit(pipe, 2, deadline=timedelta(minutes=5))
             await engine.move_clock(timedelta(minutes=10))
