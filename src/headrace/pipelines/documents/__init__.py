@@ -1,0 +1,1 @@
+"""Documents: files to Markdown, to chunks, to vectors, to answers."""

@@ -1,0 +1,108 @@
+"""From a name to an embedder."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import SecretStr
+
+from headrace.pipelines.documents.embedding import (
+    EmbedderError,
+    EmbedderOptions,
+    estimated_tokens,
+    open_embedder,
+    space_of,
+    token_counter,
+)
+from headrace.pipelines.documents.embedding.errors import installed_with
+from headrace.pipelines.documents.embedding.hashing import HashingEmbedder
+from headrace.pipelines.documents.embedding.minilm import MiniLM
+from tests.documents.embedding.own import Letters
+
+OWN = "tests.documents.embedding.own"
+
+
+class TestChoices:
+    async def test_the_local_model(self):
+        embedder = await open_embedder("minilm", EmbedderOptions(threads=1))
+        await embedder.aclose()
+        assert isinstance(embedder, MiniLM)
+
+    async def test_the_one_for_tests(self):
+        assert isinstance(await open_embedder("hashing"), HashingEmbedder)
+
+    @pytest.mark.parametrize("name", ["plain", "later", "Letters"])
+    async def test_one_of_your_own(self, name: str):
+        assert isinstance(await open_embedder(f"{OWN}:{name}"), Letters)
+
+    @pytest.mark.parametrize("choice", ["minlm", "", "a:", ":a", "a b:c", "MINILM"])
+    async def test_another_is_refused_with_the_choices(self, choice: str):
+        with pytest.raises(EmbedderError, match=r"minilm, openai, hashing, or .* module:attribute"):
+            await open_embedder(choice)
+
+    @pytest.mark.parametrize(
+        ("choice", "problem"),
+        [
+            ("no_such_module:a", "no module 'no_such_module'"),
+            (f"{OWN}.inner:a", f"no module '{OWN}.inner'"),
+            (f"{OWN}:missing", "no function 'missing'"),
+            (f"{OWN}:number", "no function 'number'"),
+            (f"{OWN}:wrong", "gave a str, not an Embedder"),
+        ],
+    )
+    async def test_what_is_no_factory_is_named(self, choice: str, problem: str):
+        with pytest.raises(EmbedderError, match=problem):
+            await open_embedder(choice)
+
+
+class TestWithoutOpening:
+    def test_the_space_of_a_known_one(self):
+        assert str(space_of("minilm")) == "minilm@1"
+        assert str(space_of("hashing")) == "hashing@1"
+
+    def test_that_of_your_own_is_not_known(self):
+        assert space_of(f"{OWN}:plain") is None
+
+    def test_a_wrong_name_is_refused_all_the_same(self):
+        with pytest.raises(EmbedderError):
+            space_of("minlm")
+
+    def test_minilm_counts_by_its_tokenizer(self):
+        count = token_counter("minilm")
+        assert count("embeddings") == 6
+        assert len(count.tokenizer.encode("word " * 500).ids) == 502
+
+    def test_hashing_counts_by_the_estimate(self):
+        assert token_counter("hashing") is estimated_tokens
+
+    def test_your_own_counts_as_its_factory_says(self):
+        assert token_counter(f"{OWN}:counted")("four") == 4
+        assert token_counter(f"{OWN}:plain") is estimated_tokens
+
+
+class TestExtras:
+    def test_what_is_missing_is_one_line_that_says_what_to_install(self):
+        with (
+            pytest.raises(EmbedderError, match=r"^.*pip install 'headrace\[embeddings\]'$") as info,
+            installed_with("embeddings", embedder="minilm"),
+        ):
+            import no_such_module  # noqa: F401, PLC0415 - not there
+        assert "no_such_module" in str(info.value)
+
+    def test_nothing_heavy_is_imported_before_it_is_needed(self):
+        heavy = {"numpy", "onnxruntime", "tokenizers", "openai"}
+        program = (
+            "import asyncio, sys; from headrace.pipelines.documents.embedding import *;"
+            "asyncio.run(open_embedder('hashing')); token_counter('hashing');"
+            f"print({heavy} & set(sys.modules))"
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        )
+        assert found.stdout.strip() == "set()"
+
+
+class TestOptions:
+    @pytest.mark.parametrize("key", ["sk-canary", SecretStr("sk-canary")])
+    def test_a_key_is_not_shown(self, key: str | SecretStr):
+        assert "canary" not in repr(EmbedderOptions(api_key=key))
