@@ -1,0 +1,100 @@
+"""`markdown@1`: what stays together."""
+
+import itertools
+import time
+
+import pytest
+
+from headrace.pipelines.documents.chunking import split
+from headrace.pipelines.documents.chunking.outline import Outline
+from headrace.pipelines.documents.chunking.sizes import Sizes
+from headrace.pipelines.documents.chunking.structure import in_windows
+from tests.documents.chunking.counters import estimate, minilm
+
+SENTENCE = "A worker that was frozen can wake up at any moment. "
+
+
+def chunks(text: str, most_tokens: int = 256) -> list[str]:
+    spans = split(text, chunker="markdown@1", most_tokens=most_tokens, count=minilm)
+    return [text[span.start : span.end] for span in spans]
+
+
+class TestSections:
+    def test_small_ones_share_a_chunk(self):
+        assert len(chunks("\n\n".join(f"## Part {n}\n\nShort." for n in range(10)))) == 1
+
+    def test_a_large_one_begins_a_chunk(self):
+        found = chunks(f"# One\n\n{SENTENCE * 15}\n\n# Two\n\n{SENTENCE * 15}")
+        assert [chunk[:5] for chunk in found] == ["# One", "# Two"]
+
+
+class TestHeadings:
+    def test_one_stays_with_a_paragraph_that_fits_only_without_it(self):
+        first, second = chunks(f"# A heading of a few words\n\n{SENTENCE * 21}")
+        assert first.startswith("# A heading of a few words\n\nA worker that")
+        assert first.endswith("moment.")
+        assert second.count("worker") >= 5
+
+    def test_one_at_the_end_of_a_chunk_moves_to_the_next(self):
+        found = chunks(f"{SENTENCE * 21}\n\n{SENTENCE * 12}\n\n### Detail\n\n{SENTENCE * 15}")
+        assert any(chunk.startswith("### Detail\n\nA worker") for chunk in found)
+
+    def test_several_in_a_row_stay_together(self):
+        first, *_ = chunks(f"# One\n\n## Two\n\n### Three\n\n{SENTENCE * 21}")
+        assert first.startswith("# One\n\n## Two\n\n### Three\n\nA worker")
+
+    def test_one_with_nothing_behind_it_is_a_chunk(self):
+        assert chunks("# Alone") == ["# Alone"]
+
+
+class TestTables:
+    ROW = "| the name of a cell | and what it holds, in ten words or so |\n"
+
+    def test_rows_are_whole(self):
+        text = "# Table\n\n| name | holds |\n|---|---|\n" + self.ROW * 100
+        found = chunks(text)
+        assert len(found) > 5
+        assert all(chunk.startswith(("#", "| ")) and chunk.endswith("|") for chunk in found)
+
+    def test_a_row_that_fits_only_without_its_heading_is_whole(self):
+        row = f"| {SENTENCE * 21}|"
+        assert row in chunks(f"# A heading that needs more than the few tokens left\n\n{row}")
+
+    def test_a_row_that_is_too_long_is_cut(self):
+        assert len(chunks(f"| {SENTENCE * 50}|")) > 2
+
+
+class TestWindows:
+    def test_do_not_show(self):
+        parts = (f"{'#' * (1 + n % 4)} Part {n}\n\n{SENTENCE * (n % 29)}\n\n" for n in range(60))
+        text = "".join(parts)
+        outline, sizes = Outline(text), Sizes(text, minilm, 256)
+        assert len(text) > 4 * 8_192
+        assert list(in_windows(outline, sizes, 0, len(text))) == sizes.pieces(0, len(text))
+
+    def test_text_after_long_code_is_not_taken_for_code(self):
+        text = (
+            "```text\n" + "value = 1\n" * 2_000 + "```\n\n" + f"# Next\n\n{SENTENCE * 15}\n\n" * 9
+        )
+        found = chunks(text)
+        assert [chunk[:6] for chunk in found[-9:]] == ["# Next"] * 9
+
+    @pytest.mark.parametrize(
+        "unit", ["and so on ", "w", "ab\n", "# word\n", "```\n", "| a | b |\n"]
+    )
+    def test_time_grows_with_the_length_and_not_faster(self, unit: str):
+        def seconds(length: int) -> float:
+            text = (unit * length)[:length]
+            began = time.thread_time()
+            split(text, chunker="markdown@1", most_tokens=256, count=estimate)
+            return time.thread_time() - began
+
+        seconds(1_000)
+        assert seconds(640_000) < 30 * min(seconds(40_000), seconds(40_000))
+
+
+class TestFilling:
+    def test_neighbours_would_not_fit_into_one_chunk(self):
+        found = chunks("\n\n".join(f"{n}. {SENTENCE}" for n in range(200)))
+        pairs = itertools.pairwise(found)
+        assert all(minilm(f"{one}\n\n{other}") > 256 for one, other in pairs)
