@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UserError,
     )
-    from headrace.model.context import StepContext, SyncContext, Transaction
+    from headrace.model.context import Row, StepContext, SyncContext, Transaction
     from headrace.model.job import JobState
     from headrace.model.markers import Each, Use
     from headrace.model.pipeline import Pipeline
@@ -49,6 +49,7 @@ __all__ = [
     "Pipeline",
     "Retry",
     "RetryAfter",
+    "Row",
     "Skip",
     "Statements",
     "StepContext",
@@ -76,6 +77,7 @@ _MODULES: Final = {
     "Pipeline": "model.pipeline",
     "Retry": "model.retry",
     "RetryAfter": "errors",
+    "Row": "model.context",
     "Skip": "errors",
     "Statements": "statements",
     "StepContext": "model.context",

@@ -1,1 +1,49 @@
-"""Documents: files to Markdown, to chunks, to vectors, to answers."""
+"""The pipeline `documents`: files come in, are parsed, split, embedded, and can be searched.
+
+    from headrace.pipelines.documents import Library, app
+
+    async with app:
+        library = Library(app)
+        added = await library.add(Path("handbook.pdf"))
+        await added.job.result()
+        for hit in await library.search("Who opens the sluice?", limit=3):
+            print(hit.score, hit.name, hit.position, hit.text)
+
+It needs `pip install 'headrace[documents,embeddings]'`, workers that carry `documents`, and a
+PostgreSQL with pgvector, as the embedded one. Settings begin with HEADRACE_DOCUMENTS_.
+"""
+
+from headrace import Headrace
+from headrace.pipelines.documents.errors import (
+    DocumentNotFoundError,
+    FileRefusedError,
+    OtherSpaceError,
+    QuestionRefusedError,
+)
+from headrace.pipelines.documents.intake import Added
+from headrace.pipelines.documents.library import Library
+from headrace.pipelines.documents.model import Chunk, Document, DocumentStatus, Hit, Ingested
+from headrace.pipelines.documents.pipeline import documents
+from headrace.pipelines.documents.shown import DocumentPage
+from headrace.pipelines.documents.stages import Stage
+
+__all__ = [
+    "Added",
+    "Chunk",
+    "Document",
+    "DocumentNotFoundError",
+    "DocumentPage",
+    "DocumentStatus",
+    "FileRefusedError",
+    "Hit",
+    "Ingested",
+    "Library",
+    "OtherSpaceError",
+    "QuestionRefusedError",
+    "Stage",
+    "app",
+    "documents",
+]
+
+app = Headrace(pipelines=[documents])
+"""Carries `documents` alone; add it to your own: `Headrace(pipelines=[documents, ...])`."""

@@ -1,0 +1,84 @@
+"""The files of documents: what was uploaded, and the Markdown that was made of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+SCHEME: Final = "storage://local/"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStore:
+    """Files in a folder, by addresses that name no place on this machine.
+
+    A file is there whole or not at all, also after a crash. All processes share the folder.
+    """
+
+    folder: Path
+
+    def write(self, address: str, data: bytes) -> None:
+        """Store a file in place of any other at its address."""
+        path = self._path(address)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def read(self, address: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: There is none; the text says what may be wrong.
+        """
+        try:
+            return self._path(address).read_bytes()
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{address} is not in {self.folder}: every process needs the same "
+                "HEADRACE_DOCUMENTS_FOLDER"
+            ) from None
+
+    def delete(self, address: str) -> None:
+        """Remove a file, and the folders that are empty without it; nothing if there is none."""
+        path = self._path(address)
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self.folder:
+                return
+            try:
+                folder.rmdir()
+            except OSError:  # another document lies there, or it is gone
+                return
+
+    def _path(self, address: str) -> Path:
+        path = (self.folder / address.removeprefix(SCHEME)).resolve()
+        if not (address.startswith(SCHEME) and path.is_relative_to(self.folder.resolve())):
+            raise ValueError(f"{address!r} is no address of a file here")
+        return path
+
+
+def raw_address(tenant: str, owner: str, document: str, suffix: str) -> str:
+    """Where the uploaded file of a document lies."""
+    return f"{SCHEME}raw/{_part(tenant)}/{_part(owner)}/{document}{suffix}"
+
+
+def parsed_address(tenant: str, owner: str, document: str) -> str:
+    """Where the Markdown of a document lies."""
+    return f"{SCHEME}parsed/{_part(tenant)}/{_part(owner)}/{document}.md"
+
+
+def _part(name: str) -> str:
+    """A tenant or an owner, whatever it is called, as one name of a folder."""
+    return quote(name, safe="").replace(".", "%2E")

@@ -1,0 +1,206 @@
+"""The library: documents come in, are shown, searched and removed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from headrace.pipelines.documents.clients import open_configured, open_files
+from headrace.pipelines.documents.errors import DocumentNotFoundError
+from headrace.pipelines.documents.intake import Intake, parse_key
+from headrace.pipelines.documents.model import Chunk
+from headrace.pipelines.documents.parsed import Owner
+from headrace.pipelines.documents.search import Question, search
+from headrace.pipelines.documents.settings import documents_settings
+from headrace.pipelines.documents.shown import DocumentPage, read_cursor, status_of
+from headrace.pipelines.documents.statements import SQL
+from headrace.pipelines.documents.upload import read_upload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from headrace import Headrace
+    from headrace.pipelines.documents.embedding import Embedder
+    from headrace.pipelines.documents.intake import Added
+    from headrace.pipelines.documents.model import DocumentStatus, Hit
+
+DEFAULT: Final = "default"
+
+
+class Library:
+    """The documents of all tenants and owners, on the database of an app that carries `documents`.
+
+    Each call is about one owner of one tenant, and sees nothing of others. What is there already is
+    told by its content: the same file is ingested once for each owner, whatever it is called.
+    """
+
+    def __init__(self, app: Headrace) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            app: Runs the jobs, and lends connections; carries the pipeline `documents`.
+        """
+        self._app = app
+        self._intake = Intake(app, open_files())
+        self._embedder: asyncio.Task[Embedder] | None = None
+
+    async def close(self) -> None:
+        """Close the embedder, if a search has opened it; the app stays open."""
+        task, self._embedder = self._embedder, None
+        if task is not None:
+            await (await task).aclose()
+
+    # --- in and out -------------------------------------------------------------------------------
+
+    async def add(
+        self,
+        file: Path | bytes,
+        *,
+        name: str | None = None,
+        tenant: str = DEFAULT,
+        owner: str = DEFAULT,
+        sha256: str | None = None,
+        again: bool = False,
+    ) -> Added:
+        """Take a file in; when this returns it is stored, and a job will ingest it.
+
+        Args:
+            file: Where it is, or its content: PDF, DOCX, HTML, Markdown or text.
+            name: What it is called, at most 120 characters; that of the path if left out.
+            tenant: The customer that it belongs to.
+            owner: The user that it belongs to.
+            sha256: Refuse it if its hash is another.
+            again: Ingest it also if that was done, as after a change of the settings.
+
+        Raises:
+            FileRefusedError: It is not accepted; the text says why.
+            DatabaseUnavailableError: No server answered; the call can be repeated.
+        """
+        whose = Owner(tenant, owner)
+        upload = await asyncio.to_thread(
+            read_upload,
+            file,
+            whose,
+            name=name,
+            sha256=sha256,
+            most_bytes=documents_settings().max_bytes,
+        )
+        return await self._intake.take(upload, whose, again=again)
+
+    async def delete(self, document: str, *, tenant: str = DEFAULT, owner: str = DEFAULT) -> None:
+        """Remove a document: at once from search, then its files. Cut off, it can be repeated.
+
+        Raises:
+            DocumentNotFoundError: There is none of this owner.
+        """
+        await self._intake.remove(parse_key(document), Owner(tenant, owner))
+
+    # --- show -------------------------------------------------------------------------------------
+
+    async def document(
+        self, document: str, *, tenant: str = DEFAULT, owner: str = DEFAULT
+    ) -> DocumentStatus:
+        """How far a document is, and what is known of it.
+
+        Raises:
+            DocumentNotFoundError: There is none of this owner.
+        """
+        async with self._app.connection() as connection:
+            row = await connection.fetchrow(
+                SQL["documents.show"], parse_key(document), tenant, owner
+            )
+        if row is None:
+            raise DocumentNotFoundError(document)
+        return status_of(row)
+
+    async def documents(
+        self,
+        *,
+        tenant: str = DEFAULT,
+        owner: str = DEFAULT,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> DocumentPage:
+        """A page of an owner's documents, newest first.
+
+        Args:
+            tenant: The customer.
+            owner: The user.
+            limit: Most documents, 1 to 1,000.
+            cursor: `next` of the page before.
+        """
+        created, key = read_cursor(cursor)
+        async with self._app.connection() as connection:
+            rows = await connection.fetch(
+                SQL["documents.list"], tenant, owner, min(limit, 1_000) + 1, created, key
+            )
+        return DocumentPage.of(rows, limit)
+
+    async def chunks(
+        self,
+        document: str,
+        *,
+        tenant: str = DEFAULT,
+        owner: str = DEFAULT,
+        first: int = 0,
+        limit: int = 100,
+    ) -> list[Chunk]:
+        """The chunks of a document that are in search, in order.
+
+        Args:
+            document: Its id.
+            tenant: The customer.
+            owner: The user.
+            first: The ordinal to begin with, from 0.
+            limit: Most chunks.
+        """
+        async with self._app.connection() as connection:
+            rows = await connection.fetch(
+                SQL["chunks.list"], parse_key(document), tenant, owner, first, limit
+            )
+        return [Chunk(str(row[0]), *row[1:]) for row in map(tuple, rows)]
+
+    async def search(
+        self,
+        question: str,
+        *,
+        limit: int = 10,
+        least_score: float | None = None,
+        documents: Sequence[str] | None = None,
+        tenant: str = DEFAULT,
+        owner: str = DEFAULT,
+    ) -> list[Hit]:
+        """The passages of an owner's documents that are nearest to a question, nearest first.
+
+        Only whole documents are seen, each in the generation that was ingested last.
+
+        Args:
+            question: 1 to 2,000 characters; of those that the embedder takes in one text.
+            limit: Most passages, 1 to 100.
+            least_score: Leave out passages with a smaller cosine similarity.
+            documents: Ids of documents to look in; all if left out.
+            tenant: The customer.
+            owner: The user.
+
+        Raises:
+            QuestionRefusedError: The question, or the limit, is out of range.
+            OtherSpaceError: The documents were embedded by another model.
+        """
+        wanted = Question(question, limit, least_score, documents)
+        wanted.check()
+        return await search(self._app, await self._open_embedder(), Owner(tenant, owner), wanted)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _open_embedder(self) -> Embedder:
+        """The embedder, opened at the first search; its model takes half a second to load."""
+        if self._embedder is None:
+            self._embedder = asyncio.create_task(open_configured())
+        try:
+            return await asyncio.shield(self._embedder)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._embedder = None
+            raise

@@ -1,0 +1,202 @@
+"""The pipeline: from an uploaded file to passages that can be searched."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from headrace import Pipeline, Retry, StepContext, SyncContext, Transaction, Use, UserError
+from headrace.pipelines.documents import storing
+from headrace.pipelines.documents.chunking import split as split_text
+from headrace.pipelines.documents.clients import (
+    SplitRules,
+    open_configured,
+    open_files,
+    open_rules,
+    parse_limits,
+)
+from headrace.pipelines.documents.embedding import Embedder, batches
+from headrace.pipelines.documents.files import FileStore
+from headrace.pipelines.documents.ids import text_sha256
+from headrace.pipelines.documents.model import (
+    BatchUsage,
+    Division,
+    Document,
+    Generation,
+    Ingested,
+    ParsedFile,
+    Text,
+    Usage,
+)
+from headrace.pipelines.documents.parsed import Owner, parsed_file
+from headrace.pipelines.documents.parsing import normalise
+from headrace.pipelines.documents.pieces import Piece, cut
+from headrace.pipelines.documents.settings import documents_settings
+from headrace.pipelines.documents.statements import MIGRATIONS
+
+SETTINGS: Final = documents_settings()
+LIMIT_S: Final = SETTINGS.parse_timeout_s
+MEMORY_MIB: Final = SETTINGS.parse_memory_mib
+# What a file does to its parser it does each time; the second try is for a machine that was busy.
+TWICE: Final = Retry(attempts=2, first=1.0)
+LONGEST: Final = timedelta(minutes=30)
+"""Of embedding at a stretch; with each stored batch the tries are counted anew."""
+
+documents = Pipeline(
+    "documents",
+    input=Document,
+    output=Ingested,
+    retry=Retry.patient,
+    timeout=timedelta(hours=2),
+    migrations=MIGRATIONS,
+)
+
+
+@documents.step(runs_in="process", timeout=LIMIT_S, memory=MEMORY_MIB, retry=TWICE)
+def parse(document: Document, ctx: SyncContext, files: FileStore = Use(open_files)) -> ParsedFile:
+    """Make Markdown of the file, or find what an earlier job made."""
+    return parsed_file(document, Owner(ctx.tenant, ctx.owner), files, parse_limits())
+
+
+@documents.step
+async def validate(
+    document: Document,
+    parse: ParsedFile,
+    tx: Transaction,
+    files: FileStore = Use(open_files),
+    embedder: Embedder = Use(open_configured),
+) -> Text:
+    """See that there is text, as it was parsed."""
+    text = await read_text(files, parse.address)
+    if not normalise(text):
+        raise UserError(f"{document.name} has no text")
+    sha256 = text_sha256(text)
+    if sha256 != parse.sha256:
+        raise RuntimeError(f"{parse.address} is not what the parser wrote")
+    await storing.keep_text(tx, document.id, parse)
+    most_tokens = embedder.space.most_tokens
+    return Text(parse.address, sha256, min(SETTINGS.chunk_tokens or most_tokens, most_tokens))
+
+
+@documents.step(runs_in="process", timeout=LIMIT_S, memory=MEMORY_MIB, retry=TWICE)
+def split(
+    validate: Text, files: FileStore = Use(open_files), rules: SplitRules = Use(open_rules)
+) -> Division:
+    """Find the chunks of the text."""
+    text = files.read(validate.address).decode()
+    spans = split_text(
+        text,
+        chunker=rules.chunker,
+        most_tokens=validate.chunk_tokens,
+        count=rules.count,
+        lines=rules.lines,
+    )
+    return Division(rules.chunker, spans)
+
+
+@documents.step
+async def chunk(
+    document: Document,
+    parse: ParsedFile,
+    split: Division,
+    tx: Transaction,
+    *,
+    files: FileStore = Use(open_files),
+    embedder: Embedder = Use(open_configured),
+) -> Generation:
+    """Store the chunks as a new generation, and plan the batches of those that have no vector."""
+    pieces = await read_pieces(files, document, parse, split)
+    if not pieces:
+        raise UserError(f"{document.name} has no text to search in")
+    space = await storing.open_space(tx, embedder.space)
+    number = await storing.begin_generation(tx, document.id, pieces, split.chunker)
+    missing = await storing.without_vector(tx, document.id, number, space)
+    await storing.count_chunks(
+        tx, document.id, number, stored=len(pieces), embedded=len(pieces) - len(missing)
+    )
+    planned = batches(
+        [pieces[ordinal].text for ordinal in missing],
+        most_texts=SETTINGS.batch_texts,
+        most_tokens=SETTINGS.batch_tokens,
+    )
+    return Generation(number, len(pieces), space, [missing[batch] for batch in planned])
+
+
+@documents.step(timeout=LONGEST)
+async def embed(
+    document: Document,
+    parse: ParsedFile,
+    split: Division,
+    chunk: Generation,
+    ctx: StepContext,
+    *,
+    files: FileStore = Use(open_files),
+    embedder: Embedder = Use(open_configured),
+) -> Usage:
+    """Embed the chunks batch by batch; each batch is stored with its record, once."""
+    pieces = await read_pieces(files, document, parse, split)
+    target = storing.Target(document.id, ctx.tenant, ctx.owner, chunk.number, chunk.space)
+    total = sum(map(len, chunk.batches))
+    done = tokens = 0
+    for ordinals in chunk.batches:
+        batch = [pieces[ordinal] for ordinal in ordinals]
+        name = f"batch {ordinals[0]}-{ordinals[-1]}"
+        usage = await ctx.once(name, embed_batch, embedder, target, batch)
+        done, tokens = done + usage.texts, tokens + usage.tokens
+        ctx.progress(done, total, "chunks")
+    return Usage(len(chunk.batches), done, tokens)
+
+
+async def embed_batch(
+    tx: Transaction, embedder: Embedder, target: storing.Target, batch: list[Piece]
+) -> BatchUsage:
+    """Embed some chunks, and store their vectors and the progress together with the record."""
+    embedded = await embedder.embed([piece.text for piece in batch])
+    # The transaction begins here: it is not open while a model computes.
+    await storing.store_vectors(tx, target, batch, embedded.vectors)
+    return BatchUsage(len(batch), embedded.tokens)
+
+
+@documents.step(after=[embed])
+async def store(document: Document, chunk: Generation, tx: Transaction) -> None:
+    """Let search see the new generation in place of the one before."""
+    await storing.show_generation(tx, document.id, chunk.number, chunk.space)
+
+
+@documents.step(after=[store])
+async def finalize(
+    document: Document,
+    parse: ParsedFile,
+    chunk: Generation,
+    embed: Usage,
+    *,
+    ctx: StepContext,
+    tx: Transaction,
+) -> Ingested:
+    """Close the document's record."""
+    await storing.finish(tx, document.id)
+    ctx.log.info("finalized", document=document.id, chunks=chunk.chunks, embedded=embed.texts)
+    return Ingested(
+        document.id, chunk.number, chunk.chunks, embed.texts, embed.tokens, parse.is_reused
+    )
+
+
+async def read_text(files: FileStore, address: str) -> str:
+    """A parsed file, read off the loop."""
+    return (await asyncio.to_thread(files.read, address)).decode()
+
+
+async def read_pieces(
+    files: FileStore, document: Document, parse: ParsedFile, division: Division
+) -> list[Piece]:
+    """The chunks of a document with their texts."""
+    text = await read_text(files, parse.address)
+    return await asyncio.to_thread(
+        cut,
+        text,
+        division.spans,
+        document=document.id,
+        chunker=division.chunker,
+        pages=parse.pages,
+    )

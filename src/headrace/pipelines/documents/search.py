@@ -1,0 +1,114 @@
+"""The passages that are nearest to a question."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from headrace.pipelines.documents.errors import OtherSpaceError, QuestionRefusedError
+from headrace.pipelines.documents.model import Hit
+from headrace.pipelines.documents.statements import SQL
+from headrace.pipelines.documents.storing import vector_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace import Headrace, Row
+    from headrace.pipelines.documents.embedding import Embedder
+    from headrace.pipelines.documents.parsed import Owner
+
+MOST_QUESTION: Final = 2_000
+"""Characters of a question."""
+MOST_HITS: Final = 100
+
+# The index gives what is near; what belongs to others is left out after that, so it goes on until
+# there are enough. Where an owner has little, the planner takes all of it and sorts, exactly.
+SEARCHING: Final = """\
+set local hnsw.iterative_scan = 'strict_order';
+set local hnsw.ef_search = 200;
+set local hnsw.max_scan_tuples = 100000;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for, and among what."""
+
+    text: str
+    limit: int = 10
+    least_score: float | None = None
+    documents: Sequence[str] | None = None
+
+    def check(self) -> None:
+        """Return when it can be asked.
+
+        Raises:
+            QuestionRefusedError: Its length or a bound is out of range.
+        """
+        if not 0 < len(self.text.strip()) <= MOST_QUESTION:
+            raise QuestionRefusedError(
+                f"a question has 1 to {MOST_QUESTION:,} characters, not {len(self.text.strip())}"
+            )
+        if not 1 <= self.limit <= MOST_HITS:
+            raise QuestionRefusedError(f"limit is 1 to {MOST_HITS}, not {self.limit}")
+
+
+async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Question) -> list[Hit]:
+    """The nearest passages of an owner's documents, the nearest first.
+
+    Raises:
+        QuestionRefusedError: The question is out of range.
+        OtherSpaceError: There are documents, but none embedded by this embedder.
+    """
+    question.check()
+    space = embedder.space
+    async with app.connection() as connection:
+        found = await connection.fetchrow(SQL["vectors.find_space"], space.model, space.version)
+    if found is None:
+        await _refuse_other_spaces(app, owner, str(space))
+        return []
+    embedded = await embedder.embed([question.text])
+    vector = array("f", embedded.vectors[0])
+    wanted = None if question.documents is None else [UUID(key) for key in question.documents]
+    nearest = (
+        SQL["vectors.nearest"]
+        .replace("{space}", str(int(found["id"])))
+        .replace("{dimension}", str(int(found["dimension"])))
+    )
+    async with app.connection() as connection, connection.transaction(readonly=True):
+        await connection.execute(SEARCHING)
+        rows = await connection.fetch(
+            nearest, vector_text(vector), owner.tenant, owner.name, question.limit, wanted
+        )
+    if not rows:
+        await _refuse_other_spaces(app, owner, str(space))
+    least = question.least_score
+    hits = [_hit(row) for row in rows]
+    return hits if least is None else [hit for hit in hits if hit.score >= least]
+
+
+async def _refuse_other_spaces(app: Headrace, owner: Owner, configured: str) -> None:
+    async with app.connection() as connection:
+        rows = await connection.fetch(SQL["vectors.spaces_of"], owner.tenant, owner.name)
+    stored = tuple(f"{row['model']}@{row['version']}" for row in rows)
+    if stored and configured not in stored:
+        raise OtherSpaceError(configured, stored)
+
+
+def _hit(row: Row) -> Hit:
+    return Hit(
+        text=row["text"],
+        score=row["score"],
+        document=str(row["document"]),
+        name=row["name"],
+        chunk=str(row["id"]),
+        ordinal=row["ordinal"],
+        type=row["type"],
+        start=row["start_at"],
+        end=row["end_at"],
+        start_line=row["start_line"],
+        end_line=row["end_line"],
+        page=row["page"],
+    )
