@@ -1,0 +1,92 @@
+"""HTML to Markdown, by html-to-markdown."""
+
+import html as entities
+import re
+from typing import Any, Final, cast
+
+from html_to_markdown import ConversionOptions, PreprocessingOptions, convert
+from html_to_markdown.options import WarningKind
+
+from headrace.pipelines.documents.parsing.errors import DamagedFileError, FileLimitError
+from headrace.pipelines.documents.parsing.limits import ParseLimits
+from headrace.pipelines.documents.parsing.result import Parsed, checked, refuse_long
+from headrace.pipelines.documents.parsing.text import decode
+
+# What is on the page but not its text. Sphinx marks its menus by role and its links by class.
+_LEFT_OUT: Final = [
+    *("nav", "footer", "script", "style", "template", "noscript", "svg", "math annotation"),
+    *("iframe", "object", "embed", "audio", "video", "canvas", "button", "select", "a.headerlink"),
+    *('[role="navigation"]', '[role="contentinfo"]', '[aria-hidden="true"]'),
+]
+_OPTIONS: Final = ConversionOptions(
+    compact_tables=True,
+    autolinks=False,
+    extract_metadata=False,  # it would stand before the text as YAML
+    inline_data_media="drop_element",
+    newline_style="backslash",  # two spaces at a line's end would be stripped
+    preprocessing=PreprocessingOptions(enabled=False),  # _LEFT_OUT says it all, in any version
+    exclude_selectors=_LEFT_OUT,
+)
+_PARTIAL: Final = {str(WarningKind.depth_limit_exceeded), str(WarningKind.truncated_input)}
+_TITLE: Final = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)", re.IGNORECASE)
+_TITLE_WITHIN: Final = 64 * 1024
+_KEPT_LINKS: Final = ("http://", "https://", "mailto:")
+_LONGEST_LINK: Final = 2_000  # characters; longer ones carry data, not an address
+
+
+def read(data: bytes, limits: ParseLimits) -> Parsed:
+    """An HTML page; its title is the first heading where it has none of the first level.
+
+    Raises:
+        UserError: It is no text, there is none, it is too long or nested too deeply.
+    """
+    page = decode(data, page=True)
+    found = _TITLE.search(page, 0, _TITLE_WITHIN)
+    title = " ".join(entities.unescape(found[1]).split()) if found else ""
+    return Parsed(to_markdown(page, limits, title=title))
+
+
+def to_markdown(page: str, limits: ParseLimits, *, title: str = "") -> str:
+    """The normalised Markdown of an HTML text.
+
+    Raises:
+        UserError: There is no text in it, it is too long or nested too deeply.
+    """
+    seen = _Elements()
+    try:
+        result = convert(page, _OPTIONS, visitor=cast("Any", seen))
+    except MemoryError:
+        raise
+    except Exception as error:  # its errors share no public root, and a page is never its bug
+        raise DamagedFileError("the HTML cannot be converted") from error
+    if any(str(warning.kind) in _PARTIAL for warning in result.warnings):
+        raise FileLimitError("the elements of the page are nested too deeply")
+    text = result.content or ""
+    refuse_long(len(text), limits)
+    heading = f"# {title}\n\n" if title and not seen.has_title else ""
+    return checked(heading + checked(text, limits), limits)
+
+
+class _Elements:
+    """What the converter asks about on its way."""
+
+    def __init__(self) -> None:
+        self.has_title = False
+
+    def visit_heading(self, _ctx: object, level: int, text: str, _id: str) -> str:
+        """Take note of a heading of the first level."""
+        self.has_title |= level == 1 and bool(text.strip())
+        return "continue"
+
+    def visit_link(
+        self, _ctx: object, address: str, text: str, _title: str
+    ) -> str | dict[str, str]:
+        """Keep an address that means something outside of this page; else only its text."""
+        kept = address.startswith(_KEPT_LINKS) and len(address) <= _LONGEST_LINK
+        return "continue" if kept else {"custom": text}
+
+    def visit_image(
+        self, _ctx: object, _source: str, description: str, _title: str
+    ) -> dict[str, str]:
+        """Keep what is said of a picture, not the picture."""
+        return {"custom": description}
