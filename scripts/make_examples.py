@@ -24,7 +24,7 @@ def make() -> dict[str, bytes]:
     survey = write_pdf(_source("survey"))
     return {
         "handbook.pdf": handbook,
-        "handbook-copy.pdf": handbook,
+        "handbook_copy.pdf": handbook,
         "flood-plan.docx": write_docx(_source("flood-plan")),
         "logbook.txt": write_logbook(_source("logbook")).encode(),
         "members.pdf": write_pdf(_source("members"), password=PASSWORD),
