@@ -1,1 +1,2 @@
 -- API keys, and the audit of administrators.
+select;

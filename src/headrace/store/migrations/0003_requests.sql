@@ -1,1 +1,2 @@
 -- Answers to requests with a key, and limits of tenants.
+select;

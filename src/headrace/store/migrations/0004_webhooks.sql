@@ -1,1 +1,2 @@
 -- Webhooks.
+select;
