@@ -88,8 +88,8 @@ def _decode_other(data: bytes, *, page: bool) -> str:
             return data.decode(with_name, "replace")
     text = data.decode("utf-8", "replace")
     lost = text.count("\ufffd")
-    beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
-    if beyond_ascii > 10 * lost:  # most of it is UTF-8, which Windows-1252 is by chance hardly ever
+    letters = len(text) - len(text.encode("ascii", "ignore")) - lost
+    if letters > lost:  # in Windows-1252 two bytes are a letter of UTF-8 by a rare chance only
         return text
     return data.decode("cp1252", "replace")
 
