@@ -39,7 +39,7 @@ delete from headrace_documents.chunks where document = $1;
 -- name: list
 -- A page of a document's present chunks.
 -- $1 document, $2 tenant, $3 owner, $4 first ordinal, $5 most rows
-select chunk.ordinal, chunk.id, chunk.type, chunk.text, chunk.sha256, chunk.start_at, chunk.end_at,
+select chunk.id, chunk.ordinal, chunk.type, chunk.text, chunk.sha256, chunk.start_at, chunk.end_at,
     chunk.start_line, chunk.end_line, chunk.page
 from headrace_documents.documents as document
 join headrace_documents.chunks as chunk

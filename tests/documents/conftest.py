@@ -1,0 +1,85 @@
+"""An engine with the pipeline `documents`, and its library.
+
+These tests always run on the embedded PostgreSQL, which has pgvector, whatever server the others
+use. The settings of the pipeline are read once, here: small chunks and batches, so that a short
+text has several of each, and an embedder that can be watched. Processes that the tests start read
+the variables that are left: `hashing`, and the folder.
+"""
+
+import asyncio
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+FOLDER: Final = Path(tempfile.mkdtemp(prefix="headrace-documents-"))
+SETTINGS: Final = {
+    "HEADRACE_DOCUMENTS_FOLDER": str(FOLDER),
+    "HEADRACE_DOCUMENTS_EMBEDDER": "tests.documents.trial:open_trial",
+    "HEADRACE_DOCUMENTS_CHUNK_TOKENS": "40",
+    "HEADRACE_DOCUMENTS_BATCH_TEXTS": "4",
+}
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+os.environ.update(SETTINGS)
+
+from headrace.pipelines.documents import Library, documents  # noqa: E402
+from headrace.pipelines.documents.settings import documents_settings  # noqa: E402
+from headrace.store.databases import drop_leftovers, relax  # noqa: E402
+from headrace.store.embedded import EmbeddedDatabase  # noqa: E402
+from headrace.testing import Engine  # noqa: E402
+from tests.conftest import PROJECT  # noqa: E402
+from tests.documents.trial import TRIAL, Trial  # noqa: E402
+
+READ: Final = documents_settings()
+os.environ["HEADRACE_DOCUMENTS_EMBEDDER"] = "hashing"
+for name in ("HEADRACE_DOCUMENTS_CHUNK_TOKENS", "HEADRACE_DOCUMENTS_BATCH_TEXTS"):
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def vector_server() -> Iterator[str]:
+    """The address of a superuser's database in an embedded server."""
+    assert READ.folder == FOLDER, "the settings were read before tests/documents/conftest.py"
+    server = EmbeddedDatabase(PROJECT)
+    address = server.start()
+    try:
+        asyncio.run(relax(address))
+        asyncio.run(drop_leftovers(address))
+        yield address
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def engine(vector_server: str) -> AsyncIterator[Engine]:
+    """Carries `documents` alone; nothing runs before the test says so."""
+    async with Engine([documents], server=vector_server) as made:
+        yield made
+
+
+@pytest.fixture
+async def library(engine: Engine, trial: Trial) -> AsyncIterator[Library]:
+    """Of the engine's database."""
+    assert not trial.calls
+    made = Library(engine.app)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def trial() -> Iterator[Trial]:
+    """What the embedders of this process are asked."""
+    TRIAL.reset()
+    yield TRIAL
+    TRIAL.reset()
+
+
+@pytest.fixture
+def folder() -> Path:
+    """Where the files of all documents of this process lie."""
+    return FOLDER
