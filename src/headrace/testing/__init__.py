@@ -9,20 +9,26 @@ async def test_a_decision_is_made() -> None:
         assert (await job.result()).ok
 """
 
+from headrace.testing.embedding_server import EmbeddingCall, EmbeddingServer, VectorFault
 from headrace.testing.engine import Engine
+from headrace.testing.http_threads import Fault
 from headrace.testing.process import WorkerProcess
 from headrace.testing.rows import EventRow, JobRow, RecordRow, StepRow, TryRow
 from headrace.testing.running import RunningWorker
 from headrace.testing.waiting import NotEmptyError
 
 __all__ = [
+    "EmbeddingCall",
+    "EmbeddingServer",
     "Engine",
     "EventRow",
+    "Fault",
     "JobRow",
     "NotEmptyError",
     "RecordRow",
     "RunningWorker",
     "StepRow",
     "TryRow",
+    "VectorFault",
     "WorkerProcess",
 ]

@@ -9,6 +9,7 @@ from headrace.pipelines.documents.embedding import Embedded, Embedder, Space
 class Letters:
     """Counts letters."""
 
+    closed = False
     space = Space("letters", "3", dimension=2, most_tokens=100)
 
     def count_tokens(self, text: str) -> int:
@@ -19,7 +20,7 @@ class Letters:
         return Embedded(vectors, sum(map(len, texts)))
 
     async def aclose(self) -> None:
-        pass
+        type(self).closed = True
 
 
 def plain() -> Embedder:

@@ -2,38 +2,59 @@
 
 import subprocess
 import sys
+from array import array
 
 import pytest
 from pydantic import SecretStr
 
 from headrace.pipelines.documents.embedding import (
+    Embedded,
     EmbedderError,
     EmbedderOptions,
+    EmbeddingFailedError,
+    Space,
     estimated_tokens,
     open_embedder,
     space_of,
     token_counter,
 )
 from headrace.pipelines.documents.embedding.errors import installed_with
-from headrace.pipelines.documents.embedding.hashing import HashingEmbedder
-from headrace.pipelines.documents.embedding.minilm import MiniLM
 from tests.documents.embedding.own import Letters
 
 OWN = "tests.documents.embedding.own"
 
 
 class TestChoices:
-    async def test_the_local_model(self):
-        embedder = await open_embedder("minilm", EmbedderOptions(threads=1))
+    @pytest.mark.parametrize(
+        ("choice", "space"),
+        [
+            ("minilm", Space("minilm", "1", 384, 256)),
+            ("openai", Space("text-embedding-3-small", "1", 1_536, 8_191)),
+            ("hashing", Space("hashing", "1", 256, 256)),
+        ],
+    )
+    async def test_each_has_its_space(self, choice: str, space: Space):
+        embedder = await open_embedder(choice, EmbedderOptions(threads=1, api_key="sk"))
         await embedder.aclose()
-        assert isinstance(embedder, MiniLM)
-
-    async def test_the_one_for_tests(self):
-        assert isinstance(await open_embedder("hashing"), HashingEmbedder)
+        assert embedder.space == space
+        assert space_of(choice) == space
 
     @pytest.mark.parametrize("name", ["plain", "later", "Letters"])
     async def test_one_of_your_own(self, name: str):
-        assert isinstance(await open_embedder(f"{OWN}:{name}"), Letters)
+        embedder = await open_embedder(f"{OWN}:{name}")
+        embedded = await embedder.embed(["abba", "b"])
+        assert (str(embedder.space), embedder.count_tokens("abba")) == ("letters@3", 4)
+        assert embedded == Embedded([array("f", [2, 2]), array("f", [0, 1])], tokens=5)
+
+    async def test_what_one_of_your_own_gives_is_checked(self):
+        embedder = await open_embedder(f"{OWN}:plain")
+        with pytest.raises(EmbeddingFailedError, match="only zeros"):
+            await embedder.embed(["c"])
+
+    async def test_one_of_your_own_is_closed(self):
+        embedder = await open_embedder(f"{OWN}:later")
+        await embedder.aclose()
+        assert Letters.closed
 
     @pytest.mark.parametrize("choice", ["minlm", "", "a:", ":a", "a b:c", "MINILM"])
     async def test_another_is_refused_with_the_choices(self, choice: str):
@@ -56,11 +77,11 @@ class TestChoices:
 
 
 class TestWithoutOpening:
-    def test_the_space_of_a_known_one(self):
-        assert str(space_of("minilm")) == "minilm@1"
-        assert str(space_of("hashing")) == "hashing@1"
+    def test_the_space_of_openai_is_as_it_is_told(self):
+        options = EmbedderOptions(model="m", version="2", dimension=3, most_tokens=4)
+        assert space_of("openai", options) == Space("m", "2", 3, 4)
 
-    def test_that_of_your_own_is_not_known(self):
+    def test_the_space_of_your_own_is_not_known(self):
         assert space_of(f"{OWN}:plain") is None
 
     def test_a_wrong_name_is_refused_all_the_same(self):
@@ -72,8 +93,9 @@ class TestWithoutOpening:
         assert count("embeddings") == 6
         assert len(count.tokenizer.encode("word " * 500).ids) == 502
 
-    def test_hashing_counts_by_the_estimate(self):
-        assert token_counter("hashing") is estimated_tokens
+    @pytest.mark.parametrize("choice", ["openai", "hashing"])
+    def test_others_count_by_the_estimate(self, choice: str):
+        assert token_counter(choice) is estimated_tokens
 
     def test_your_own_counts_as_its_factory_says(self):
         assert token_counter(f"{OWN}:counted")("four") == 4

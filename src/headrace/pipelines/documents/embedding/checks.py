@@ -7,7 +7,12 @@ from collections.abc import Sequence
 
 from headrace import PermanentError
 from headrace.pipelines.documents.embedding.errors import EmbeddingFailedError, TextTooLongError
-from headrace.pipelines.documents.embedding.space import Embedded, Space, Vector
+from headrace.pipelines.documents.embedding.space import (
+    Embedded,
+    Embedder,
+    Space,
+    Vector,
+)
 
 
 def refuse_long_texts(space: Space, counts: Sequence[int]) -> None:
@@ -42,6 +47,36 @@ def checked(space: Space, texts: Sequence[str], embedded: Embedded) -> Embedded:
         if problem is not None:
             raise EmbeddingFailedError(f"{space}: vector {position} of {len(texts)} {problem}")
     return embedded
+
+
+class Checked:
+    """An embedder whose answers are all `checked`; what `open_embedder` gives."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    @property
+    def space(self) -> Space:
+        """That of the embedder."""
+        return self._embedder.space
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, as the embedder counts."""
+        return self._embedder.count_tokens(text)
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """The vectors of texts, in their order.
+
+        Raises:
+            PermanentError: A vector has another dimension than its space.
+            EmbeddingFailedError: There are more or fewer vectors than texts, or one cannot be used.
+            Exception: Whatever the embedder raises.
+        """
+        return checked(self.space, texts, await self._embedder.embed(texts))
+
+    async def aclose(self) -> None:
+        """Close the embedder."""
+        await self._embedder.aclose()
 
 
 def _problem_of(vector: Vector, space: Space) -> str | None:

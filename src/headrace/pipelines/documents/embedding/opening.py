@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from headrace.pipelines.documents.embedding.batches import estimated_tokens
+from headrace.pipelines.documents.embedding.checks import Checked
 from headrace.pipelines.documents.embedding.errors import EmbedderError
 from headrace.pipelines.documents.embedding.hashing import HASHING, HashingEmbedder
 from headrace.pipelines.documents.embedding.minilm import MINILM, load_tokenizer, open_minilm
@@ -26,6 +28,8 @@ Counter = Callable[[str], int]
 async def open_embedder(choice: str, options: EmbedderOptions | None = None) -> Embedder:
     """An embedder that is ready for use; whoever opens it calls its `aclose()`.
 
+    What it gives is `checked`, also if it is one of your own.
+
     Args:
         choice: `minilm`, `openai`, `hashing`, or `module:attribute`: a function of your own, plain
             or async, without arguments, that returns an `Embedder`.
@@ -35,32 +39,33 @@ async def open_embedder(choice: str, options: EmbedderOptions | None = None) -> 
         EmbedderError: There is no such embedder, an extra is not installed, or an option is wrong.
     """
     options = options or EmbedderOptions()
-    if choice == "minilm":
-        return await open_minilm(options.model_folder, threads=options.threads)
-    if choice == "hashing":
-        return HashingEmbedder()
-    made = _own_factory(choice)()
-    if inspect.isawaitable(made):
-        made = await made
-    if not isinstance(getattr(made, "space", None), Space):
-        raise EmbedderError(
-            f"{choice} gave a {type(made).__name__}, not an Embedder: it has no `space`"
-        )
-    return cast("Embedder", made)
+    match choice:
+        case "minilm":
+            return Checked(await open_minilm(options.model_folder, threads=options.threads))
+        case "openai":
+            return Checked(await asyncio.to_thread(_open_openai, options))
+        case "hashing":
+            return Checked(HashingEmbedder())
+        case _:
+            return Checked(await _open_own(choice))
 
 
-def space_of(choice: str) -> Space | None:
+def space_of(choice: str, options: EmbedderOptions | None = None) -> Space | None:
     """The space of an embedder without opening it; None for one of your own.
 
     Raises:
         EmbedderError: There is no such embedder.
     """
-    if choice == "minilm":
-        return MINILM
-    if choice == "hashing":
-        return HASHING
-    _own_factory(choice)
-    return None
+    match choice:
+        case "minilm":
+            return MINILM
+        case "openai":
+            return (options or EmbedderOptions()).space
+        case "hashing":
+            return HASHING
+        case _:
+            _own_factory(choice)
+            return None
 
 
 def token_counter(choice: str, options: EmbedderOptions | None = None) -> Counter:
@@ -79,6 +84,24 @@ def token_counter(choice: str, options: EmbedderOptions | None = None) -> Counte
         return estimated_tokens
     counter: Counter = getattr(_own_factory(choice), "token_counter", estimated_tokens)
     return counter
+
+
+def _open_openai(options: EmbedderOptions) -> Embedder:
+    # Off the loop and only here: the import takes half a second.
+    from headrace.pipelines.documents.embedding.openai import open_openai  # noqa: PLC0415 - an extra
+
+    return open_openai(options)
+
+
+async def _open_own(choice: str) -> Embedder:
+    made = _own_factory(choice)()
+    if inspect.isawaitable(made):
+        made = await made
+    if not isinstance(getattr(made, "space", None), Space):
+        raise EmbedderError(
+            f"{choice} gave a {type(made).__name__}, not an Embedder: it has no `space`"
+        )
+    return cast("Embedder", made)
 
 
 def _own_factory(choice: str) -> Callable[[], Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from headrace.pipelines.documents.embedding.space import Space
+
 
 class Secret(Protocol):
     """A text that does not show itself, as pydantic's `SecretStr`."""
@@ -40,3 +42,8 @@ class EmbedderOptions:
     dimension: int = 1_536
     most_tokens: int = 8_191
     timeout_s: float = 60.0
+
+    @property
+    def space(self) -> Space:
+        """The space of `openai`."""
+        return Space(self.model, self.version, self.dimension, self.most_tokens)

@@ -54,7 +54,7 @@ class Embedder(Protocol):
         """The space of all its vectors; never changes."""
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of one text, special tokens included; an estimate is never too small."""
+        """Tokens of one text, special tokens included; may be an estimate."""
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         """The vectors of texts, in their order; nothing is cut off.
