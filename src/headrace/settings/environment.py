@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+
+PLATFORM_PORT: Final = "PORT"
+"""What Cloud Run and its like call the port that a service must listen on."""
 
 
 class UnknownSetting(NamedTuple):
@@ -37,6 +40,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             names each setting and says what it takes.
     """
     given = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
+    if PLATFORM_PORT in environ:
+        given.setdefault(variable("port"), environ[PLATFORM_PORT])
     problems = [*_take_files(given), *_blank(given)]
     if problems:
         raise SettingsError(problems)

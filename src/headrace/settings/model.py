@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         "six of its own.",
     )
 
+    host: str = Field("127.0.0.1", min_length=1, description="Address where the API listens.")
+    port: _Port = Field(
+        8_080, description="Its port; the platform's PORT is taken where this is not set."
+    )
+
     concurrency: int = Field(
         10, ge=1, le=1_000, description="Jobs that a worker runs at once; also its threads."
     )

@@ -1,0 +1,36 @@
+"""`headrace api`: serves the HTTP API until it is told to stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from headrace.cli.exits import ExitCode
+from headrace.cli.options import App
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+
+
+def api(app: App = None) -> None:
+    """Serve the HTTP API at HEADRACE_HOST and HEADRACE_PORT; SIGTERM or Ctrl-C ends it.
+
+    It runs no jobs: workers do, see `headrace worker`.
+    """
+    from headrace.cli.loading import load_app
+    from headrace.cli.logs import tell_unknown_settings
+    from headrace.telemetry.logs import configure_logs
+
+    loaded = load_app(app)
+    configure_logs(level=loaded.settings.level, style=loaded.settings.log_format)
+    tell_unknown_settings()
+    raise typer.Exit(_serve(loaded))
+
+
+def _serve(app: Headrace) -> int:
+    from headrace.web.serving import make_server
+
+    server = make_server(app)
+    server.run()
+    return ExitCode.DONE if server.started else ExitCode.CONFIGURATION

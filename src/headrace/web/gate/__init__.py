@@ -1,0 +1,1 @@
+"""What every request passes before its route: pure ASGI, and cheap."""

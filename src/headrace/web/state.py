@@ -1,0 +1,38 @@
+"""What the routes of one process share: `request.app.state.service`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from headrace.app import Headrace
+    from headrace.settings import Settings
+    from headrace.web.auth.identity import Identity
+
+
+class Verifier(Protocol):
+    """Tells whose a bearer credential is."""
+
+    async def verify(self, credential: str) -> Identity:
+        """The identity that a credential proves.
+
+        Raises:
+            ProblemError: `AUTH_REQUIRED`: it proves none.
+        """
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of the HTTP room, made by `create_api`."""
+
+    app: Headrace
+    settings: Settings
+    verifier: Verifier
+
+
+def service_of(request: Request) -> Service:
+    """The parts that the routes share."""
+    return cast("Service", request.app.state.service)
