@@ -25,14 +25,15 @@ MIB: Final = 1024 * 1024
 
 @functools.cache
 def deflated(size: int, filler: bytes = b" ") -> bytes:
-    """A raw deflate stream of `size` bytes of one character: about 1/1,000 of that long.
+    """A raw deflate stream of `size` bytes, the same few again and again: 1/1,000 of that long.
 
     Whole mebibytes are compressed once and repeated, so a gibibyte takes no time to make.
     """
     block = zlib.compressobj(9, zlib.DEFLATED, -15)
-    whole = block.compress(filler * MIB) + block.flush(zlib.Z_FULL_FLUSH)
+    filler *= MIB // len(filler)
+    whole = block.compress(filler) + block.flush(zlib.Z_FULL_FLUSH)
     end = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return whole * (size // MIB) + end.compress(filler * (size % MIB)) + end.flush()
+    return whole * (size // MIB) + end.compress(filler[: size % MIB]) + end.flush()
 
 
 # --- PDF ------------------------------------------------------------------------------------------
@@ -187,13 +188,27 @@ def looping_pdf() -> bytes:
 
 
 def exploding_pdf(width: int = 10, depth: int = 12) -> bytes:
-    """A PDF of a few KB with `width ** depth` texts on its page: it ends by a time limit only."""
+    """A PDF of a few KB with `width ** depth` texts on its page: a memory limit ends it."""
     objects = pdf_objects([b"/Fx Do"], b"/XObject << /Fx 6 0 R >>")
     form = b"/Type /XObject /Subtype /Form /BBox [0 0 612 792] /Resources << %s >>"
     for level in range(depth):
         inner = b"/XObject << /Fx %d 0 R >>" % (7 + level)
         objects[6 + level] = pdf_stream(b"/Fx Do " * width, form % inner)
     objects[6 + depth] = pdf_stream(b"BT /F1 11 Tf (Text.) Tj ET", form % b"/Font << /F1 3 0 R >>")
+    return assemble_pdf(objects)
+
+
+def endless_pdf(times: int = 10_000) -> bytes:
+    """A PDF of some KB that is read for hours with little memory: it ends by a time limit only.
+
+    Its page draws a form so many times; the form is 16 MiB of operators that draw nothing.
+    """
+    objects = pdf_objects([b"/Fx Do " * times], b"/XObject << /Fx 6 0 R >>")
+    inner = b"\x78\xda" + deflated(16 * MIB, b"q Q ")
+    objects[6] = pdf_stream(
+        zlib.compress(inner, 9),
+        b"/Type /XObject /Subtype /Form /BBox [0 0 612 792] /Filter [/FlateDecode /FlateDecode]",
+    )
     return assemble_pdf(objects)
 
 

@@ -191,6 +191,11 @@ class TestHostile:
         read(b"<html><p>Text." + b"<title " * 100_000)
         assert time.process_time() - start < 1
 
+    def test_more_elements_than_the_limit(self):
+        data = b"<html>" + b"<p>x</p> < 5 " * 99
+        assert read(data, html_elements=100).markdown
+        refused(data, FileLimitError, "more than 99 elements; split it", html_elements=99)
+
     def test_a_page_of_markup_only_has_no_text(self):
         refused(b"<html><body><div><p></p></div>", NoTextError, "there is no text in the file")
 

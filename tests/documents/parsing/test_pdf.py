@@ -59,6 +59,38 @@ class TestText:
         lines = read(data).markdown.split("\n")
         assert [line for line in lines if "#" in line] == ["# Report", "## Part one", "# Other"]
 
+    def test_the_size_counts_as_it_is_printed_not_as_it_is_set(self):
+        """Many programs write all text in size 1 and scale it."""
+        data = pdf([f"# Report\n\n{LINE}\n{LINE}"])
+        scaled = data.replace(b"/F1 20 Tf 1 0 0 1", b"/F1 1 Tf 20 0 0 20")
+        scaled = scaled.replace(b"/F1 11 Tf 1 0 0 1", b"/F1 1 Tf 11 0 0 11")
+        assert b" 11 Tf" not in scaled
+        assert read(scaled).markdown == read(data).markdown == f"# Report\n\n{LINE} {LINE}"
+
+    def test_the_height_of_a_font_is_not_its_size(self):
+        """A line that begins in a font with tall letters is no heading."""
+        font = b"/Type /Font /Subtype /Type1 /BaseFont /Symbol /FontDescriptor 9 0 R"
+        objects = pdf_objects(
+            [
+                (
+                    b"BT /F1 11 Tf 72 700 Td (Some words that are first) Tj 0 -14 Td "
+                    b"/F9 11 Tf (a) Tj /F1 11 Tf ( and others) Tj 0 -14 Td (end) Tj ET"
+                )
+            ],
+        )
+        objects[4] = objects[4].replace(b"/F1 3 0 R", b"/F1 3 0 R /F9 8 0 R")
+        objects[8] = b"<< %s >>" % font
+        objects[9] = (
+            b"<< /Type /FontDescriptor /FontName /Symbol /Flags 4 /Ascent 2000 /Descent -900 "
+            b"/FontBBox [0 -900 900 2000] /ItalicAngle 0 /CapHeight 1900 /StemV 80 >>"
+        )
+        assert "#" not in read(assemble_pdf(objects)).markdown
+
+    def test_entries_of_a_table_of_contents_stay_apart(self):
+        dots = ". " * 45
+        data = pdf([f"Beginning {dots}1\nMiddle {dots}25\n2.1 End {dots}260"])
+        assert read(data).markdown.count("\n") == 2
+
     def test_a_heading_of_two_lines_is_one(self):
         data = pdf([f"# A long title that goes on\n# in a second line\n\n{LINE}\n{LINE}\n{LINE}"])
         assert read(data).markdown.startswith("# A long title that goes on in a second line\n\n")

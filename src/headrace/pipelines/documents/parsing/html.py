@@ -2,6 +2,7 @@
 
 import html as entities
 import re
+from itertools import islice
 from typing import Any, Final, cast
 
 from html_to_markdown import ConversionOptions, PreprocessingOptions, convert
@@ -28,6 +29,7 @@ _OPTIONS: Final = ConversionOptions(
     exclude_selectors=_LEFT_OUT,
 )
 _PARTIAL: Final = {str(WarningKind.depth_limit_exceeded), str(WarningKind.truncated_input)}
+_ELEMENT: Final = re.compile("<[a-zA-Z]")
 _TITLE: Final = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)", re.IGNORECASE)
 _TITLE_WITHIN: Final = 64 * 1024
 _KEPT_LINKS: Final = ("http://", "https://", "mailto:")
@@ -50,8 +52,10 @@ def to_markdown(page: str, limits: ParseLimits, *, title: str = "") -> str:
     """The normalised Markdown of an HTML text.
 
     Raises:
-        UserError: There is no text in it, it is too long or nested too deeply.
+        UserError: There is no text in it, it is too long, nested too deeply or all markup.
     """
+    if next(islice(_ELEMENT.finditer(page), limits.html_elements, None), None):
+        raise FileLimitError(f"the page has more than {limits.html_elements:,} elements; split it")
     seen = _Elements()
     try:
         result = convert(page, _OPTIONS, visitor=cast("Any", seen))

@@ -14,18 +14,21 @@ from typing import Final
 _HYPHEN: Final = re.compile("[\ufffe\x02](.?)", re.DOTALL)
 _SOFT_HYPHEN: Final = "\u00ad"
 _BULLET: Final = re.compile(r"[•◦▪‣●∙·]\s+")
-_ITEM: Final = re.compile(r"(?:[-*–•◦▪‣●∙·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s")
+_ITEM: Final = re.compile(
+    r"(?:[-*–•◦▪‣●∙·]|\(?(?:\d{1,3}|[a-zA-Z])[.)]|\d{1,3}(?:\.\d{1,3})+\.?)\s"
+)
+_DOTS: Final = re.compile(r"\.(?: ?\.){3}")  # from an entry of a table of contents to its page
 
 _LARGER: Final = 1.15  # times the size of the text: a heading
 _LONGEST_HEADING: Final = 200  # characters
 _MOST_HEADINGS: Final = 0.3  # of all characters: more are no headings, but a matter of taste
 _SAME_SIZE: Final = 0.1
 _WIDER_GAP: Final = 1.25  # times the usual distance of lines: a new paragraph
-_USUAL_GAP: Final = 1.6  # times the size, where a page has too few lines to tell
+_USUAL_GAP: Final = 1.8  # times the size, where a page has too few lines to tell
 _ENOUGH_GAPS: Final = 3
-_NARROWEST: Final = 15  # times the size: shorter lines are cells, labels or verse
+_NARROWEST: Final = 16  # times the size: shorter lines are cells, labels or verse
 _SAME_COLUMN: Final = 4  # times the size, between left edges: indented lines are in the column too
-_CHARACTER: Final = 0.45  # times the size: width of a character on average
+_CHARACTER: Final = 0.5  # times the size: width of a character on average
 _LEVELS: Final = 6
 
 
@@ -35,18 +38,18 @@ class Line:
 
     Attributes:
         text: Without its end. It may go on in the next printed line, where a hyphen was at its end.
-        left: Of its first character.
-        top: Of its first character.
-        bottom: Of its last character.
-        right: Of its last character.
-        size: Height of its first character's font.
+        left: Left edge of its first character.
+        right: Right edge of its last character.
+        start: Height at which its first character stands.
+        end: Height at which its last character stands.
+        size: Of its first character's font.
     """
 
     text: str
     left: float
-    top: float
-    bottom: float
     right: float
+    start: float
+    end: float
     size: float
 
 
@@ -86,7 +89,7 @@ def _page(lines: Sequence[Line], levels: dict[float, int]) -> str:
             separator = ""
         elif level or _level(before, levels):
             is_same = _rounded(before.size) == _rounded(line.size)
-            is_near = 0 < before.bottom - _bottom_of_first(line) < line.size * _USUAL_GAP
+            is_near = 0 < before.end - line.start < line.size * _USUAL_GAP
             separator = " " if is_same and is_near else "\n\n"
         else:
             separator = _separator(before, line, gap, shown)
@@ -103,9 +106,10 @@ def _level(line: Line, levels: dict[float, int]) -> int:
 
 def _separator(before: Line, line: Line, gap: float, page: Sequence[Line]) -> str:
     """Between two lines of text: a new paragraph, a new line, or a space."""
-    if not 0 < before.bottom - _bottom_of_first(line) <= gap * _WIDER_GAP:
+    if not 0 < before.end - line.start <= gap * _WIDER_GAP:
         return "\n\n"  # a wider gap, or the top of another column
-    if _ITEM.match(line.text) or before.right - before.left < _NARROWEST * before.size:
+    is_narrow = before.right - before.left < _NARROWEST * before.size
+    if is_narrow or _ITEM.match(line.text) or _DOTS.search(before.text):
         return "\n"
     # Where the next word would have fitted, the line was ended on purpose.
     first_word, _, _ = line.text.lstrip().partition(" ")
@@ -119,16 +123,12 @@ def _separator(before: Line, line: Line, gap: float, page: Sequence[Line]) -> st
 def _usual_gap(lines: Sequence[Line]) -> float:
     """The usual distance from a line to the next."""
     gaps = [
-        before.bottom - _bottom_of_first(line)
+        before.end - line.start
         for before, line in pairwise(lines)
-        if 0 < before.bottom - _bottom_of_first(line) < 3 * before.size
+        if 0 < before.end - line.start < 3 * before.size
     ]
     size = median(line.size for line in lines) if lines else 0.0
     return median(gaps) if len(gaps) >= _ENOUGH_GAPS else size * _USUAL_GAP / _WIDER_GAP
-
-
-def _bottom_of_first(line: Line) -> float:
-    return line.top - line.size
 
 
 def _text(line: Line) -> str:

@@ -12,6 +12,8 @@ class ParseLimits:
     Attributes:
         pages: Of a PDF; compared before any of them is read.
         characters: Of the Markdown that comes out. 10 million are about 4,000 printed pages.
+        html_elements: Of a page. Each takes up to 1 KB while it is converted (measured), and the
+            converter ends its process where it gets no memory.
         zip_entries: Files in a DOCX, pictures included.
         zip_bytes: Of all XML in a DOCX together, counted while it is inflated.
         zip_ratio: Bytes that come out of one compressed byte of a DOCX, once 1 MiB has come out.
@@ -23,6 +25,7 @@ class ParseLimits:
 
     pages: int = 2_000
     characters: int = 10_000_000
+    html_elements: int = 750_000
     zip_entries: int = 5_000
     zip_bytes: int = 64 * MIB
     zip_ratio: int = 250

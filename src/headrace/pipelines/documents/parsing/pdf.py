@@ -4,6 +4,7 @@ PDFium is native code that reads what strangers made: call it in a process of it
 """
 
 import ctypes
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -95,17 +96,24 @@ def _lines(text_page: Any) -> Iterator[layout.Line]:  # noqa: ANN401
 
 
 def _located(text_page: Any, text: str, first: int, last: int) -> layout.Line:  # noqa: ANN401
-    left, top, _, bottom = _box(text_page, first)
-    _, _, right, last_bottom = _box(text_page, last)
-    return layout.Line(text, left, top, last_bottom, right, top - bottom)
-
-
-def _box(text_page: Any, place: int) -> tuple[float, float, float, float]:  # noqa: ANN401
-    """Left, top, right, bottom of the line at this character; zeros where PDFium has none."""
+    first = pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, first)
+    last = pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, last)
+    left, start = _origin(text_page, first)
+    _, end = _origin(text_page, last)
     box = pdfium.FS_RECTF()
-    index = pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, place)
-    pdfium.FPDFText_GetLooseCharBox(text_page, index, ctypes.byref(box))
-    return box.left, box.top, box.right, box.bottom
+    pdfium.FPDFText_GetLooseCharBox(text_page, last, ctypes.byref(box))
+    # By the matrix too: many programs write every text in size 1 and scale it.
+    matrix = pdfium.FS_MATRIX()
+    pdfium.FPDFText_GetMatrix(text_page, first, ctypes.byref(matrix))
+    size = pdfium.FPDFText_GetFontSize(text_page, first) * math.hypot(matrix.c, matrix.d)
+    return layout.Line(text, left=left, right=box.right, start=start, end=end, size=size)
+
+
+def _origin(text_page: Any, index: int) -> tuple[float, float]:  # noqa: ANN401
+    """Where a character stands on its line; zeros where PDFium does not know."""
+    x, y = ctypes.c_double(), ctypes.c_double()
+    pdfium.FPDFText_GetCharOrigin(text_page, index, ctypes.byref(x), ctypes.byref(y))
+    return x.value, y.value
 
 
 def _put_together(texts: list[str], limits: ParseLimits) -> Parsed:
