@@ -33,14 +33,24 @@ class TestHeadings:
 
     @pytest.mark.parametrize(
         ("opening", "closing"),
-        [("```", "```"), ("~~~ python", "~~~~"), ("````", "````"), ("  ```text", "```")],
+        [
+            ("```", "```"),
+            ("`````\n```", "`````"),
+            ("~~~ python", "~~~~"),
+            ("````", "````"),
+            ("  ```text", "```"),
+        ],
     )
     def test_fenced_code_holds_none(self, opening: str, closing: str):
         text = f"{opening}\n# code\n```x\n# code\n{closing}\n# Heading"
-        assert lines_of(spans(text)) == [(1, 5), (6, 6)]
+        last = 1 + text.count("\n")
+        assert lines_of(spans(text)) == [(1, last - 1), (last, last)]
+
+    def test_a_line_with_more_ticks_opens_no_code(self):
+        assert lines_of(spans("```a`b\n# Heading")) == [(1, 1), (2, 2)]
 
     def test_code_that_never_ends_holds_none(self):
-        assert lines_of(spans("# One\n```\n# code\n~~~\n# code")) == [(1, 1 + 4)]
+        assert lines_of(spans("# One\n```\n# code\n~~~\n# code")) == [(1, 5)]
 
 
 class TestLines:

@@ -2,16 +2,18 @@
 
 import itertools
 import time
+import unicodedata
 
 import pytest
 
-from headrace.pipelines.documents.chunking import split
+from headrace.pipelines.documents.chunking import Counter, split
 from headrace.pipelines.documents.chunking.outline import Outline
 from headrace.pipelines.documents.chunking.sizes import Sizes
 from headrace.pipelines.documents.chunking.structure import in_windows
-from tests.documents.chunking.counters import estimate, minilm
+from tests.documents.chunking.counters import COUNTERS, estimate, minilm
 
 SENTENCE = "A worker that was frozen can wake up at any moment. "
+HAN = "".join(chr(0x4E00 + n * n % 20_011) for n in range(8_000))
 
 
 def chunks(text: str, most_tokens: int = 256) -> list[str]:
@@ -46,6 +48,26 @@ class TestHeadings:
     def test_one_with_nothing_behind_it_is_a_chunk(self):
         assert chunks("# Alone") == ["# Alone"]
 
+    def test_one_that_is_nearly_a_chunk_leaves_the_text_whole(self):
+        long = f"### {SENTENCE * 17}".strip()
+        paragraph = (SENTENCE * 21).strip()
+        assert chunks(f"{long}\n\n{paragraph}") == [long, paragraph]
+
+    def test_a_long_one_at_the_end_of_a_chunk_stays_where_it_is(self):
+        parts = [SENTENCE * 4, f"## {SENTENCE * 17}", f"# {SENTENCE * 4}"]
+        one, two, three = (part.strip() for part in parts)
+        assert chunks(f"{one}\n\n{two}\n\n{three}") == [f"{one}\n\n{two}", three]
+
+    def test_one_with_a_paragraph_of_its_own_takes_no_part_of_the_next(self):
+        paragraph = (SENTENCE * 18).strip()
+        assert chunks(f"# One\n\n{SENTENCE * 5}\n\n{paragraph}")[1:] == [paragraph]
+
+    def test_the_first_line_of_code_stays_with_it_too(self):
+        text = "# Code\n\n```python shop.py\n" + "first = second\n" * 83 + "```\n"
+        first, second = chunks(text)
+        assert first.startswith("# Code\n\n```python shop.py\nfirst = second\n")
+        assert second.endswith("```")
+
 
 class TestTables:
     ROW = "| the name of a cell | and what it holds, in ten words or so |\n"
@@ -59,6 +81,15 @@ class TestTables:
     def test_a_row_that_fits_only_without_its_heading_is_whole(self):
         row = f"| {SENTENCE * 21}|"
         assert row in chunks(f"# A heading that needs more than the few tokens left\n\n{row}")
+
+    def test_a_row_that_fits_beside_its_heading_stays_with_it(self):
+        row = f"| {SENTENCE * 17}|"
+        heading = (
+            "# A heading that is about twenty words long, so that not all of the rows fit beside it"
+        )
+        first, second = chunks(f"{heading}\n\n{row}\n| {SENTENCE * 3}|")
+        assert first == f"{heading}\n\n{row}"
+        assert second.startswith("| A worker")
 
     def test_a_row_that_is_too_long_is_cut(self):
         assert len(chunks(f"| {SENTENCE * 50}|")) > 2
@@ -94,7 +125,38 @@ class TestWindows:
 
 
 class TestFilling:
-    def test_neighbours_would_not_fit_into_one_chunk(self):
-        found = chunks("\n\n".join(f"{n}. {SENTENCE}" for n in range(200)))
-        pairs = itertools.pairwise(found)
-        assert all(minilm(f"{one}\n\n{other}") > 256 for one, other in pairs)
+    @pytest.mark.parametrize("count", COUNTERS)
+    @pytest.mark.parametrize("unit", ["- A worker's row can wake up at any moment.\n", "# Wake\n"])
+    def test_the_next_line_would_not_fit_into_a_chunk(self, count: Counter, unit: str):
+        text = unit * 400
+        spans = split(text, chunker="markdown@1", most_tokens=256, count=count)
+        assert len(spans) > 3
+        for one, other in itertools.pairwise(spans):
+            assert count(text[one.start : text.find("\n", other.start)]) > 256
+
+
+class TestCounting:
+    @pytest.mark.parametrize("text", [SENTENCE * 500, HAN, "=-" * 4_000])
+    def test_costs_little_where_words_can_be_summed_up(self, text: str):
+        counted = 0
+
+        def count(part: str, /) -> int:
+            nonlocal counted
+            counted += len(part)
+            return minilm(part)
+
+        split(text, chunker="markdown@1", most_tokens=256, count=count)
+        assert counted < 6 * len(text)
+
+
+class TestPartsOfThree:
+    @pytest.mark.parametrize(
+        "text", ["a b c d e", "a\n    b c\n    d e", "abcde", "a\u0301bce\u0301e"]
+    )
+    def test_fit_where_the_splitter_leaves_too_much(self, text: str):
+        def count(part: str, /) -> int:
+            return 2 * sum(not unicodedata.combining(one) for one in part if not one.isspace())
+
+        spans = split(text, chunker="markdown@1", most_tokens=3, count=count)
+        normal = [unicodedata.normalize("NFC", text[span.start : span.end]) for span in spans]
+        assert [len(one) for one in normal] == [1] * 5

@@ -70,9 +70,13 @@ class Outline:
             return None
         return self._fence_ends[index]
 
-    def last_headings(self, start: int, end: int) -> int | None:
-        """Where the heading lines begin with which a range ends; None where it ends otherwise."""
-        first = None
+    def lead_in(self, start: int, end: int) -> int | None:
+        """Where the lines begin with which a range ends and that mean nothing without what follows.
+
+        These are headings and the opening line of fenced code; None where it ends otherwise.
+        """
+        first = self._opening_line(start, end)
+        end = end if first is None else first
         for index in range(bisect_left(self.headings, end) - 1, -1, -1):
             heading = self.headings[index]
             line_end = self.text.find("\n", heading, end)
@@ -81,6 +85,13 @@ class Outline:
                 break
             first = end = heading
         return first
+
+    def _opening_line(self, start: int, end: int) -> int | None:
+        index = bisect_left(self._fence_starts, end) - 1
+        if index < 0 or self._fence_starts[index] < start or self._fence_ends[index] <= end:
+            return None
+        opening = self._fence_starts[index]
+        return opening if self.text.find("\n", opening, end) < 0 else None
 
     def type_of(self, start: int, end: int, line_start: int) -> BlockType:
         """The kind of blocks of a range, whose first line begins at `line_start`."""

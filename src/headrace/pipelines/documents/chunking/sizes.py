@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -82,28 +83,53 @@ class Sizes:
             ValueError: One character is too much.
         """
         for part in self._cut(start, end, self._bounded(self._count), most_tokens):
-            if not self.fits(*part):
-                raise ValueError(
-                    f"most_tokens is {self.most_tokens}; {self.text[slice(*part)][:1]!r} alone "
-                    f"takes {self.tokens(*part)}"
-                )
-            yield part
+            yield from self._halved(*part)
 
     def _cut(
         self, start: int, end: int, measure: Callable[[str], int], most_tokens: int
     ) -> Iterator[Range]:
         splitter = _splitter().from_callback(measure, most_tokens)
         for offset, piece in splitter.chunk_indices(self.text[start:end]):
-            bare = piece.strip()
-            first = start + offset + piece.find(bare)
-            if bare:
-                yield first, first + len(bare)
+            yield from self._bare(start + offset, start + offset + len(piece))
+
+    def _bare(self, start: int, end: int) -> Iterator[Range]:
+        piece = self.text[start:end]
+        bare = piece.strip()
+        if bare:
+            first = start + piece.find(bare)
+            yield first, first + len(bare)
+
+    def _halved(self, start: int, end: int) -> Iterator[Range]:
+        # The splitter sometimes leaves its last piece too large: "a b c d e" by 2 tokens a word in
+        # pieces of 3 becomes a, b, c, "d e".
+        if self.fits(start, end):
+            yield start, end
+        elif end - start == 1:
+            raise ValueError(
+                f"most_tokens is {self.most_tokens}; {self.text[start]!r} alone takes "
+                f"{self._count(self.text[start])}"
+            )
+        else:
+            middle = self._middle(start, end)
+            for half in (*self._bare(start, middle), *self._bare(middle, end)):
+                yield from self._halved(*half)
+
+    def _middle(self, start: int, end: int) -> int:
+        """Where to cut: before a word if there are two, else before a character with its marks."""
+        middle = (start + end + 1) // 2
+        gaps = [self.text.rfind(gap, start + 1, middle + 1) for gap in " \n"]
+        if max(gaps) > 0:
+            return max(gaps)
+        place = middle
+        while place > start and unicodedata.category(self.text[place])[0] == "M":
+            place -= 1
+        return place if place > start else middle
 
     def _bounded(self, count: Callable[[str], int]) -> Callable[[str], int]:
         def bounded(text: str) -> int:
             if len(text) > self.most_characters:
                 return self.most_tokens + 1
-            return count(text.strip())
+            return count(text)
 
         return bounded
 

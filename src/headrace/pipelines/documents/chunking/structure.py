@@ -15,7 +15,7 @@ _WINDOW: Final = 8_192
 
 def structured_ranges(outline: Outline, sizes: Sizes) -> Iterator[Range]:
     """The chunks of the whole text; none ends with a heading if that can be helped."""
-    return _with_headings(outline, sizes, in_windows(outline, sizes, 0, len(sizes.text)))
+    return _with_lead_ins(outline, sizes, in_windows(outline, sizes, 0, len(sizes.text)))
 
 
 def in_windows(outline: Outline, sizes: Sizes, start: int, stop: int) -> Iterator[Range]:
@@ -38,8 +38,8 @@ def in_windows(outline: Outline, sizes: Sizes, start: int, stop: int) -> Iterato
             yield from sizes.fitted(*piece)
 
 
-def _with_headings(outline: Outline, sizes: Sizes, pieces: Iterator[Range]) -> Iterator[Range]:
-    """The pieces, with headings at the end of one moved to the next."""
+def _with_lead_ins(outline: Outline, sizes: Sizes, pieces: Iterator[Range]) -> Iterator[Range]:
+    """The pieces, with what leads in at the end of one moved to the next."""
     held: list[Range] = []
     for piece in pieces:
         if held:
@@ -52,33 +52,33 @@ def _with_headings(outline: Outline, sizes: Sizes, pieces: Iterator[Range]) -> I
 
 
 def _moved(outline: Outline, sizes: Sizes, first: Range, second: Range) -> Iterator[Range]:
-    heading = outline.last_headings(*first)
-    if heading is None:
+    lead_in = outline.lead_in(*first)
+    if lead_in is None:
         yield from (first, second)
         return
-    joined = _joined(outline, sizes, (heading, first[1]), second)
-    before = sizes.text[first[0] : heading].rstrip()
+    joined = _joined(outline, sizes, (lead_in, first[1]), second)
+    before = sizes.text[first[0] : lead_in].rstrip()
     if joined and before:
         yield first[0], first[0] + len(before)
     yield from joined or (first, second)
 
 
-def _joined(outline: Outline, sizes: Sizes, heading: Range, body: Range) -> list[Range]:
-    """Heading and text in one chunk, or with the first part of the text; empty if neither fits.
+def _joined(outline: Outline, sizes: Sizes, lead_in: Range, body: Range) -> list[Range]:
+    """Both in one chunk, or with the first part of the body; empty if neither fits.
 
     A part is three quarters of a chunk, since what is left of a full one can be a few words. Only
     where that would cut a row of a table it may be more.
     """
-    if sizes.fits(heading[0], body[1]):
-        return [(heading[0], body[1])]
-    if outline.last_headings(*body) == body[0]:
+    if sizes.fits(lead_in[0], body[1]):
+        return [(lead_in[0], body[1])]
+    if outline.lead_in(*body) == body[0]:
         return []
-    left = sizes.most_tokens - sizes.tokens(*heading)
+    left = sizes.most_tokens - sizes.tokens(*lead_in)
     for room in (min(left, sizes.most_tokens * 3 // 4), left):
         if room <= sizes.most_tokens // 4:
             break
         first, *others = sizes.cut(*body, room)
-        together = heading[0], first[1]
+        together = lead_in[0], first[1]
         if sizes.fits(*together) and not _inside_row(sizes.text, *together):
             return [together, *others]
     return []
