@@ -1,5 +1,6 @@
 """The embedder of these tests: `hashing`, which they can watch, change, or see from outside."""
 
+import asyncio
 import json
 import os
 from array import array
@@ -20,11 +21,14 @@ class Trial:
     Attributes:
         space: Of those that are opened from now on.
         calls: The texts of each call.
+        gate: While it is not set, calls wait.
     """
 
     def __init__(self) -> None:
         self.space = HASHING
         self.calls: list[tuple[str, ...]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     @property
     def texts(self) -> list[str]:
@@ -33,6 +37,8 @@ class Trial:
     def reset(self) -> None:
         self.space = HASHING
         self.calls.clear()
+        self.gate = asyncio.Event()
+        self.gate.set()
 
 
 TRIAL: Final = Trial()
@@ -50,6 +56,7 @@ class TrialEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         TRIAL.calls.append(tuple(texts))
+        await TRIAL.gate.wait()
         note("begin", texts)
         embedded = await self._hashing.embed(texts)
         note("end", texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final
 from urllib.parse import quote
 
 SCHEME: Final = "storage://local/"
+TRIES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,7 @@ class FileStore:
     def write(self, address: str, data: bytes) -> None:
         """Store a file in place of any other at its address."""
         path = self._path(address)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        descriptor, name = _open_part(path)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -51,11 +52,16 @@ class FileStore:
             ) from None
 
     def delete(self, address: str) -> None:
-        """Remove a file, and the folders that are empty without it; nothing if there is none."""
-        path = self._path(address)
+        """Remove a file, and the folders that are empty without it; nothing if there is none.
+
+        What a crash has left of a write of it is removed too.
+        """
+        path, root = self._path(address), self.folder.resolve()
         path.unlink(missing_ok=True)
+        for part in glob.glob(f"{glob.escape(_part_prefix(path))}*", root_dir=path.parent):  # noqa: PTH207 - it passes over a folder that is gone
+            (path.parent / part).unlink(missing_ok=True)
         for folder in path.parents:
-            if folder == self.folder:
+            if folder == root:
                 return
             try:
                 folder.rmdir()
@@ -77,6 +83,25 @@ def raw_address(tenant: str, owner: str, document: str, suffix: str) -> str:
 def parsed_address(tenant: str, owner: str, document: str) -> str:
     """Where the Markdown of a document lies."""
     return f"{SCHEME}parsed/{_part(tenant)}/{_part(owner)}/{document}.md"
+
+
+def _open_part(path: Path) -> tuple[int, str]:
+    """A new file beside a path, that will be moved there."""
+    for _ in range(TRIES - 1):
+        try:
+            return _make_part(path)
+        except FileNotFoundError:  # a deletion has just removed the folder, which was empty
+            continue
+    return _make_part(path)
+
+
+def _make_part(path: Path) -> tuple[int, str]:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return tempfile.mkstemp(dir=path.parent, prefix=_part_prefix(path))
+
+
+def _part_prefix(path: Path) -> str:
+    return f".part-{path.name}-"
 
 
 def _part(name: str) -> str:

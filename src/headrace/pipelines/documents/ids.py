@@ -16,8 +16,12 @@ MOST_NAME: Final = 120
 
 
 def document_id(tenant: str, owner: str, sha256: str) -> str:
-    """The id of a file's content for one owner."""
-    return str(uuid5(NAMESPACE, f"{tenant}:{owner}:{sha256}"))
+    """The id of a file's content for one owner.
+
+    A colon in the name of a tenant is written as in an address, so that no two owners share an id.
+    """
+    first = tenant.replace("%", "%25").replace(":", "%3A")
+    return str(uuid5(NAMESPACE, f"{first}:{owner}:{sha256}"))
 
 
 def parse_id(document: str, parser: str, version: str) -> str:

@@ -1,7 +1,8 @@
 """Documents on their way in and out: a row, a file and a job that belong together.
 
 Whatever is cut off in the middle is finished by the next call for the same content: a row without
-a job is an upload that may be repeated, a row marked as deleting is not seen by anybody.
+a job is an upload that may be repeated, a row marked as deleting is not seen by anybody. Files are
+written and removed while their row is locked, so a deletion never meets a new upload's file.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from headrace import JobHandle, NotFoundError
+from headrace import ConflictError, HeadraceError, JobHandle, JobState, NotFoundError
 from headrace.pipelines.documents.errors import DocumentNotFoundError
+from headrace.pipelines.documents.files import parsed_address
 from headrace.pipelines.documents.parsed import delete_parsed
 from headrace.pipelines.documents.pipeline import documents
 from headrace.pipelines.documents.statements import SQL
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from headrace.pipelines.documents.upload import Upload
 
 ACTIVE: Final = frozenset({"queued", "running"})
+END_S: Final = 15.0
+"""A deleted document's job is waited for so long: a step has 5 s to stop, then it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,14 @@ class Intake:
             owner: Whose it is.
             again: Begin a job also where an earlier one completed.
         """
-        key = UUID(upload.document.id)
-        row = await self._receive(upload, owner)
-        if row["deleting"]:
-            await self._finish_removal(key, row)
+        added = None
+        while added is None:  # a deletion came in between
             row = await self._receive(upload, owner)
-        job = self._present_job(row, again=again)
-        if job is not None:
-            return Added(upload.document.id, job, is_new=False)
-        await asyncio.to_thread(self._files.write, upload.address, upload.data)
-        return await self._begin(upload, owner, again=again)
+            if row is not None and row["deleting"]:
+                await self._finish_removal(UUID(upload.document.id), owner, row["job"])
+            elif row is not None:
+                added = await self._begin(upload, owner, again=again)
+        return added
 
     async def remove(self, key: UUID, owner: Owner) -> None:
         """Remove a document: from search at once, and then whatever else there is of it.
@@ -77,9 +79,9 @@ class Intake:
                 raise DocumentNotFoundError(key)
             await connection.execute(SQL["chunks.delete_all"], key)
             await connection.execute(SQL["vectors.delete_all"], key)
-        await self._finish_removal(key, row)
+        await self._finish_removal(key, owner, row["job"])
 
-    async def _receive(self, upload: Upload, owner: Owner) -> Row:
+    async def _receive(self, upload: Upload, owner: Owner) -> Row | None:
         document = upload.document
         key = UUID(document.id)
         async with self._app.connection() as connection:
@@ -95,21 +97,19 @@ class Intake:
                 document.sha256,
                 upload.address,
             )
-            row = await connection.fetchrow(SQL["documents.find"], key, owner.tenant, owner.name)
-        if row is None:  # deleted in this moment
-            raise DocumentNotFoundError(document.id)
-        return row
+            return await connection.fetchrow(SQL["documents.find"], key, owner.tenant, owner.name)
 
-    async def _begin(self, upload: Upload, owner: Owner, *, again: bool) -> Added:
+    async def _begin(self, upload: Upload, owner: Owner, *, again: bool) -> Added | None:
         document = upload.document
         key = UUID(document.id)
         async with self._app.connection() as connection, connection.transaction():
             row = await connection.fetchrow(SQL["documents.lock"], key, owner.tenant, owner.name)
             if row is None or row["deleting"]:
-                raise DocumentNotFoundError(document.id)
+                return None
             present = self._present_job(row, again=again)
             if present is not None:
                 return Added(document.id, present, is_new=False)
+            await asyncio.to_thread(self._files.write, upload.address, upload.data)
             job = await self._app.submit(
                 documents,
                 document,
@@ -125,15 +125,25 @@ class Intake:
         is_enough = row["job_state"] in ACTIVE or (row["job_state"] == "completed" and not again)
         return self._app.job(row["job"]) if is_enough else None
 
-    async def _finish_removal(self, key: UUID, row: Row) -> None:
-        if row["job"] is not None:
-            with contextlib.suppress(NotFoundError):  # its history is over
-                await self._app.cancel(row["job"], reason="the document is deleted")
-        await asyncio.to_thread(self._files.delete, row["raw_path"])
-        if row["parsed_path"] is not None:
-            await asyncio.to_thread(delete_parsed, self._files, row["parsed_path"])
-        async with self._app.connection() as connection:
+    async def _finish_removal(self, key: UUID, owner: Owner, job: UUID | None) -> None:
+        if job is not None:
+            await self._end_job(job)
+        async with self._app.connection() as connection, connection.transaction():
+            row = await connection.fetchrow(SQL["documents.lock"], key, owner.tenant, owner.name)
+            if row is None or not row["deleting"]:  # another call has finished it
+                return
+            parsed = parsed_address(owner.tenant, owner.name, str(key))
+            await asyncio.to_thread(self._files.delete, row["raw_path"])
+            await asyncio.to_thread(delete_parsed, self._files, parsed)
             await connection.execute(SQL["documents.end_delete"], key)
+
+    async def _end_job(self, job: UUID) -> None:
+        """Cancel a job, and wait while it still runs: what it writes would stay behind."""
+        with contextlib.suppress(NotFoundError, ConflictError):  # its history is over, or it is
+            state = await self._app.cancel(job, reason="the document is deleted")
+            if state is JobState.RUNNING:
+                with contextlib.suppress(HeadraceError, TimeoutError):
+                    await self._app.job(job).result(END_S)
 
 
 def parse_key(document: str) -> UUID:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from headrace import PermanentError
+from headrace import InvalidError, PermanentError
 from headrace.pipelines.documents.files import parsed_address, raw_address
 from headrace.pipelines.documents.ids import parse_id
 from headrace.pipelines.documents.model import ParsedFile
@@ -19,13 +19,28 @@ if TYPE_CHECKING:
     from headrace.pipelines.documents.model import Document
     from headrace.pipelines.documents.parsing import ParseLimits
 
+MOST_NAME: Final = 200
+"""Characters of the name of a tenant or an owner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """To whom a document belongs."""
+    """To whom a document belongs.
+
+    Raises:
+        InvalidError: A name is no printable text of 1 to 200 characters, as a job's must be.
+    """
 
     tenant: str
     name: str
+
+    def __post_init__(self) -> None:
+        for what, name in (("tenant", self.tenant), ("owner", self.name)):
+            if not (1 <= len(name) <= MOST_NAME and name.isprintable()):
+                raise InvalidError(
+                    f"{what}: {name[:40]!r} cannot be used; give a printable text of 1 to "
+                    f"{MOST_NAME} characters"
+                )
 
 
 def parsed_file(

@@ -51,9 +51,12 @@ def read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
         return None, None
     created, _, key = cursor.partition("_")
     try:
-        return datetime.fromisoformat(created), UUID(key)
+        time, document = datetime.fromisoformat(created), UUID(key)
     except ValueError:
-        raise InvalidError(f"{cursor[:80]!r} is no cursor of a page of documents") from None
+        time, document = None, None
+    if time is None or time.tzinfo is None:
+        raise InvalidError(f"{cursor[:80]!r} is no cursor of a page of documents")
+    return time, document
 
 
 def status_of(row: Row) -> DocumentStatus:

@@ -1,0 +1,76 @@
+"""The files of documents, and what crashes leave of them."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from headrace.pipelines.documents.files import FileStore, parsed_address, raw_address
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("name", ["..", ".", "a/b", "/etc", "a\\b", "a%2Fb", "a.b", "ä ö"])
+    def test_no_name_of_an_owner_leads_out_of_its_own_folder(self, tmp_path: Path, name: str):
+        store = FileStore(tmp_path)
+        address = raw_address("tenant", name, "id", ".md")
+        store.write(address, b"x")
+        (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+        assert file.relative_to(tmp_path).parts[:2] == ("raw", "tenant")
+        assert len(file.relative_to(tmp_path).parts) == 4
+        assert store.read(address) == b"x"
+
+    def test_names_that_look_alike_when_quoted_are_apart(self):
+        names = ["a/b", "a%2Fb", "a%252Fb", "a.b", "a%2Eb"]
+        assert len({parsed_address("t", name, "id") for name in names}) == len(names)
+
+    @pytest.mark.parametrize("address", ["storage://local/../x", "file:///etc/passwd", "x"])
+    def test_what_is_no_address_of_a_file_here_is_refused(self, tmp_path: Path, address: str):
+        with pytest.raises(ValueError, match="no address"):
+            FileStore(tmp_path).read(address)
+
+
+class TestDeletion:
+    def test_what_a_killed_write_left_goes_with_the_file(self, tmp_path: Path):
+        store = FileStore(tmp_path)
+        for document in ("a", "b"):
+            store.write(raw_address("t", "o", document, ".md"), b"x")
+        folder = tmp_path / "raw" / "t" / "o"
+        (folder / ".part-a.md-1234").write_bytes(b"half")
+        (folder / ".part-b.md-1234").write_bytes(b"half")
+        store.delete(raw_address("t", "o", "a", ".md"))
+        assert sorted(path.name for path in folder.iterdir()) == [".part-b.md-1234", "b.md"]
+        store.delete(raw_address("t", "o", "b", ".md"))
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("how", ["relative", "linked"])
+    def test_only_folders_below_the_store_are_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    ):
+        (tmp_path / "empty" / "documents").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path)
+        folder = Path("empty/documents")
+        if how == "linked":
+            Path("link").symlink_to(folder)
+            folder = Path("link")
+        store = FileStore(folder)
+        store.write(raw_address("t", "o", "a", ".md"), b"x")
+        store.delete(raw_address("t", "o", "a", ".md"))
+        assert list((tmp_path / "empty" / "documents").iterdir()) == []
+
+    def test_a_write_beside_it_finds_its_folder_again(self, tmp_path: Path):
+        store = FileStore(tmp_path)
+        kept, gone = (raw_address("t", "o", document, ".md") for document in "ab")
+
+        def come_and_go() -> None:
+            for _ in range(200):
+                store.write(gone, b"x")
+                store.delete(gone)
+
+        beside = threading.Thread(target=come_and_go)
+        beside.start()
+        for _ in range(200):
+            store.write(kept, b"y")
+            assert store.read(kept) == b"y"
+            store.delete(kept)
+        beside.join()
+        assert list(tmp_path.rglob("*.md")) == []
