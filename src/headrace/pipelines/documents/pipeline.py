@@ -42,6 +42,8 @@ MEMORY_MIB: Final = SETTINGS.parse_memory_mib
 TWICE: Final = Retry(attempts=2, first=1.0)
 LONGEST: Final = timedelta(minutes=30)
 """Of embedding at a stretch; with each stored batch the tries are counted anew."""
+READABLE_TOKENS: Final = 512
+"""Of a chunk, where nobody chose: some models take whole chapters, but nobody wants to be shown one."""
 
 documents = Pipeline(
     "documents",
@@ -76,7 +78,8 @@ async def validate(
         raise RuntimeError(f"{parse.address} is not what the parser wrote")
     await storing.keep_text(tx, document.id, parse)
     most_tokens = embedder.space.most_tokens
-    return Text(parse.address, sha256, min(SETTINGS.chunk_tokens or most_tokens, most_tokens))
+    chosen = SETTINGS.chunk_tokens or READABLE_TOKENS
+    return Text(parse.address, sha256, min(chosen, most_tokens))
 
 
 @documents.step(runs_in="process", timeout=LIMIT_S, memory=MEMORY_MIB, retry=TWICE)
@@ -109,6 +112,11 @@ async def chunk(
     pieces = await read_pieces(files, document, parse, split)
     if not pieces:
         raise UserError(f"{document.name} has no text to search in")
+    if len(pieces) > SETTINGS.max_chunks:
+        raise UserError(
+            f"{document.name} has {len(pieces):,} chunks; {SETTINGS.max_chunks:,} are accepted "
+            "(HEADRACE_DOCUMENTS_MAX_CHUNKS)"
+        )
     space = await storing.open_space(tx, embedder.space)
     number = await storing.begin_generation(tx, document.id, pieces, split.chunker)
     missing = await storing.without_vector(tx, document.id, number, space)

@@ -74,8 +74,11 @@ class DocumentsSettings(BaseSettings):
         default=None,
         ge=16,
         le=8_191,
-        description="Most tokens of a chunk.",
-        json_schema_extra={"default_text": "what the embedder takes"},
+        description="Most tokens of a chunk; never more than the embedder takes.",
+        json_schema_extra={"default_text": "what the embedder takes, 512 at most"},
+    )
+    max_chunks: int = Field(
+        default=100_000, ge=1, le=1_000_000, description="Chunks of a document."
     )
     chunk_lines: int = Field(
         default=20, ge=1, le=200, description="Most lines, with markdown-simple@1."
