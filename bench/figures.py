@@ -37,7 +37,8 @@ class Row:
     key: str
     title: str
     """What was measured, and its unit."""
-    target: Target
+    target: Target | None
+    """None: it explains another row."""
     digits: int = 0
 
 
@@ -49,6 +50,13 @@ ROWS: Final = (
     Row("start_p99", "submit to start p99, ms", Target(2, "at most", of_floor=True), 2),
     Row("single", "single submit, ms", Target(1.6, "at most", of_floor=True), 3),
     Row("crowded", "crowded, of own rate", Target(0.9, "at least", of_floor=False), 2),
+    Row("documents", "documents per minute", Target(50, "at least", of_floor=False)),
+    Row("chunks", "chunks embedded, 1/s", Target(0.9, "at least", of_floor=True), 1),
+    Row("embedding", "  time in the model, %", None, 1),
+    Row("parsing", "  parsing, splitting, %", None, 1),
+    Row("storing", "  the database, %", None, 1),
+    Row("engine", "  the event loop, %", None, 1),
+    Row("held", "  memory, MiB", None),
     Row("kill", "kill -9 to running, s", Target(6, "at most", of_floor=False), 1),
     Row("frozen", "frozen to running, s", Target(35, "at most", of_floor=False), 1),
     Row("memory", "1,000 in flight, MiB", Target(150, "at most", of_floor=False)),
@@ -101,6 +109,8 @@ class Figures:
 
     def verdict(self, row: Row, subject: str = OURS) -> Verdict:
         """Whether the subject meets the row's target; "-" where that cannot be told."""
+        if row.target is None:
+            return "-"
         of = self.ratio if row.target.of_floor else self.median
         figure = of(row.key, subject)
         if figure is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
+from bench.documents import documents
 from bench.figures import OURS
 from bench.inflight import memory, recovery, soak
 from bench.lab import Lab
@@ -48,7 +49,12 @@ ONCE: Final = {
     "launch": Work(launch, ("import", "help")),
 }
 CROWDED: Final = Work(crowded, ("crowded",), "noop")
-NAMES: Final = (*ROUNDS, "crowded", "recovery", *ONCE)
+DOCUMENTS: Final = Work(
+    documents,
+    ("documents", "chunks", "embedding", "parsing", "storing", "engine", "held"),
+    "documents",
+)
+NAMES: Final = (*ROUNDS, "crowded", "documents", "recovery", *ONCE)
 USUAL: Final = tuple(name for name in NAMES if name != "soak")  # that takes ten minutes
 
 
@@ -56,9 +62,13 @@ def plan(
     subjects: Sequence[Subject], sizes: Sizes, only: Collection[str]
 ) -> Iterator[tuple[Task, ...]]:
     """Groups of tasks in their order; the tasks of a group run at the same time."""
-    rounds = [(sizes.rounds, name, work) for name, work in ROUNDS.items()]
-    for turn in range(max(sizes.rounds, sizes.crowd_rounds)):
-        for times, name, work in (*rounds, (sizes.crowd_rounds, "crowded", CROWDED)):
+    works = [
+        *((sizes.rounds, name, work) for name, work in ROUNDS.items()),
+        (sizes.crowd_rounds, "crowded", CROWDED),
+        (sizes.document_rounds, "documents", DOCUMENTS),
+    ]
+    for turn in range(max(times for times, _, _ in works)):
+        for times, name, work in works:
             if turn < times and name in only:
                 yield from _one_by_one(name, work, _rotated(subjects, turn))
     if "recovery" in only and (recoveries := tuple(_recoveries(subjects, sizes))):

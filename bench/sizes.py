@@ -28,6 +28,10 @@ class Sizes:
     """Rounds of the crowded table: loading is nearly all of its time."""
     launches: int
     """Processes started to time an import or `--help`."""
+    documents: int
+    """Files ingested by the pipeline `documents`; some ten chunks each."""
+    document_rounds: int
+    """Rounds of that work: each takes as long as the others' together."""
     recoveries: frozenset[tuple[str, str]]
     """(subject, way of dying) pairs of the recovery work; they only wait, so all run at once."""
 
@@ -56,6 +60,8 @@ FULL: Final = Sizes(
     window=10_000,
     crowd_rounds=1,
     launches=15,
+    documents=80,
+    document_rounds=3,
     recoveries=frozenset(
         (subject, way) for subject in ("pgqueuer", "headrace") for way in ("kill", "frozen")
     ),
@@ -73,5 +79,7 @@ QUICK: Final = Sizes(
     window=5_000,
     crowd_rounds=1,
     launches=5,
+    documents=50,
+    document_rounds=1,
     recoveries=frozenset({("headrace", "kill")}),
 )

@@ -23,7 +23,7 @@ def table(figures: Figures, subjects: Sequence[str], caption: str = "") -> Table
     for row in figures.rows():
         verdict = figures.verdict(row)
         cells = [_cell(figures, row, subject) for subject in subjects]
-        grid.add_row(row.title, *cells, str(row.target), Text(verdict, style=STYLES[verdict]))
+        grid.add_row(row.title, *cells, str(row.target or ""), Text(verdict, style=STYLES[verdict]))
     return grid
 
 
@@ -34,7 +34,7 @@ def _cell(figures: Figures, row: Row, subject: str) -> Text:
         return Text("failed", style="red") if failed else Text("-", style="dim")
     cell = Text(f"{value:,.{row.digits}f}" + ("!" if failed else ""))
     ratio = figures.ratio(row.key, subject)
-    if row.target.of_floor and subject != FLOOR and ratio is not None:
+    if row.target and row.target.of_floor and subject != FLOOR and ratio is not None:
         cell.append(f" ×{ratio:.2f}", style="bold" if subject == OURS else "dim")
     return cell
 
@@ -45,7 +45,7 @@ def record(figures: Figures, subjects: Sequence[str]) -> list[dict[str, Any]]:
         {
             "row": row.key,
             "title": row.title,
-            "target": str(row.target),
+            "target": str(row.target or ""),
             "verdict": figures.verdict(row),
             "failures": {s: why for s in subjects if (why := figures.failed(row.key, s))},
             "subjects": {

@@ -62,6 +62,9 @@ class TestFigures:
         made.fail(("steps",), "pgqueuer", "it broke")
         assert [row.key for row in made.rows()] == ["steps"]
 
+    def test_a_row_that_explains_another_has_no_verdict(self) -> None:
+        assert figures(parsing={"headrace": 4}).verdict(ROW["parsing"]) == "-"
+
 
 class TestPercentile:
     def test_it_is_a_value_that_was_measured(self) -> None:
@@ -146,6 +149,11 @@ class TestPlan:
         tasks = [task for (task,) in plan([PGQUEUER], FULL, ["steps"])]
         assert len(tasks) == FULL.rounds
         assert {task.work for task in tasks} == {ROUNDS["steps"]}
+
+    def test_documents_are_compared_with_the_embedder_alone(self) -> None:
+        tasks = [task for (task,) in plan(SUBJECTS, FULL, ["documents"])]
+        assert [task.subject.name for task in tasks[:2]] == ["floor", "headrace"]
+        assert len(tasks) == 2 * FULL.document_rounds
 
 
 class TestProfile:
