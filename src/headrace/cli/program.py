@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -12,10 +13,12 @@ from headrace.cli import (
     dead_letters,
     dev,
     doctor,
+    documents,
     jobs,
     migrate,
     pipelines,
     queues,
+    search,
     submit,
     worker,
     workers,
@@ -42,6 +45,8 @@ program.command("dev")(dev.dev)
 program.command("worker")(worker.work)
 program.command("submit")(submit.submit)
 program.command("run")(run_command.run)
+program.add_typer(documents.group, name="documents")
+program.command("search")(search.search)
 program.add_typer(jobs.group, name="jobs")
 program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")
@@ -54,14 +59,24 @@ program.command("doctor")(doctor.doctor)
 
 @program.command()
 def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Files of your own, in place of the examples."),
+    ] = None,
+    ask: Annotated[
+        list[str] | None, typer.Option(help="A question to the files; can be repeated.")
+    ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the folder with the results and logs behind.")
+        bool, typer.Option("--keep", help="Leave the folder with the documents and logs behind.")
     ] = False,
 ) -> None:
-    """Run a real pipeline on real files and kill its worker halfway, on a database of its own."""
+    """Ingest documents with a worker that is killed halfway, and search them.
+
+    On a database of its own.
+    """
     from headrace.demo.run import main
 
-    raise typer.Exit(main(keep=keep))
+    raise typer.Exit(main(folder, questions=ask or (), keep=keep))
 
 
 @program.callback()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headrace.cli.exits import ExitCode
 from headrace.cli.options import AppOption
 from headrace.cli.output import print_json
-from headrace.cli.running import beside, run_async
+from headrace.cli.running import run_async
 from headrace.cli.submit import (
     Deadline,
     Due,
@@ -27,13 +25,8 @@ from headrace.cli.submit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from headrace.app import Headrace
     from headrace.cli.live import Style
-    from headrace.model.pipeline import Pipeline
-
-MOST_WORKERS: Final = 1_000
 
 
 def run(
@@ -73,11 +66,12 @@ async def _run(
     app: Headrace, submission: Submission, timeout_s: float | None, *, quiet: bool
 ) -> ExitCode:
     from headrace.cli.live import watch_to_exit
+    from headrace.cli.standing_in import worker_for
 
     style: Style = "none" if quiet else "auto"
     async with app:
         handle = await submission.send(app)
-        async with _worker_for(app, app.pipeline(submission.pipeline)):
+        async with worker_for(app, app.pipeline(submission.pipeline)):
             code = await watch_to_exit(app, handle.id, timeout_s=timeout_s, style=style)
         if code is ExitCode.DONE:
             print_json(await _result(app, handle.id))
@@ -91,38 +85,3 @@ async def _result(app: Headrace, job: str) -> Any:  # noqa: ANN401 - JSON
     value = await app.job(job).result()
     status = await app.status(job)
     return json.loads(app.pipeline(status.pipeline).result.encode(value))
-
-
-@contextlib.asynccontextmanager
-async def _worker_for(app: Headrace, pipeline: Pipeline[Any, Any]) -> AsyncIterator[None]:
-    """Have a worker for a pipeline: one that is alive, else one in this process."""
-    if await _is_carried(app, pipeline):
-        yield
-        return
-    from headrace.cli.logs import log_to
-    from headrace.telemetry.events import Level
-
-    typer.echo(
-        f"headrace: no worker is alive for {pipeline.name} in queue {pipeline.queue}: "
-        "running one in this process",
-        err=True,
-    )
-    with log_to(sys.stderr, app.settings, least=Level.WARNING):
-        worker = app.worker(queues=[pipeline.queue])
-        async with beside(worker.run(), stop=worker.stop):
-            yield
-
-
-async def _is_carried(app: Headrace, pipeline: Pipeline[Any, Any]) -> bool:
-    workers = await app.list_workers(limit=MOST_WORKERS)
-    return any(
-        worker.state == "alive"
-        and pipeline.queue in worker.queues
-        and _reaches(worker.carries.get(pipeline.name), pipeline)
-        for worker in workers
-    )
-
-
-def _reaches(version: str | None, pipeline: Pipeline[Any, Any]) -> bool:
-    """Whether a worker that carries `version` runs jobs of this pipeline."""
-    return version is not None and tuple(map(int, version.split("."))) >= pipeline.version_key

@@ -88,6 +88,22 @@ async def beside(
         await running
 
 
+async def together(*works: Coroutine[Any, Any, object]) -> None:
+    """Run several at once; the first error ends the others, and is raised as it is."""
+    import asyncio
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except* Exception as errors:  # noqa: BLE001 - it is raised again
+        raise _first(errors) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop

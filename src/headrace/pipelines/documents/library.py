@@ -114,6 +114,15 @@ class Library:
             raise DocumentNotFoundError(document)
         return status_of(row)
 
+    async def statuses(
+        self, documents: Sequence[str], *, tenant: str = DEFAULT, owner: str = DEFAULT
+    ) -> list[DocumentStatus]:
+        """Several documents by their ids, in no order; those that are not there are left out."""
+        keys = [parse_key(document) for document in documents]
+        async with self._app.connection() as connection:
+            rows = await connection.fetch(SQL["documents.show_some"], keys, tenant, owner)
+        return [status_of(row) for row in rows]
+
     async def documents(
         self,
         *,
