@@ -28,7 +28,13 @@ from headrace.model.job import (
     Event as JobEvent,
 )
 from headrace.settings import describe
-from headrace.telemetry import job_events, step_events, store_events, worker_events
+from headrace.telemetry import (
+    job_events,
+    request_events,
+    step_events,
+    store_events,
+    worker_events,
+)
 from headrace.telemetry.events import EVENTS, Event, field_names
 from headrace.telemetry.fields import MEANINGS
 
@@ -41,6 +47,7 @@ FAMILIES: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("Jobs", job_events),
     ("Steps", step_events),
     ("Workers", worker_events),
+    ("HTTP API", request_events),
     ("Database, ledger, process", store_events),
 )
 NOTE: Final = "<!-- Written by scripts/generate_reference.py: change the definitions instead. -->"

@@ -6,11 +6,12 @@ import pytest
 
 from headrace.testing import Engine
 from tests.web.pipes import PIPELINES
-from tests.web.serving import Api, serve
+from tests.web.serving import SETTINGS, Api, serve
 
 
 @pytest.fixture
 async def api(database_server: str) -> AsyncIterator[Api]:
     """The API of the pipelines in `pipes`, with a worker when the test starts one."""
-    async with Engine(PIPELINES, server=database_server) as engine, serve(engine) as running:
+    engine = Engine(PIPELINES, server=database_server, settings=SETTINGS)
+    async with engine, serve(engine) as running:
         yield running

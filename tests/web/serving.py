@@ -3,17 +3,22 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import httpx2
 import uvicorn
 
+from headrace.settings import Settings
 from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.auth.identity import Identity, Scope
 from headrace.web.problems import ProblemError
+from headrace.web.serving import make_server
+from tests.waiting import eventually
 
+SETTINGS = Settings(env="testing", rate_submit=0, rate_status=0, rate_health=0, rate_other=0)
+"""Those of an API under test: as many requests as a test needs."""
 USER = frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE})
 
 
@@ -72,12 +77,9 @@ async def serve(engine: Engine) -> AsyncIterator[Api]:
     """The API of an engine's app, inside an `async with` block."""
     tokens = Tokens()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(
-            create_api(engine.app, verifier=tokens), log_config=None, lifespan="on"
-        )
-        server = _Server(config)
-        running = asyncio.create_task(server.serve([listener]))
-        await server.ready.wait()
+        server = make_server(create_api(engine.app, verifier=tokens), engine.app.settings)
+        running = asyncio.create_task(_serve(server, listener))
+        await eventually(lambda: server.started or running.done())
         try:
             async with contextlib.AsyncExitStack() as exits:
                 yield Api(engine, listener.getsockname()[1], tokens, exits)
@@ -86,17 +88,6 @@ async def serve(engine: Engine) -> AsyncIterator[Api]:
             await running
 
 
-class _Server(uvicorn.Server):
-    """Says when it listens, and leaves the signals of the tests alone."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    # Not `serve`: it would take the signals of the test run.
+    await server._serve([listener])

@@ -29,8 +29,9 @@ def api(app: App = None) -> None:
 
 
 def _serve(app: Headrace) -> int:
+    from headrace.web.app import create_api
     from headrace.web.serving import make_server
 
-    server = make_server(app)
+    server = make_server(create_api(app), app.settings)
     server.run()
     return ExitCode.DONE if server.started else ExitCode.CONFIGURATION

@@ -93,6 +93,8 @@ def range_text(field: str, info: FieldInfo) -> str:
         return "postgresql://user:password@host:port/name"
     if field == "queues":
         return "names separated by commas"
+    if isinstance(info.default, tuple):
+        return "values separated by commas"
     return "a path" if field == "data_dir" else "text"
 
 

@@ -40,6 +40,18 @@ def _check_address(address: SecretStr) -> SecretStr:
     return address
 
 
+def _check_origin(origin: str) -> str:
+    if not re.fullmatch(r"https?://[\w.-]+(:\d+)?", origin):
+        raise ValueError("no origin")
+    return origin
+
+
+_Origin = Annotated[str, AfterValidator(_check_origin)]
+_Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split)]
+_Header = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9-]+$")]
+_Proxy = Annotated[str, Field(pattern=r"^(\*|[0-9a-fA-F:.]+(/\d{1,3})?)$")]
+_Proxies = Annotated[tuple[_Proxy, ...], NoDecode, BeforeValidator(_split)]
+_Headers = Annotated[tuple[_Header, ...], NoDecode, BeforeValidator(_split)]
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")]
 _Names = Annotated[tuple[_Name, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 _Address = Annotated[SecretStr, AfterValidator(_check_address)]
@@ -172,6 +184,53 @@ class Settings(BaseSettings):
     )
     max_payload_bytes: int = Field(
         512 * KIB, ge=KIB, le=32_000_000, description="Input of a job stored in its row."
+    )
+
+    max_body_bytes: int = Field(
+        10_000_000, ge=KIB, le=32_000_000, description="Body of a request that is not JSON."
+    )
+    max_json_bytes: int = Field(
+        5_000_000, ge=KIB, le=32_000_000, description="JSON body of a request."
+    )
+    max_upload_bytes: int = Field(
+        25 * MIB, ge=KIB, le=1_024 * MIB, description="File that is sent to the API."
+    )
+    cors_origins: _Origins = Field(
+        (),
+        description="Origins whose pages may use the API, as `https://app.example.com`; no "
+        "wildcard.",
+        json_schema_extra={"default_text": "http://localhost:5173 in development, else none"},
+    )
+    cors_allow_headers: _Headers = Field(
+        (
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Last-Event-ID",
+            "X-Request-ID",
+            "traceparent",
+        ),
+        description="Headers that those pages may send.",
+    )
+    trusted_proxies: _Proxies = Field(
+        ("127.0.0.1",),
+        description="Addresses or networks whose X-Forwarded-For tells the client's address; `*` "
+        "where only a proxy reaches the port, as on Cloud Run.",
+    )
+    rate_submit: int = Field(
+        30, ge=0, le=100_000, description="Submissions of one address in a minute; 0: any number."
+    )
+    rate_status: int = Field(
+        60, ge=0, le=100_000, description="Questions of one address about single jobs in a minute."
+    )
+    rate_health: int = Field(
+        1_000,
+        ge=0,
+        le=100_000,
+        description="Calls of one address to /health and /ready in a minute.",
+    )
+    rate_other: int = Field(
+        100, ge=0, le=100_000, description="Other requests of one address in a minute."
     )
 
     retain_jobs_d: int = Field(30, ge=1, le=3_650, description="Ended jobs are kept so long.")

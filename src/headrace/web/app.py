@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace import __version__
 from headrace.errors import HeadraceError
+from headrace.web.gate import paths
+from headrace.web.gate.body import BodyGate, BodyLimits
+from headrace.web.gate.envelope import Envelope
+from headrace.web.gate.limit import TimeLimit
+from headrace.web.gate.rates import AddressRates, RateGate
 from headrace.web.problems import (
     CODES,
     Detail,
@@ -27,7 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from headrace.app import Headrace
+    from headrace.settings import Settings
     from headrace.web.auth.identity import Identity
+
+DEVELOPMENT_ORIGIN: Final = ("http://localhost:5173",)
+METHODS: Final = ("GET", "POST", "DELETE")
+EXPOSED: Final = ("Location", "Retry-After", "X-Request-ID", "Idempotent-Replay")
+"""Headers of answers that pages of other origins may read."""
 
 
 def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
@@ -55,8 +68,30 @@ def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
     )
     api.state.service = Service(app, settings, verifier or _Nobody())
     _answer_errors(api)
+    _guard(api, settings)
     api.include_router(jobs.router)
     return api
+
+
+def _guard(api: FastAPI, settings: Settings) -> None:
+    """Put the gate before the routes; the layer that is added last is the outermost."""
+    limits = BodyLimits(settings.max_json_bytes, settings.max_body_bytes, settings.max_upload_bytes)
+    rates = AddressRates(
+        settings.rate_submit, settings.rate_status, settings.rate_health, settings.rate_other
+    )
+    api.add_middleware(BodyGate, limits=limits, takes_upload=paths.takes_upload)
+    api.add_middleware(TimeLimit, may_last=paths.may_last)
+    api.add_middleware(RateGate, rates=rates, submits=paths.submits, clock=monotonic)
+    origins = settings.cors_origins or (DEVELOPMENT_ORIGIN if settings.env == "development" else ())
+    if origins:
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=METHODS,
+            allow_headers=settings.cors_allow_headers,
+            expose_headers=EXPOSED,
+        )
+    api.add_middleware(Envelope, is_production=settings.env == "production")
 
 
 class _Nobody:

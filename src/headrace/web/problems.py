@@ -12,11 +12,13 @@ from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import asyncpg
 import orjson
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from headrace import errors
+from headrace.store.failures import is_retryable, is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -168,6 +170,8 @@ def _hidden(code: str) -> Callable[[Any], Problem]:
     return lambda _: Problem(code, CODES[code].title, CODES[code].status)
 
 
+_OF_THE_DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)
+
 _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...]] = (
     (ProblemError, ProblemError.problem),
     (errors.InputError, _of_input),
@@ -196,6 +200,8 @@ def problem_for(error: BaseException) -> Problem:
     for kind, make in _FAMILIES:
         if isinstance(error, kind):
             return make(error)
+    if isinstance(error, _OF_THE_DATABASE) and (is_unavailable(error) or is_retryable(error)):
+        return _of_unavailable(errors.DatabaseUnavailableError("no answer"))
     return Problem("INTERNAL_ERROR", CODES["INTERNAL_ERROR"].title, 500)
 
 

@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
-from headrace.web.app import create_api
+from headrace.web.protocol import GuardedProtocol, sweep_connections
 
 if TYPE_CHECKING:
-    from headrace.app import Headrace
+    import socket
+
+    from fastapi import FastAPI
+
+    from headrace.settings import Settings
 
 KEEP_ALIVE_S: Final = 30
 SHUTDOWN_S: Final = 30
+MOST_CONNECTIONS: Final = 5_000
+"""More are answered 503; each takes 50 KiB."""
 
 
-def make_server(app: Headrace) -> uvicorn.Server:
-    """A server of the API at the address of the settings; nothing listens before it runs.
+class ApiServer(uvicorn.Server):
+    """A server that also looks after the connections that send nothing."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        self._sweep = asyncio.create_task(
+            sweep_connections(self.server_state.connections), name="headrace connections"
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end, and close."""
+        self._sweep.cancel()
+        await asyncio.gather(self._sweep, return_exceptions=True)
+        await super().shutdown(sockets)
+
+
+def make_server(api: FastAPI, settings: Settings, **more: Any) -> ApiServer:
+    """A server of an API at the address of the settings; nothing listens before it runs.
 
     Args:
-        app: Whose API it is.
+        api: What it serves.
+        settings: Its address, and the proxies that it believes.
+        more: Options of uvicorn in place of these.
     """
-    settings = app.settings
-    config = uvicorn.Config(
-        create_api(app),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,  # our own lines are configured, and uvicorn's come out through them
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )
-    return uvicorn.Server(config)
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "http": GuardedProtocol,
+        "ws": "none",
+        "log_config": None,  # our own lines are configured, and uvicorn's come out through them
+        "access_log": False,
+        "lifespan": "on",
+        "server_header": False,
+        "forwarded_allow_ips": list(settings.trusted_proxies),
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": SHUTDOWN_S,
+        "limit_concurrency": MOST_CONNECTIONS,
+        **more,
+    }
+    return ApiServer(uvicorn.Config(api, **options))

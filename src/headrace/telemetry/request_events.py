@@ -1,0 +1,29 @@
+"""Events of the HTTP API."""
+
+from __future__ import annotations
+
+from headrace.telemetry.events import Event, Level, event
+
+
+@event(Level.INFO)
+class RequestServed(Event):
+    """A request was answered; `status` 0 says that its client had left."""
+
+    request_id: str
+    method: str
+    route: str
+    status: int
+    latency_ms: float
+    tenant: str | None = None
+    caller: str | None = None
+
+
+@event(Level.ERROR)
+class RequestFailed(Event):
+    """A request met an error that nobody expected; its client saw only the id."""
+
+    request_id: str
+    method: str
+    route: str
+    error: str
+    stack: str

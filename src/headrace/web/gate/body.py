@@ -1,0 +1,176 @@
+"""What may be in a body, checked before anything else looks at it.
+
+A body that is too large is refused by its announced length, or as soon as more than that has come;
+nothing is read after it. One that is slow is given up. JSON is read here, once: the layers below
+get the same bytes, and `scope[JSON_VALUE]` has the value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from headrace.web.gate.strict import NotStrictError, load_strict
+from headrace.web.problems import Detail, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+JSON_VALUE: Final = "headrace.json"
+"""Where the value of a JSON body is in the scope of its request."""
+BODY_S: Final = 20.0
+"""For so long a client may take to send a body that is not streamed."""
+IN_LOOP_BYTES: Final = 64 * 1024
+"""What is larger is read in a thread: 5 MB take a third of a second."""
+WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+CLOSE: Final = {"Connection": "close"}
+"""So that the server does not read on what the client goes on to send."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """The largest bodies, in bytes."""
+
+    json: int
+    other: int
+    upload: int
+
+
+class BodyGate:
+    """Lets only bodies pass that the API takes; see the module.
+
+    Args:
+        app: The layers below.
+        limits: The largest bodies.
+        takes_upload: Whether a request, by its method and path, is read as a stream by its route.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, limits: BodyLimits, takes_upload: Callable[[str, str], bool]
+    ) -> None:
+        self._app, self._limits, self._takes_upload = app, limits, takes_upload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the body of a request, and pass it on."""
+        if scope["type"] != "http" or scope["method"] in WITHOUT_BODY:
+            await self._app(scope, receive, send)
+            return
+        try:
+            passed = await self._check(scope, receive)
+        except ProblemError as error:
+            await error.problem().response(scope)(scope, receive, send)
+            return
+        except ClientLeftError:
+            return  # there is nobody to answer
+        await self._app(scope, passed, send)
+
+    async def _check(self, scope: Scope, receive: Receive) -> Receive:
+        length, kind = _announced(scope)
+        if self._takes_upload(scope["method"], scope["path"]) and kind != b"application/json":
+            _refuse_larger(length, self._limits.upload)
+            return _counting(receive, self._limits.upload)
+        limit = self._limits.json if kind == b"application/json" else self._limits.other
+        _refuse_larger(length, limit)
+        body = await _read(receive, limit)
+        if body:
+            if kind != b"application/json":
+                raise ProblemError(
+                    "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json in UTF-8"
+                )
+            scope[JSON_VALUE] = await _load(body)
+        return _replay(body, receive)
+
+
+def _announced(scope: Scope) -> tuple[int | None, bytes]:
+    length, kind = None, b""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = int(value)  # the server has refused what is no number, and a second one
+        elif name == b"content-type":
+            kind = value.partition(b";")[0].strip().lower()
+    return length, kind
+
+
+def _refuse_larger(size: int | None, limit: int) -> None:
+    if size is not None and size > limit:
+        raise ProblemError(
+            "PAYLOAD_TOO_LARGE", f"at most {limit:,} bytes are taken here", headers=CLOSE
+        )
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    message = await _next(receive, BODY_S)
+    if not message.get("more_body", False):
+        body: bytes = message["body"]
+        _refuse_larger(len(body), limit)
+        return body
+    parts = bytearray(message["body"])
+    until = asyncio.get_running_loop().time() + BODY_S
+    while message.get("more_body", False):
+        _refuse_larger(len(parts), limit)
+        message = await _next(receive, until - asyncio.get_running_loop().time())
+        parts += message["body"]
+    _refuse_larger(len(parts), limit)
+    return bytes(parts)
+
+
+async def _next(receive: Receive, seconds: float) -> Message:
+    try:
+        async with asyncio.timeout(seconds):
+            message = await receive()
+    except TimeoutError:
+        detail = f"the body did not arrive within {BODY_S:g} s"
+        raise ProblemError("TIMEOUT", detail, status=408, headers=CLOSE) from None
+    if message["type"] == "http.disconnect":
+        raise ClientLeftError
+    return message
+
+
+class ClientLeftError(Exception):
+    """The client hung up before its body was complete."""
+
+
+async def _load(body: bytes) -> object:
+    try:
+        if len(body) <= IN_LOOP_BYTES:
+            return load_strict(body)
+        return await asyncio.to_thread(load_strict, body)
+    except NotStrictError as error:
+        raise ProblemError(
+            "VALIDATION_ERROR",
+            "the body is not JSON as it is taken here",
+            status=400,
+            errors=[Detail("$", str(error.reason))],
+        ) from None
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The whole body as one message, then whatever the server says."""
+    sent = False
+
+    async def receive_again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _counting(receive: Receive, limit: int) -> Receive:
+    """The body as it comes, and an error once it is larger than it may be."""
+    received = 0
+
+    async def receive_counted() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message["body"])
+            _refuse_larger(received, limit)
+        return message
+
+    return receive_counted

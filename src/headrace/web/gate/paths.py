@@ -1,0 +1,25 @@
+"""Which requests are of a special kind, told by method and path before any route is looked for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+UPLOADS: Final = frozenset({"/v1/documents"})
+"""POST there is read as a stream by its route."""
+SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents"})
+"""POST there stores a job."""
+
+
+def takes_upload(method: str, path: str) -> bool:
+    """Whether the body is a file, which its route reads as a stream."""
+    return method == "POST" and path in UPLOADS
+
+
+def submits(method: str, path: str) -> bool:
+    """Whether it stores a job."""
+    return method == "POST" and path in SUBMISSIONS
+
+
+def may_last(method: str, path: str) -> bool:
+    """Whether it may take longer than other requests: event streams and uploads."""
+    return path.endswith("/events") or takes_upload(method, path)
