@@ -43,7 +43,7 @@ TWICE: Final = Retry(attempts=2, first=1.0)
 LONGEST: Final = timedelta(minutes=30)
 """Of embedding at a stretch; with each stored batch the tries are counted anew."""
 READABLE_TOKENS: Final = 512
-"""Of a chunk, where nobody chose: some models take whole chapters, but nobody wants to be shown one."""
+"""Of a chunk, where nobody chose: some models take chapters, but nobody wants to be shown one."""
 
 documents = Pipeline(
     "documents",
