@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli.exits import ExitCode
 from headrace.cli.options import App
+from headrace.cli.running import run_async
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -25,13 +26,14 @@ def api(app: App = None) -> None:
     loaded = load_app(app)
     configure_logs(level=loaded.settings.level, style=loaded.settings.log_format)
     tell_unknown_settings()
-    raise typer.Exit(_serve(loaded))
+    raise typer.Exit(run_async(_serve(loaded), fast=True))
 
 
-def _serve(app: Headrace) -> int:
+async def _serve(app: Headrace) -> int:
     from headrace.web.app import create_api
     from headrace.web.serving import make_server
 
-    server = make_server(create_api(app), app.settings)
-    server.run()
+    async with app:
+        server = make_server(create_api(app), app.settings)
+        await server.serve()
     return ExitCode.DONE if server.started else ExitCode.CONFIGURATION

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from headrace.cli import (
+    api,
     config,
     dead_letters,
     dev,
@@ -43,6 +44,7 @@ program = typer.Typer(
 )
 program.command("dev")(dev.dev)
 program.command("worker")(worker.work)
+program.command("api")(api.api)
 program.command("submit")(submit.submit)
 program.command("run")(run_command.run)
 program.add_typer(documents.group, name="documents")

@@ -44,7 +44,7 @@ EXPOSED: Final = ("Location", "Retry-After", "X-Request-ID", "Idempotent-Replay"
 
 
 def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
-    """The API of an application, which it opens when it starts.
+    """The API of an application; it opens that when it starts, and leaves it open when it ends.
 
     Args:
         app: Its jobs.
