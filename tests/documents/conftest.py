@@ -41,6 +41,12 @@ for name in ("HEADRACE_DOCUMENTS_CHUNK_TOKENS", "HEADRACE_DOCUMENTS_BATCH_TEXTS"
     del os.environ[name]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-write-point", action="store_true", help="kill a worker at each write, not at some"
+    )
+
+
 @pytest.fixture(scope="session")
 def vector_server() -> Iterator[str]:
     """The address of a superuser's database in an embedded server."""

@@ -1,11 +1,17 @@
 """The files of documents, and what crashes leave of them."""
 
+import hashlib
 import threading
 from pathlib import Path
 
 import pytest
 
+from headrace import PermanentError
 from headrace.pipelines.documents.files import FileStore, parsed_address, raw_address
+from headrace.pipelines.documents.ids import document_id
+from headrace.pipelines.documents.model import Document
+from headrace.pipelines.documents.parsed import Owner, parsed_file
+from headrace.pipelines.documents.parsing import Kind, ParseLimits
 
 
 class TestAddresses:
@@ -74,3 +80,39 @@ class TestDeletion:
             store.delete(kept)
         beside.join()
         assert list(tmp_path.rglob("*.md")) == []
+
+
+class TestParsedFile:
+    """A step process may be killed between any two writes of its files."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FileStore:
+        return FileStore(tmp_path)
+
+    def parse(self, store: FileStore, data: bytes = b"# Title\n\nText.\n") -> tuple[str, bool]:
+        sha256 = hashlib.sha256(b"# Title\n\nText.\n").hexdigest()
+        document = Document(document_id("t", "o", sha256), "a.md", Kind.MARKDOWN, sha256)
+        store.write(raw_address("t", "o", document.id, ".md"), data)
+        made = parsed_file(document, Owner("t", "o"), store, ParseLimits())
+        assert hashlib.sha256(store.read(made.address)).hexdigest() == made.sha256
+        return made.address, made.is_reused
+
+    def test_what_is_whole_is_reused(self, store: FileStore):
+        address, is_reused = self.parse(store)
+        assert not is_reused
+        assert self.parse(store) == (address, True)
+
+    @pytest.mark.parametrize("suffix", ["", ".json"])
+    @pytest.mark.parametrize("content", [None, b"", b"{", b"# Tit"])
+    def test_what_is_not_is_made_anew(self, store: FileStore, suffix: str, content: bytes | None):
+        address, _ = self.parse(store)
+        if content is None:
+            store.delete(address + suffix)
+        else:
+            store.write(address + suffix, content)
+        assert self.parse(store) == (address, False)
+        assert self.parse(store) == (address, True)
+
+    def test_an_upload_that_has_changed_on_disk_is_refused(self, store: FileStore):
+        with pytest.raises(PermanentError, match="is not what was uploaded"):
+            self.parse(store, b"# Other")

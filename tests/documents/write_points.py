@@ -1,0 +1,106 @@
+"""Stops a worker inside the n-th transaction that writes, just before it commits.
+
+Every transaction that touches what is stored of jobs and documents is one point. The server itself
+holds it there, so the worker knows nothing of it and no code is changed; the test then decides
+whether it commits, and kills the worker, which never hears of that.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from headrace.testing import Engine
+from tests.waiting import eventually
+
+TABLES: Final = (
+    "headrace.job_events",
+    "headrace.steps",
+    "headrace.records",
+    "headrace.tries",
+    "headrace_documents.documents",
+    "headrace_documents.chunks",
+)
+INSTALL: Final = """
+    create schema trial;
+    create sequence trial.writes;
+    create table trial.plan (stop_at bigint, is_released boolean not null default false);
+    insert into trial.plan default values;
+    create function trial.stand() returns trigger language plpgsql as $$
+    declare
+        mine text := pg_current_xact_id()::text;
+    begin
+        if current_setting('trial.seen', true) = mine then
+            return null;
+        end if;
+        perform set_config('trial.seen', mine, false);
+        if nextval('trial.writes') = (select stop_at from trial.plan) then
+            perform pg_advisory_lock(4242);
+            while not (select is_released from trial.plan) loop
+                perform pg_sleep(0.005);
+            end loop;
+        end if;
+        return null;
+    end
+    $$;
+"""
+WATCH: Final = """
+    create constraint trigger stand after insert or update or delete on {table}
+    deferrable initially deferred for each row execute function trial.stand()
+"""
+HOLDER: Final = """
+    select pid from pg_locks where locktype = 'advisory' and objid = 4242 and granted
+    and database = (select oid from pg_database where datname = current_database())
+"""
+IS_BUSY: Final = "select count(*) from pg_stat_activity where pid = $1 and state = 'active'"
+
+
+class WritePoints:
+    """The points of one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def install(self) -> None:
+        async with self._engine.connection() as connection:
+            await connection.execute(INSTALL)
+            for table in TABLES:
+                await connection.execute(WATCH.format(table=table))
+
+    @contextlib.asynccontextmanager
+    async def armed(self, nth: int) -> AsyncIterator[None]:
+        """Count from now on, and stop who makes the n-th write."""
+        async with self._engine.connection() as connection:
+            await connection.execute("alter sequence trial.writes restart")
+            await connection.execute("update trial.plan set stop_at = $1, is_released = false", nth)
+        try:
+            yield
+        finally:
+            async with self._engine.connection() as connection:
+                await connection.execute("update trial.plan set stop_at = null")
+
+    async def count(self) -> int:
+        """Writes since `armed` began."""
+        async with self._engine.connection() as connection:
+            written: int = await connection.fetchval(
+                "select last_value - (not is_called)::integer from trial.writes"
+            )
+            return written
+
+    async def holder(self) -> int | None:
+        """The server's process that stands at the point."""
+        async with self._engine.connection() as connection:
+            found: int | None = await connection.fetchval(HOLDER)
+            return found
+
+    async def end(self, holder: int, *, commit: bool) -> None:
+        """Let the transaction commit, or break it off; returns when that is done."""
+        async with self._engine.connection() as connection:
+            if commit:
+                await connection.execute("update trial.plan set is_released = true")
+            else:
+                await connection.execute("select pg_terminate_backend($1)", holder)
+
+            async def is_done() -> bool:
+                return not await connection.fetchval(IS_BUSY, holder)
+
+            await eventually(is_done)
