@@ -70,6 +70,15 @@ class TestEntries:
         assert read(docx(["Text."], extra), zip_entries=10).markdown == "Text."
         refused(docx(["Text."], extra), FileLimitError, "more than 9 entries", zip_entries=9)
 
+    def test_a_claim_of_too_many_is_enough(self):
+        data = zip_file(docx_entries(["Text."]), count=6_000)
+        refused(data, FileLimitError, "more than 5,000 entries")
+
+    @pytest.mark.parametrize("count", [0, 4, 6])
+    def test_a_wrong_number_of_them_is_refused(self, count: int):
+        data = zip_file(docx_entries(["Text."]), count=count)
+        refused(data, DamagedFileError, "does not agree with its end")
+
     def test_overlapping_ones_are_refused(self):
         refused(overlapping_zip(), DamagedFileError, "overlap")
 
@@ -136,6 +145,11 @@ class TestDamage:
         data = zip_file(entries)
         refused(data.replace(b"Text.", b"Tixt."), DamagedFileError, "its checksum is wrong")
 
+    def test_a_wrong_size_is_seen(self):
+        whole = docx_entries(["Text."])[-1]
+        data = docx(["Text."], [Entry(whole.name, whole.data, size=len(whole.data) + 1)])
+        refused(data, DamagedFileError, "word/document.xml is damaged")
+
     def test_a_broken_deflate_stream_is_seen(self):
         data = docx(["Text."], [Entry("word/x.xml", b"<x/>", packed=b"\xff" * 9)])
         refused(data, DamagedFileError, "word/x.xml is damaged")
@@ -147,7 +161,10 @@ class TestDamage:
         refused(data, DamagedFileError, "word/document.xml is cut off")
 
     def test_bytes_before_and_behind_the_archive_are_none_of_it(self):
-        refused(docx(["Text."]) + b"x", DamagedFileError, "the end of the zip archive")
+        data = docx(["Text."])
+        place = data.rindex(b"PK\5\6")
+        refused(data + b"x", DamagedFileError, "the end of the zip archive is damaged")
+        refused(data[:place] + b"x" + data[place:], DamagedFileError, "not where its end says")
 
     def test_an_archive_of_several_disks(self):
         data = docx(["Text."])

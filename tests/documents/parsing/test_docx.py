@@ -40,8 +40,10 @@ class TestText:
         assert read(docx(["Text."])).pages == []
 
     def test_a_title_is_a_heading(self):
-        styles = part("word/styles.xml").data.replace(b"heading 1", b"Title")
-        data = docx(["# Report", "Text."], [Entry("word/styles.xml", styles)])
+        styles = part("word/styles.xml").data
+        styles = styles.replace(b"Heading1", b"T9").replace(b"heading 1", b"Title")
+        title = '<w:p><w:pPr><w:pStyle w:val="T9"/></w:pPr><w:r><w:t>Report</w:t></w:r></w:p>'
+        data = docx([title, "Text."], [Entry("word/styles.xml", styles)])
         assert read(data).markdown == "# Report\n\nText."
 
     def test_footnotes_are_kept(self):

@@ -14,10 +14,10 @@ SAFE_EXPAT: Final = (2, 4, 1)
 def check_xml(name: str, data: bytes, limits: ParseLimits) -> None:
     """Check that a part is XML, with neither a document type nor too many elements.
 
-    Without a document type there are no entities: nothing multiplies and nothing is fetched.
+    Only a document type can declare entities: without one nothing multiplies or is fetched.
 
     Raises:
-        DamagedFileError: It is not well-formed, or declares a document type or an entity.
+        DamagedFileError: It is not well-formed, or declares a document type.
         FileLimitError: Too many elements and attributes, or too deep.
         PermanentError: The expat of this Python is too old to be trusted with it.
     """
@@ -30,7 +30,6 @@ def check_xml(name: str, data: bytes, limits: ParseLimits) -> None:
     parser.StartElementHandler = counts.start
     parser.EndElementHandler = counts.end
     parser.StartDoctypeDeclHandler = counts.refuse
-    parser.EntityDeclHandler = counts.refuse
     try:
         parser.Parse(data, True)  # noqa: FBT003 - takes no keyword: the last piece
     except (expat.ExpatError, ValueError, LookupError) as error:  # the others: of its encoding
@@ -60,6 +59,5 @@ class _Counts:
 
     def refuse(self, *_: object) -> None:
         raise DamagedFileError(
-            f"{self._name} in the file declares a document type or entities,"
-            " which no word processor writes"
+            f"{self._name} in the file declares a document type, which no word processor writes"
         )
