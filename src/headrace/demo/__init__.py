@@ -1,5 +1,5 @@
-"""`headrace demo`: a real pipeline on real files, whose worker is killed halfway.
+"""`headrace demo`: documents are ingested by a worker that is killed halfway, and then searched.
 
-`pipeline` is written as a user would write it, with the public names only; the other modules run it
-and check what came of it.
+The pipeline is the one that users have, `headrace.pipelines.documents`. What is here puts a log
+around its embedder, runs two workers, and checks what came of it.
 """

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from headrace.demo.desk import FOLDER_VARIABLE
+from headrace.demo.embedder import CHOICE, FOLDER_VARIABLE
 from headrace.worker.lifeline import VARIABLE
 
-APP: Final = "headrace.demo.pipeline:app"
-CONCURRENCY: Final = 6
+APP: Final = "headrace.pipelines.documents:app"
+CONCURRENCY: Final = 2
+"""Some files wait when the worker is killed, and the next one has what to do at once."""
+BATCH_TOKENS: Final = 4_000
+"""Estimated tokens in a batch, half of what is usual: there are more of them to be seen."""
 PATIENCE_S: Final = 10.0
 """For how long a worker may take to end in good order."""
 
@@ -37,13 +40,15 @@ class WorkerProcess:
         Args:
             name: What the demo calls it.
             database: Address of the database.
-            folder: Where its log and those of the steps are.
+            folder: Where its log and that of its embedder are.
         """
         ours, theirs = socket.socketpair()
         log = folder / f"worker-{name.lower()}.log"
         environment = {
             **os.environ,
             "HEADRACE_DATABASE_URL": database,
+            "HEADRACE_DOCUMENTS_EMBEDDER": CHOICE,
+            "HEADRACE_DOCUMENTS_BATCH_TOKENS": str(BATCH_TOKENS),
             FOLDER_VARIABLE: str(folder),
             VARIABLE: str(theirs.fileno()),
         }

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from headrace import JobState
 from headrace.demo.fleet import WorkerProcess
 from headrace.demo.problem import DemoError
-from headrace.demo.steplog import StepLog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from headrace import Headrace, JobHandle
+    from headrace import Headrace
     from headrace.demo.show import Show
+    from headrace.pipelines.documents import DocumentStatus, Library
 
-LOOK_S: Final = 0.1
-MOST_JOBS: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """Files and sections of them: all there are, or those that are done."""
-
-    files: int
-    sections: int
-
-    def reaches(self, goal: Amount) -> bool:
-        """Whether it is as much as the goal."""
-        return self.files >= goal.files and self.sections >= goal.sections
-
-    def __str__(self) -> str:
-        return f"{self.files} files and {self.sections} sections"
+LOOK_S: Final = 0.2
+MOST_DOCUMENTS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +40,13 @@ class Kill:
 
     _killed_at: datetime
 
-    def __init__(self, app: Headrace, database: str, folder: Path, show: Show) -> None:
+    def __init__(
+        self, app: Headrace, library: Library, database: str, folder: Path, show: Show
+    ) -> None:
         """Nothing is started yet."""
-        self._app, self._database, self._folder, self._show = app, database, folder, show
+        self._app, self._library, self._show = app, library, show
+        self._database, self._folder = database, folder
         self._workers: list[WorkerProcess] = []
-        self.log = StepLog(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -74,18 +60,24 @@ class Kill:
         """The process that was killed."""
         return self._workers[0].pid
 
-    async def happen(self, total: Amount) -> None:
-        """Let worker A do half of the sections, kill it, and let worker B do what is left.
+    async def happen(self) -> list[DocumentStatus]:
+        """Let worker A embed half, kill it, and let worker B do what is left; the documents then.
 
         Raises:
-            DemoError: A worker ended by itself.
+            DemoError: A worker ended by itself, or the first one was done before it was killed.
         """
-        with self._show.progress(files=total.files, sections=total.sections):
+        with self._show.progress():
             first = self._start("A")
-            done = await self._work(first, until=Amount(0, total.sections // 2))
+            documents = await self._work(first, until=_is_halfway)
+            if all(document.stage.is_final for document in documents):
+                raise DemoError("all was done before the worker could be killed: give more files")
             self._killed_at = first.kill()
-            self._show.say(f"worker A is killed with SIGKILL, when {done} are done")
-            await self._work(self._start("B"), until=Amount(total.files, 0))
+            done = sum(document.embeds_done for document in documents)
+            total = sum(document.embeds_total for document in documents)
+            self._show.say(
+                f"worker A is killed with SIGKILL, when {done} of {total} chunks are embedded"
+            )
+            return await self._work(self._start("B"), until=_is_over)
 
     def _start(self, name: str) -> WorkerProcess:
         worker = WorkerProcess.start(name, self._database, self._folder)
@@ -93,23 +85,20 @@ class Kill:
         self._show.say(f"worker {name} is started: process {worker.pid}")
         return worker
 
-    async def _work(self, worker: WorkerProcess, *, until: Amount) -> Amount:
+    async def _work(
+        self, worker: WorkerProcess, *, until: Callable[[Sequence[DocumentStatus]], bool]
+    ) -> list[DocumentStatus]:
         while True:
-            done = await self._done()
-            self._show.update(worker.name, files=done.files, sections=done.sections)
-            if done.reaches(until):
-                return done
+            page = await self._library.documents(limit=MOST_DOCUMENTS)
+            documents = sorted(page.documents, key=lambda document: document.name)
+            self._show.update(worker.name, documents)
+            if until(documents):
+                return documents
             if worker.has_ended:
                 raise DemoError(f"worker {worker.name} ended by itself: {worker.last_words()}")
             await asyncio.sleep(LOOK_S)
 
-    async def _done(self) -> Amount:
-        self.log.read()
-        page = await self._app.list_jobs(limit=MOST_JOBS)
-        ended = sum(JobState(job.state).is_final for job in page.items)
-        return Amount(ended, self.log.count_ended("study"))
-
-    async def recovery(self, jobs: Sequence[JobHandle[Any]]) -> Recovery:
+    async def recovery(self, jobs: Sequence[str]) -> Recovery:
         """How worker B came by what worker A was running, as the jobs' own histories tell it.
 
         Raises:
@@ -117,10 +106,27 @@ class Kill:
         """
         taken = []
         for job in jobs:
-            history = await self._app.history(job.id)
+            history = await self._app.history(job)
             lost = next((entry.seq for entry in history if entry.reason == "recovered"), None)
             if lost is not None:
                 taken += [entry.at for entry in history if entry.seq == lost + 1]
         if not taken:
             raise DemoError("the kill interrupted no job")
         return Recovery(len(taken), (max(taken) - self._killed_at).total_seconds())
+
+
+def _is_halfway(documents: Sequence[DocumentStatus]) -> bool:
+    """Half of all chunks are embedded, and some but not all of one document's."""
+    if _is_over(documents):
+        return True
+    if any(not document.embeds_total and not document.stage.is_final for document in documents):
+        return False  # how many there are is not known yet
+    done = sum(document.embeds_done for document in documents)
+    total = sum(document.embeds_total for document in documents)
+    return 2 * done >= total and any(
+        0 < document.embeds_done < document.embeds_total for document in documents
+    )
+
+
+def _is_over(documents: Sequence[DocumentStatus]) -> bool:
+    return all(document.stage.is_final for document in documents)

@@ -1,33 +1,33 @@
-"""What the demo shows: bars on a terminal, plain lines elsewhere."""
+"""What the demo shows: a bar for each file on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Literal
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from headrace.demo.pipeline import Page
+    from headrace.pipelines.documents import DocumentStatus, Hit
 
-TITLES: Final = ("file", "words", "min", "outline", "links", "about")
-LONGEST_NAME: Final = 32
 PLAIN_WIDTH: Final = 120
 EVERY_S: Final = 2.0
 """Between two plain lines of progress."""
+MOST_NAMES: Final = 3
+"""Of files in the same stage, in a plain line; where there are more they are counted."""
+PASSAGE: Final = 320
+"""Characters of the first passage that are shown; of the others there is one line."""
+
+
+HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 class Show:
@@ -41,7 +41,6 @@ class Show:
         self._progress: Progress | None = None
         self._began = time.monotonic()
         self._told = 0.0
-        self._totals: dict[str, int] = {}
         self._bars: dict[str, TaskID] = {}
 
     def say(self, text: str) -> None:
@@ -49,76 +48,75 @@ class Show:
         self._console.print(Text(text), soft_wrap=True)  # a Text: names of files are no markup
 
     @contextmanager
-    def progress(self, **totals: int) -> Iterator[None]:
-        """Show how much of each total is done, until the block ends.
-
-        Args:
-            **totals: How much there is, by what it is.
-        """
-        self._totals = totals
+    def progress(self) -> Iterator[None]:
+        """Show how far each file is, until the block ends."""
         if not self._console.is_terminal:
             yield
             return
         columns = (
-            TextColumn("{task.description:<8}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[worker]}"),
+            TextColumn("{task.percentage:>5.1f} %"),
+            TextColumn("{task.fields[stage]}"),
         )
-        with Progress(*columns, console=self._console, transient=True) as self._progress:
-            for name, total in totals.items():
-                self._bars[name] = self._progress.add_task(name, total=total, worker="")
+        with Progress(
+            *columns, console=self._console, transient=True, refresh_per_second=5
+        ) as self._progress:
             yield
         self._progress = None
 
-    def update(self, worker: str, **done: int) -> None:
+    def update(self, worker: str, documents: Sequence[DocumentStatus]) -> None:
         """Show where things stand.
 
         Args:
-            worker: Who works on it.
-            **done: What is done, by what it is.
+            worker: Who works on them.
+            documents: All of them.
         """
         if self._progress is not None:
-            for name, count in done.items():
-                self._progress.update(self._bars[name], completed=count, worker=f"worker {worker}")
+            for document in documents:
+                self._move_bar(self._progress, document)
             return
         now = time.monotonic()
         if now - self._told >= EVERY_S:
             self._told = now
-            parts = [f"{name} {count}/{self._totals[name]}" for name, count in done.items()]
-            self.say(f"{now - self._began:4.0f} s  worker {worker}  {'  '.join(parts)}")
+            self.say(f"{now - self._began:4.0f} s  worker {worker}  {_summary(documents)}")
 
-    def index(self, pages: list[Page]) -> None:
-        """Print the index as a table that fits the width of the terminal."""
-        rows = [
-            (
-                _shorten(page.name, LONGEST_NAME),
-                f"{page.words:,}",
-                f"{page.minutes}",
-                f"{len(page.outline)}",
-                f"{len(page.links)}",
-                ", ".join(page.common),
-            )
-            for page in pages
-        ]
-        widths = [max(map(len, cells)) for cells in zip(TITLES, *rows, strict=True)]
-        left = max(0, self._console.width - sum(widths[:-1]) - 2 * len(widths))
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in TITLES:
-            side: Literal["left", "right"] = "left" if title in {"file", "about"} else "right"
-            table.add_column(title, justify=side, no_wrap=True)
-        for *cells, about in rows:
-            table.add_row(*map(Text, cells), Text(_whole_words(about, left)))
-        self._console.print(table)
+    def _move_bar(self, progress: Progress, document: DocumentStatus) -> None:
+        name = document.name
+        if name not in self._bars:
+            self._bars[name] = progress.add_task(name, total=100, stage="")
+        progress.update(self._bars[name], completed=document.progress, stage=document.stage.value)
 
-
-def _shorten(name: str, most: int) -> str:
-    return name if len(name) <= most else f"…{name[1 - most :]}"
+    def passages(self, question: str, hits: Sequence[Hit]) -> None:
+        """Print a question and what was found: the first passage, and where the others are."""
+        self.say("")
+        self.say(f"? {question}")
+        for place, hit in enumerate(hits):
+            head = f"  {hit.score:.2f}  {hit.name}, {hit.position}"
+            text = " ".join(HEADING.sub(r"\1.", hit.text).split())
+            if place == 0:
+                self.say(head)
+                shown = textwrap.shorten(text, PASSAGE, placeholder=" …")
+                indent = " " * 8
+                width = min(self._console.width, PLAIN_WIDTH)
+                self.say(
+                    textwrap.fill(shown, width, initial_indent=indent, subsequent_indent=indent)
+                )
+            else:
+                left = max(20, self._console.width - len(head) - 4)
+                self.say(f"{head}  {textwrap.shorten(text, left, placeholder=' …')}")
 
 
-def _whole_words(text: str, most: int) -> str:
-    """As many words, with commas between them, as fit."""
-    while len(text) > most:
-        text = text.rpartition(", ")[0]
-    return text
+def _summary(documents: Sequence[DocumentStatus]) -> str:
+    """How many are done, and how far the others are, by stage."""
+    done = sum(document.stage.is_final for document in documents)
+    others = sorted(
+        (document for document in documents if not document.stage.is_final),
+        key=lambda document: document.stage.value,
+    )
+    parts = [f"{done} of {len(documents)} files done"]
+    for stage, group in groupby(others, key=lambda document: document.stage.value):
+        names = [f"{document.name} {document.progress:.0f} %" for document in group]
+        shown = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} files"
+        parts.append(f"{stage}: {shown}")
+    return "; ".join(parts)
