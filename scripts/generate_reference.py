@@ -27,7 +27,8 @@ from headrace.model.job import (
 from headrace.model.job import (
     Event as JobEvent,
 )
-from headrace.settings import describe
+from headrace.pipelines.documents.settings import DocumentsSettings
+from headrace.settings import SettingRow, describe
 from headrace.telemetry import (
     job_events,
     request_events,
@@ -37,6 +38,7 @@ from headrace.telemetry import (
 )
 from headrace.telemetry.events import EVENTS, Event, field_names
 from headrace.telemetry.fields import MEANINGS
+from headrace.variables import describe as describe_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +60,9 @@ names the setting and what it takes; an unknown `HEADRACE_` name is warned about
 that may have been meant. A setting marked * may also come from a file: give its path in a variable
 of the same name that ends in `_FILE`. `headrace config show` prints what is in effect, with secrets
 masked.
+"""
+DOCUMENTS_INTRO: Final = """\
+What the pipeline `documents` reads, beside the engine's. By the same rules.
 """
 EVENTS_INTRO: Final = """\
 What the engine tells. Each event becomes one log line whose `message` and `event` are its name,
@@ -143,17 +148,18 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 def settings_page() -> str:
     """The page of all settings."""
-    rows = (
-        (
-            f"`{row.name}`{' *' if row.secret else ''}",
-            row.default,
-            row.range,
-            row.meaning,
-        )
-        for row in describe()
+    lines = ("# Settings", "", NOTE, "", SETTINGS_INTRO, *settings_table(describe()), "")
+    documents = settings_table(describe_class(DocumentsSettings))
+    return "\n".join((*lines, "## Documents", "", DOCUMENTS_INTRO, *documents, ""))
+
+
+def settings_table(rows: Iterable[SettingRow]) -> Iterator[str]:
+    """A table of settings; secrets are marked."""
+    cells = (
+        (f"`{row.name}`{' *' if row.secret else ''}", row.default, row.range, row.meaning)
+        for row in rows
     )
-    head = ("setting", "default", "takes", "meaning")
-    return "\n".join(("# Settings", "", NOTE, "", SETTINGS_INTRO, *table(head, rows), ""))
+    return table(("setting", "default", "takes", "meaning"), cells)
 
 
 def events_page() -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.model.retry import Retry
     from headrace.statements import Statements
     from headrace.store.embedded.home import project_folder
+    from headrace.variables import read_settings
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ __all__ = [
     "UserError",
     "__version__",
     "project_folder",
+    "read_settings",
 ]
 
 _MODULES: Final = {
@@ -87,6 +89,7 @@ _MODULES: Final = {
     "Use": "model.markers",
     "UserError": "errors",
     "project_folder": "store.embedded.home",
+    "read_settings": "variables",
 }
 
 

@@ -12,11 +12,17 @@ group = typer.Typer(help="The settings.", rich_markup_mode=None, no_args_is_help
 @group.command()
 def show(as_json: Json = False) -> None:
     """Print every setting with its value in effect; secrets are masked."""
-    from headrace.settings import describe, load_settings, unknown_settings
+    from headrace.cli.settings import unknown_settings
+    from headrace.pipelines.documents.settings import DocumentsSettings, documents_settings
+    from headrace.settings import describe, load_settings
+    from headrace.variables import describe as describe_class
 
     rows = [
         {"setting": row.name, "value": row.value, "default": row.default, "meaning": row.meaning}
-        for row in describe(load_settings())
+        for row in (
+            *describe(load_settings()),
+            *describe_class(DocumentsSettings, documents_settings()),
+        )
     ]
     unknown = unknown_settings()
     if as_json:

@@ -40,7 +40,8 @@ async def _examine(*, show: bool) -> list[Finding]:
 
 
 async def _findings() -> AsyncIterator[Finding]:
-    from headrace.settings import load_settings, unknown_settings
+    from headrace.cli.settings import unknown_settings
+    from headrace.settings import load_settings
 
     try:
         settings = load_settings()

@@ -34,7 +34,7 @@ def log_to(stream: TextIO, settings: Settings, *, least: Level) -> Iterator[None
 
 def tell_unknown_settings() -> None:
     """Warn of `HEADRACE_` variables that mean nothing."""
-    from headrace.settings import unknown_settings
+    from headrace.cli.settings import unknown_settings
     from headrace.telemetry.events import emit
     from headrace.telemetry.store_events import SettingUnknown
 

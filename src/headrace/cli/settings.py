@@ -1,12 +1,17 @@
-"""Settings as commands use them: the environment's, with what the options say on top."""
+"""Settings as commands use them: the environment's, with what the options say on top.
+
+Those of the documents count as known to every command: workers of all kinds share an environment.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from headrace.settings import Settings
+    from headrace.settings import Settings, UnknownSetting
+
+DOCUMENTS: Final = "HEADRACE_DOCUMENTS_"
 
 
 def settings_for_worker(queues: str | None, concurrency: int | None) -> Settings:
@@ -23,3 +28,24 @@ def settings_for_worker(queues: str | None, concurrency: int | None) -> Settings
     if concurrency is not None:
         given["HEADRACE_CONCURRENCY"] = str(concurrency)
     return load_settings(given)
+
+
+def unknown_settings() -> tuple[UnknownSetting, ...]:
+    """The `HEADRACE_` variables of this environment that mean nothing to anybody."""
+    from headrace import settings
+
+    return settings.unknown_settings(also=_documents_variables())
+
+
+def _documents_variables() -> frozenset[str]:
+    given = frozenset(name for name in os.environ if name.startswith(DOCUMENTS))
+    if not given:
+        return given  # what takes half a second to import is not needed to know that
+    from headrace.errors import SettingsError
+    from headrace.variables import variables
+
+    try:
+        from headrace.pipelines.documents.settings import DocumentsSettings
+    except SettingsError:  # a wrong value is told by whatever works with documents
+        return given
+    return variables(DocumentsSettings)

@@ -7,8 +7,6 @@ from typing import Final
 PREFIX: Final = "HEADRACE_"
 ADDRESS_PARTS: Final = frozenset({"db_host", "db_port", "db_name", "db_user", "db_password"})
 """Any of these fields, or `database_url`, means that there is a database."""
-SECRETS: Final = frozenset({"database_url", "direct_database_url", "db_password"})
-"""Fields that may also come from the file named by `HEADRACE_..._FILE`."""
 
 
 def variable(field: str) -> str:

@@ -6,10 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
-from headrace import InvalidError, project_folder
+from headrace import project_folder, read_settings
 
 PREFIX: Final = "HEADRACE_DOCUMENTS_"
 MIB: Final = 1_024 * 1_024
@@ -115,7 +119,7 @@ class DocumentsSettings(BaseSettings):
         default=None,
         pattern=r"^https?://\S+$",
         description="Address of that server, with its version: `http://localhost:8080/v1`.",
-        json_schema_extra={"default_text": "OpenAI's"},
+        json_schema_extra={"default_text": "OpenAI's", "takes": "http(s)://host:port/path"},
     )
     openai_model: _Name = Field(default="text-embedding-3-small", description="Model of `openai`.")
     openai_version: _Name = Field(
@@ -129,6 +133,18 @@ class DocumentsSettings(BaseSettings):
     )
     openai_timeout_s: float = Field(default=60, ge=1, le=600, description="Limit of one call.")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the names are pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the call only; `read_settings` reads the environment."""
+        return (init_settings,)
+
     @property
     def place(self) -> Path:
         """The folder of the files."""
@@ -140,13 +156,6 @@ def documents_settings() -> DocumentsSettings:
     """The settings of this environment, read once.
 
     Raises:
-        InvalidError: Something is out of range; its one line names each variable.
+        SettingsError: Something is not accepted; its one line names each variable.
     """
-    try:
-        return DocumentsSettings()
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg']}"
-            for detail in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidError(problems) from None
+    return read_settings(DocumentsSettings)
