@@ -117,7 +117,7 @@ class TestDeathAtAWrite:
     ):
         nth, commit = death
         await library.add(TEXT, name="crash.md", tenant=TENANT)
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         points = WritePoints(engine)
         await points.install()
         added = await library.add(TEXT, name="crash.md", tenant=TENANT, again=True)
@@ -135,7 +135,7 @@ class TestDeathAtAWrite:
         ):
             assert await die(engine, points, process, commit=commit), "it has fewer writes"
         stored = await stored_texts(engine, added.job, added.document)
-        await engine.run_until_empty(30)
+        await engine.run_until_empty(40)
         await asyncio.sleep(0.05)
         watching.cancel()
 
@@ -181,7 +181,7 @@ class TestThePoints:
         await points.install()
         added = await library.add(TEXT, name="crash.md", tenant=TENANT)
         async with points.armed(0):
-            await engine.run_until_empty(20)
+            await engine.run_until_empty(40)
             result = await added.job.result()
             batches = len(await engine.records(added.job))
             assert (result.chunks, batches) == (7, 2)

@@ -45,7 +45,7 @@ class TestDeletion:
         data = markdown("gone").encode()
         whose = {"tenant": "gone", "owner": "ann"}
         added = await library.add(data, name="gone.md", **whose)
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         assert files_of(folder, "gone")
         await library.delete(added.document, **whose)
         assert await rows(engine) == NOTHING
@@ -57,7 +57,7 @@ class TestDeletion:
         trial.calls.clear()
         again = await library.add(data, name="gone.md", **whose)
         assert (again.is_new, again.document) == (True, added.document)
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         result = await again.job.result()
         assert not result.parse_reused
         assert len(trial.texts) == result.chunks == result.embedded
@@ -85,7 +85,7 @@ class TestDeletion:
         self, engine: Engine, library: Library, folder: Path
     ):
         added = await library.add(b"<html><body> </body></html>", name="e.html", tenant="unread")
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         status = await library.document(added.document, tenant="unread")
         assert status.stage is Stage.FAILED_PARSE
         await library.delete(added.document, tenant="unread")
@@ -101,7 +101,7 @@ class TestDeletion:
             await eventually(lambda: trial.calls)
             await library.delete(added.document, tenant="midway")
             trial.gate.set()
-            await engine.run_until_empty(20)
+            await engine.run_until_empty(40)
         assert (await engine.job(added.job)).state is JobState.CANCELLED
         assert await rows(engine) == NOTHING
         assert files_of(folder, "midway") == []
@@ -110,7 +110,7 @@ class TestDeletion:
         self, engine: Engine, library: Library, folder: Path
     ):
         added = await library.add(markdown("cut").encode(), name="cut.md", tenant="cut")
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         async with engine.connection() as connection:  # what the first transaction leaves
             await connection.execute(
                 "update headrace_documents.documents set deleting = true, current_generation = null"
@@ -128,14 +128,14 @@ class TestDeletion:
     ):
         data = markdown("back").encode()
         await library.add(data, name="back.md")
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         async with engine.connection() as connection, connection.transaction():
             await connection.execute("update headrace_documents.documents set deleting = true")
             await connection.execute("delete from headrace_documents.chunks")
             await connection.execute("delete from headrace_documents.vectors")
         again = await library.add(data, name="back.md")
         assert again.is_new
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         assert (await again.job.result()).generation == 1
         assert (await library.document(again.document)).stage is Stage.COMPLETE
 
@@ -159,7 +159,7 @@ class TestDeletion:
             for _ in range(5):
                 await asyncio.gather(add(), delete(), add(), delete(), delete(), add())
             await add()
-            await engine.run_until_empty(20)
+            await engine.run_until_empty(40)
         shown = (await library.documents(tenant="race")).documents
         assert [document.stage for document in shown] == [Stage.COMPLETE]
         assert await library.search("book of race", tenant="race")

@@ -27,7 +27,7 @@ class TestEachKind:
             kind: await library.add(in_kind(kind, texts[kind]), name=f"file.{kind}")
             for kind in KINDS
         }
-        await engine.run_until_empty(30)
+        await engine.run_until_empty(40)
         for kind in KINDS:
             wanted = texts[kind][3]
             hit = (await library.search(wanted, limit=1))[0]
@@ -54,7 +54,7 @@ class TestNames:
     ):
         data = markdown("names").encode()
         added = await library.add(data, name="names.md", tenant="Acme", owner="Ada")
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         sha256 = hashlib.sha256(data).hexdigest()
         assert added.document == str(uuid5(NAMESPACE, f"Acme:Ada:{sha256}"))
         chunks = await library.chunks(added.document, tenant="Acme", owner="Ada")
@@ -79,7 +79,7 @@ class TestTheSameContent:
         assert (beside.is_new, beside.document, beside.job.id) == (
             False, first.document, first.job.id,
         )  # fmt: skip
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         calls = len(trial.calls)
         after = await library.add(data, name="three.md")
         assert (after.is_new, after.job.id) == (False, first.job.id)
@@ -99,7 +99,7 @@ class TestTheSameContent:
         elsewhere = await library.add(data, name="a.md", tenant="elsewhere", owner="ours")
         assert len({ours.document, theirs.document, elsewhere.document}) == 3
         assert theirs.is_new
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         results = [await added.job.result() for added in (ours, theirs, elsewhere)]
         assert [result.parse_reused for result in results] == [False] * 3
         assert [result.embedded for result in results] == [results[0].chunks] * 3
@@ -110,12 +110,12 @@ class TestTheSameContent:
     ):
         data = markdown("reused").encode()
         first = await library.add(data, name="reused.md")
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         calls = len(trial.calls)
         again = await library.add(data, name="reused.md", again=True)
         assert again.is_new
         assert again.job.id != first.job.id
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         result = await again.job.result()
         assert result.parse_reused
         assert (result.generation, result.embedded, result.tokens) == (2, 0, 0)
@@ -127,7 +127,7 @@ class TestBatches:
         self, engine: Engine, library: Library, trial: Trial
     ):
         added = await library.add(in_kind("md", [sentence(f"b {n}") for n in range(10)]), name="b")
-        await engine.run_until_empty(20)
+        await engine.run_until_empty(40)
         result = await added.job.result()
         records = await engine.records(added.job)
         assert [record.output["texts"] for record in records] == [len(c) for c in trial.calls]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from headrace import InvalidError
 from headrace.pipelines.documents.clients import open_configured, open_files
 from headrace.pipelines.documents.errors import DocumentNotFoundError
 from headrace.pipelines.documents.intake import Intake, parse_key
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from headrace.pipelines.documents.model import DocumentStatus, Hit
 
 DEFAULT: Final = "default"
+MOST_DOCUMENTS: Final = 1_000
+"""On a page."""
 
 
 class Library:
@@ -138,11 +141,16 @@ class Library:
             owner: The user.
             limit: Most documents, 1 to 1,000.
             cursor: `next` of the page before.
+
+        Raises:
+            InvalidError: The limit is out of range, or the cursor is none.
         """
+        if not 1 <= limit <= MOST_DOCUMENTS:
+            raise InvalidError(f"limit is 1 to {MOST_DOCUMENTS:,}, not {limit}")
         created, key = read_cursor(cursor)
         async with self._app.connection() as connection:
             rows = await connection.fetch(
-                SQL["documents.list"], tenant, owner, min(limit, 1_000) + 1, created, key
+                SQL["documents.list"], tenant, owner, limit + 1, created, key
             )
         return DocumentPage.of(rows, limit)
 

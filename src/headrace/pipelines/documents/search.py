@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from headrace.pipelines.documents.errors import OtherSpaceError, QuestionRefusedError
+from headrace.pipelines.documents.intake import parse_key
 from headrace.pipelines.documents.model import Hit
 from headrace.pipelines.documents.statements import SQL
 from headrace.pipelines.documents.storing import vector_text
@@ -71,7 +71,7 @@ async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Ques
         return []
     embedded = await embedder.embed([question.text])
     vector = array("f", embedded.vectors[0])
-    wanted = None if question.documents is None else [UUID(key) for key in question.documents]
+    wanted = None if question.documents is None else [parse_key(key) for key in question.documents]
     nearest = (
         SQL["vectors.nearest"]
         .replace("{space}", str(int(found["id"])))
