@@ -44,6 +44,7 @@ def refusal(status: int, message: str, code: str, **headers: str) -> Refusal:
 _STATUS_FAULTS: Final = {
     Fault.SERVER_ERROR: refusal(500, "The server had an error", "server_error"),
     Fault.UNAVAILABLE: refusal(503, "The server is overloaded", "overloaded"),
+    Fault.TIMED_OUT: refusal(408, "The request took too long", "timeout"),
     Fault.RATE_LIMITED: refusal(
         429, "Rate limit reached for requests", "rate_limit_exceeded", retry_after="2"
     ),

@@ -26,6 +26,8 @@ class Fault(StrEnum):
     """Status 500."""
     UNAVAILABLE = "unavailable"
     """Status 503."""
+    TIMED_OUT = "timed_out"
+    """Status 408."""
     RATE_LIMITED = "rate_limited"
     """Status 429, Retry-After 2 seconds."""
     NO_QUOTA = "no_quota"

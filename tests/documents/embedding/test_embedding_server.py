@@ -17,6 +17,11 @@ from headrace.testing.embedding_server import hash_vector
 from tests.waiting import eventually
 
 MODEL = "text-embedding-3-small"
+BODY = json.dumps({"model": MODEL, "input": "a"})
+REQUEST = (
+    f"POST /v1/embeddings HTTP/1.1\r\nContent-Length: {len(BODY)}\r\n"
+    f"Authorization: Bearer test-key\r\n\r\n{BODY}"
+).encode()
 
 
 @pytest.fixture
@@ -120,7 +125,7 @@ class TestRateLimit:
             status, answer, headers = post(server, data)
             assert (status, answer["error"]["code"]) == (429, "rate_limit_exceeded")
             assert (headers["retry-after"], headers["retry-after-ms"]) == ("1", "250")
-            now[0] += 0.25
+            now[0] += 0.5
             assert post(server, data)[0] == 200
 
 
@@ -145,6 +150,15 @@ class TestLog:
         assert found == [500, 500, 200]
 
 
+class TestReset:
+    def test_the_connection_is_reset_in_the_middle_of_the_answer(self, server: EmbeddingServer):
+        server.fail_next(Fault.RESET)
+        with socket.create_connection(("127.0.0.1", port_of(server))) as caller:
+            caller.sendall(REQUEST)
+            with pytest.raises(ConnectionResetError), caller.makefile("rb") as answer:
+                answer.read()
+
+
 class TestEnd:
     async def test_it_leaves_no_thread_behind_a_hanging_caller(self):
         before = threading.active_count()
@@ -152,9 +166,7 @@ class TestEnd:
             server.fail_next(Fault.HANG)
             caller = socket.create_connection(("127.0.0.1", port_of(server)))
             idle = socket.create_connection(("127.0.0.1", port_of(server)))
-            body = json.dumps({"model": MODEL, "input": "a"}).encode()
-            head = f"POST /v1/embeddings HTTP/1.1\r\nContent-Length: {len(body)}\r\n"
-            caller.sendall(f"{head}Authorization: Bearer test-key\r\n\r\n".encode() + body)
+            caller.sendall(REQUEST)
             await eventually(lambda: server.calls)
         with caller, idle:
             assert caller.recv(1) == b""

@@ -30,6 +30,10 @@ class TestHashing:
         assert likeness(question, answer) > 0.4
         assert abs(likeness(question, other)) < 0.2
 
+    async def test_words_count_up_or_down_so_that_chance_likeness_has_no_sign(self):
+        [vector] = await embed(" ".join(f"word{number}" for number in range(40)))
+        assert min(vector) < 0 < max(vector)
+
     async def test_a_word_more_often_counts_more(self):
         once, often, query = await embed("cat dog", "cat cat cat dog", "cat")
         assert likeness(often, query) > likeness(once, query)

@@ -15,6 +15,7 @@ from headrace.pipelines.documents.embedding import EmbedderError, TextTooLongErr
 from headrace.pipelines.documents.embedding.minilm import MiniLM, load_tokenizer, open_minilm
 from headrace.pipelines.documents.embedding.minilm import files as model_files
 from headrace.pipelines.documents.embedding.minilm.embedder import computations
+from tests.waiting import eventually
 
 TEXT = "the lease of a worker ends when its heartbeat is late and another one takes over"
 
@@ -25,6 +26,19 @@ def minilm() -> Iterator[MiniLM]:
     embedder = asyncio.run(open_minilm(threads=2))
     yield embedder
     asyncio.run(embedder.aclose())
+
+
+class SlowNetwork:
+    """Computes nothing, and that only when it may."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.started = 0
+
+    def run(self, ids: list[list[int]]) -> list[Vector]:
+        self.started += 1
+        assert self.go_on.wait(10)
+        return [Vector("f", [1.0]) for _ in ids]
 
 
 def text_of(tokens: int, seed: int) -> str:
@@ -111,13 +125,18 @@ class TestThreads:
         assert all(call.vectors == expected for call in calls)
         assert sum(t.name.startswith("headrace-minilm") for t in threading.enumerate()) == 2
 
-    async def test_a_cancelled_call_leaves_the_embedder_usable(self, minilm: MiniLM):
-        work = asyncio.create_task(minilm.embed([text_of(200, n) for n in range(40)]))
-        await asyncio.sleep(0)
+    async def test_a_cancelled_call_starts_no_further_computation(self):
+        network = SlowNetwork()
+        embedder = MiniLM(network, load_tokenizer(), threads=2)  # type: ignore[arg-type]
+        work = asyncio.create_task(embedder.embed([text_of(200, n) for n in range(10)]))
+        await eventually(lambda: network.started == 2)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work
-        assert len((await minilm.embed(["a"])).vectors) == 1
+        network.go_on.set()
+        assert len((await embedder.embed(["a"])).vectors) == 1
+        await embedder.aclose()
+        assert network.started == 3
 
     async def test_closing_ends_them(self):
         before = threading.active_count()
@@ -142,6 +161,21 @@ class TestComputations:
         runs = computations([[0] * length for length in lengths], 384)
         order = [lengths[at] for run in runs for at in run]
         assert order == sorted(lengths, reverse=True)
+
+    def test_texts_share_one_as_long_as_they_fit(self):
+        lengths = [100, 50, 100, 50, 100, 50, 100]
+        assert computations([[0] * length for length in lengths], 350) == [
+            [0, 2, 4],
+            [6, 1, 3],
+            [5],
+        ]
+
+    def test_a_shorter_first_text_lets_more_share(self):
+        lengths = [90, 90, *[30] * 6]
+        assert computations([[0] * length for length in lengths], 180) == [
+            [0, 1],
+            [2, 3, 4, 5, 6, 7],
+        ]
 
     def test_a_text_that_alone_is_too_large_is_computed_alone(self):
         assert computations([[0] * 5, [0] * 9, [0] * 5], 8) == [[1], [0], [2]]

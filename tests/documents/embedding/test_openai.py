@@ -54,10 +54,15 @@ async def embed_once(options: EmbedderOptions, *texts: str) -> list[array]:
 
 class TestVectors:
     async def test_they_are_the_server_s(self, embedder: Embedder, server: EmbeddingServer):
-        embedded = await embedder.embed(["one", "three"])
-        assert embedded.vectors == [array("f", hash_vector(text, 8)) for text in ("one", "three")]
-        assert embedded.tokens == 3
-        assert server.embedded == ["one", "three"]
+        texts = ["one", "three of them"]
+        embedded = await embedder.embed(texts)
+        assert embedded.vectors == [array("f", hash_vector(text, 8)) for text in texts]
+        assert server.embedded == texts
+
+    async def test_the_tokens_are_what_the_server_says(self, embedder: Embedder):
+        text = "a" * 120
+        assert embedder.count_tokens(text) == 40
+        assert (await embedder.embed([text])).tokens == 30
 
     async def test_256_texts_are_one_call(self, embedder: Embedder, server: EmbeddingServer):
         texts = [f"text {number}" for number in range(256)]
@@ -93,6 +98,7 @@ class TestFailures:
         [
             (Fault.SERVER_ERROR, r"answered 500 \(The server had an error\)"),
             (Fault.UNAVAILABLE, "answered 503"),
+            (Fault.TIMED_OUT, "answered 408"),
             (Fault.RESET, "broke its answer off"),
             (Fault.OVERSIZED, r"sent more than 1,0\d\d,\d\d\d bytes for 2 texts"),
             (VectorFault.COUNT, "1 vectors for 2 texts"),

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from array import array
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -74,6 +75,26 @@ class TestChoices:
     async def test_what_is_no_factory_is_named(self, choice: str, problem: str):
         with pytest.raises(EmbedderError, match=problem):
             await open_embedder(choice)
+
+    async def test_what_your_own_module_misses_is_not_blamed_on_the_name(self):
+        with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+            await open_embedder(f"{OWN}_broken:plain")
+
+    def test_one_of_your_own_is_found_in_the_current_folder(self, tmp_path: Path):
+        (tmp_path / "mine.py").write_text("def plain(): return 7")
+        program = (
+            "import asyncio; from headrace.pipelines.documents.embedding import *\n"
+            "try: asyncio.run(open_embedder('mine:plain'))\n"
+            "except EmbedderError as error: print(error)"
+        )
+        found = subprocess.run(
+            [sys.executable, "-P", "-c", program],  # -P: the folder is not searched by itself
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert found.stdout.strip() == "mine:plain gave a int, not an Embedder: it has no `space`"
 
 
 class TestWithoutOpening:

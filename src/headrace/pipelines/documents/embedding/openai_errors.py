@@ -24,7 +24,6 @@ MOST_CHARACTERS: Final = 300
 """Of a server's own words in an error."""
 
 _NO_QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
-_TRANSIENT: Final = frozenset({408, 409, 425})
 _HINTS: Final = {
     401: "check its API key",
     403: "this key may not use the model: check the key's project and permissions",
@@ -71,7 +70,7 @@ def steering(error: openai.OpenAIError, server: Server) -> Exception:
     if status == 429:  # noqa: PLR2004 - too many requests
         response = getattr(error, "response", None)
         return RetryAfter(wait_s(getattr(response, "headers", {})), said)
-    if status >= 500 or status in _TRANSIENT:  # noqa: PLR2004 - the server's own fault
+    if status >= 500 or status == 408:  # noqa: PLR2004 - a fault or a timeout of its own
         return EmbeddingFailedError(said)
     hint = _HINTS.get(status, _OTHER_HINT).format(model=server.model)
     return PermanentError(f"{said}: {hint}")
