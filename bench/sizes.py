@@ -29,9 +29,9 @@ class Sizes:
     launches: int
     """Processes started to time an import or `--help`."""
     documents: int
-    """Files ingested by the pipeline `documents`; some ten chunks each."""
+    """Files ingested by the pipeline `documents`; some dozen chunks each."""
     document_rounds: int
-    """Rounds of that work: each takes as long as the others' together."""
+    """Rounds of that work: one long run says more than short ones, of which start and end weigh."""
     recoveries: frozenset[tuple[str, str]]
     """(subject, way of dying) pairs of the recovery work; they only wait, so all run at once."""
 
@@ -60,8 +60,8 @@ FULL: Final = Sizes(
     window=10_000,
     crowd_rounds=1,
     launches=15,
-    documents=80,
-    document_rounds=3,
+    documents=150,
+    document_rounds=1,
     recoveries=frozenset(
         (subject, way) for subject in ("pgqueuer", "headrace") for way in ("kill", "frozen")
     ),
@@ -79,7 +79,7 @@ QUICK: Final = Sizes(
     window=5_000,
     crowd_rounds=1,
     launches=5,
-    documents=50,
+    documents=45,
     document_rounds=1,
     recoveries=frozenset({("headrace", "kill")}),
 )
