@@ -59,8 +59,10 @@ class TestText:
             "# A\n\nBefore.\n\nAfter."
         )
 
-    def test_the_header_of_an_article_is_text(self):
-        assert markdown("<header><h1>A</h1></header><p>Text.</p>") == "# A\n\nText."
+    def test_headers_and_forms_are_text(self):
+        """Some sites put the title into the one, or the whole page into the other."""
+        body = "<header><h2>A</h2></header><main><form><p>Text.</p></form></main>"
+        assert markdown(body) == "## A\n\nText."
 
     def test_a_line_break_survives_the_stripping_of_lines(self):
         assert markdown("<p>one<br>two</p>") == "one\\\ntwo"
@@ -92,6 +94,10 @@ class TestAddresses:
         body = '<a href="https://example.org/x">one</a> <a href="mailto:a@b.org">two</a>'
         assert markdown(body) == "[one](https://example.org/x) [two](mailto:a@b.org)"
 
+    def test_an_address_that_is_its_own_text_is_there_once(self):
+        body = '<a href="https://example.org/">https://example.org/</a>'
+        assert markdown(body) == "<https://example.org/>"
+
     @pytest.mark.parametrize(
         "address",
         [
@@ -109,6 +115,7 @@ class TestAddresses:
     @pytest.mark.parametrize("source", ["a.png", "data:image/png;base64," + "A" * 5_000])
     def test_of_pictures_the_description_is_kept_at_most(self, source: str):
         assert "AAAA" not in markdown(f'<p>See <img src="{source}" alt="a cat">.')
+        assert "AAAA" not in markdown(f'<a href="http://b.org/">x<img src="{source}"></a>')
         assert ".png" not in markdown(f'<p>See <img src="{source}" alt="a cat">.')
 
     def test_huge_attributes_are_dropped(self):

@@ -106,11 +106,13 @@ class TestRefused:
             (b"{\\rtf1 Text.}", "an RTF file"),
             (b"%!PS-Adobe-3.0\n", "a PostScript file"),
             (b'<?xml version="1.0"?><feed/>', "an XML file"),
+            (b"<!-- made by hand -->\n<svg></svg>", "an XML file or an SVG image"),
             (b"\x1f\x8b\x08" + bytes(30), "a gzip archive"),
             (b"SQLite format 3\0" + bytes(100), "SQLite"),
             (pickle.dumps([b"\0" * 100]), "binary data"),
             (b"\x93NUMPY\x01\0v\0{'descr': '|O'}", "a NumPy array"),
             (bytes(range(256)) * 10, "binary data"),
+            (bytes(60), "the file is binary data, not text"),
             ("Text without a mark".encode("utf-16-le"), "binary data"),
         ],
     )

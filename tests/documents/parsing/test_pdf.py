@@ -13,6 +13,7 @@ from headrace.pipelines.documents.parsing import (
     NoTextError,
     page_at,
 )
+from headrace.pipelines.documents.parsing.layout import Line, heading_levels
 from tests.documents.files import (
     assemble_pdf,
     big_pdf,
@@ -40,6 +41,12 @@ class TestText:
     def test_a_line_that_was_ended_on_purpose_stays_one(self):
         data = pdf([f"{LINE}\n{LINE}\n\nName Age\nAda 36\nGrace 85"])
         assert read(data).markdown.endswith("\n\nName Age\nAda 36\nGrace 85")
+
+    def test_also_one_that_is_long_but_had_room(self):
+        data = pdf([f"{LINE}\nThis line is long enough, but it ends here\n{LINE}\nand here"])
+        assert read(data).markdown == (
+            f"{LINE} This line is long enough, but it ends here\n{LINE} and here"
+        )
 
     def test_items_of_a_list_stay_apart(self):
         data = pdf([f"- {LINE}\n- {LINE}\n{LINE}\n1. {LINE}\n2. {LINE}\n• {LINE}"])
@@ -98,6 +105,18 @@ class TestText:
     def test_a_page_of_large_text_has_no_headings(self):
         data = pdf(["# One thing\n\n# Another thing\n\nsmall"])
         assert "#" not in read(data).markdown
+
+    def test_a_page_of_which_a_third_is_large_has_none_either(self):
+        data = pdf(
+            [
+                "# Forty characters of text on a slide\n\nand fifty-five of small text below it, like a note to it"
+            ]
+        )
+        assert "#" not in read(data).markdown
+
+    def test_lines_of_unknown_size_make_no_headings(self):
+        lines = [Line("Text", left=0, right=9, start=9, end=9, size=size) for size in (0, 0, 0, 12)]
+        assert heading_levels([*lines[:3] * 3, lines[3]]) == {}
 
     def test_columns_are_read_one_after_the_other(self):
         assert read(pdf(["Left\nbelow\fRight\nbelow that"])).markdown == (
@@ -202,6 +221,10 @@ class TestLimits:
         assert len(read(data).markdown) == 4 * len(LINE) + 6
         refused(data, FileLimitError, "more than 289 characters", characters=289)
         refused(data, FileLimitError, "more than 200 characters", characters=200)
+
+    def test_they_are_refused_before_the_next_page_is_read(self):
+        data = pdf([LINE, "Two", "Three"]).replace(b"6 0 R", b"99 0 R")
+        refused(data, FileLimitError, "more than 50 characters", characters=50)
 
     def test_a_scan_says_what_it_needs(self):
         refused(scanned_pdf(), NoTextError, "run text recognition (OCR) on it first")

@@ -109,6 +109,7 @@ class TestRefused:
 
     def test_more_characters_than_the_limit(self):
         assert read(b"x" * 100, characters=100).markdown
+        assert read(b"x" * 100 + b" " * 50 + b"\n", characters=100).markdown
         refused(b"x" * 101, FileLimitError, "more than 100 characters", characters=100)
 
 

@@ -10,7 +10,7 @@ from html_to_markdown.options import WarningKind
 
 from headrace.pipelines.documents.parsing.errors import DamagedFileError, FileLimitError
 from headrace.pipelines.documents.parsing.limits import ParseLimits
-from headrace.pipelines.documents.parsing.result import Parsed, checked, refuse_long
+from headrace.pipelines.documents.parsing.result import Parsed, checked
 from headrace.pipelines.documents.parsing.text import decode
 
 # What is on the page but not its text. Sphinx marks its menus by role and its links by class.
@@ -21,9 +21,7 @@ _LEFT_OUT: Final = [
 ]
 _OPTIONS: Final = ConversionOptions(
     compact_tables=True,
-    autolinks=False,
     extract_metadata=False,  # it would stand before the text as YAML
-    inline_data_media="drop_element",
     newline_style="backslash",  # two spaces at a line's end would be stripped
     preprocessing=PreprocessingOptions(enabled=False),  # _LEFT_OUT says it all, in any version
     exclude_selectors=_LEFT_OUT,
@@ -65,10 +63,8 @@ def to_markdown(page: str, limits: ParseLimits, *, title: str = "") -> str:
         raise DamagedFileError("the HTML cannot be converted") from error
     if any(str(warning.kind) in _PARTIAL for warning in result.warnings):
         raise FileLimitError("the elements of the page are nested too deeply")
-    text = result.content or ""
-    refuse_long(len(text), limits)
-    heading = f"# {title}\n\n" if title and not seen.has_title else ""
-    return checked(heading + checked(text, limits), limits)
+    text = checked(result.content or "", limits)
+    return checked(f"# {title}\n\n{text}", limits) if title and not seen.has_title else text
 
 
 class _Elements:
@@ -77,9 +73,9 @@ class _Elements:
     def __init__(self) -> None:
         self.has_title = False
 
-    def visit_heading(self, _ctx: object, level: int, text: str, _id: str) -> str:
+    def visit_heading(self, _ctx: object, level: int, _text: str, _id: str) -> str:
         """Take note of a heading of the first level."""
-        self.has_title |= level == 1 and bool(text.strip())
+        self.has_title |= level == 1
         return "continue"
 
     def visit_link(

@@ -46,7 +46,7 @@ def read(data: bytes, limits: ParseLimits) -> Parsed:
         for number in range(count):
             lines = _read_page(document, number, count)
             characters += sum(len(line.text) for line in lines)
-            refuse_long(characters, limits)
+            refuse_long(characters, limits)  # before thousands of pages are kept
             pages.append(lines)
     return _put_together(layout.to_markdown(pages), limits)
 

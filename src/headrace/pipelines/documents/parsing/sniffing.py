@@ -17,7 +17,6 @@ from headrace.pipelines.documents.parsing.text import decode, is_binary
 _HEAD: Final = 64 * 1024  # bytes; a licence in a comment may stand before the first element
 _BLANK: Final = b"\t\n\f\r \xef\xbb\xbf"
 _SURE: Final = 0.8
-_TELLING: Final = 4  # bytes; two or three are a chance
 _MARKDOWN_NAME: Final = re.compile(r".*\.(?:md|markdown|mdown|mkd|mkdn)", re.IGNORECASE | re.DOTALL)
 
 _PRELUDE: Final = re.compile(r"\ufeff?(?:\s+|<!--.*?-->|<\?.*?\?>)*", re.DOTALL)
@@ -94,7 +93,7 @@ def _guess(data: bytes) -> str:
         import puremagic  # noqa: PLC0415 - for files that are refused only
 
         [guess, *_] = puremagic.magic_string(data[:_HEAD])
-        if guess.confidence >= _SURE and len(guess.byte_match) >= _TELLING and guess.name:
+        if guess.confidence >= _SURE and guess.byte_match.strip(b"\0") and guess.name:
             return f"binary data, by its first bytes: {guess.name}"
     return "binary data, not text"
 

@@ -7,7 +7,7 @@ from typing import Final
 from headrace.pipelines.documents.parsing.errors import UnsupportedFileError
 from headrace.pipelines.documents.parsing.kinds import ACCEPTED
 from headrace.pipelines.documents.parsing.limits import ParseLimits
-from headrace.pipelines.documents.parsing.result import Parsed, checked, refuse_long
+from headrace.pipelines.documents.parsing.result import Parsed, checked
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS: Final = (
@@ -40,9 +40,7 @@ def read(data: bytes, limits: ParseLimits) -> Parsed:
     Raises:
         UserError: It is no text, there is none, or too much of it.
     """
-    text = decode(data)
-    refuse_long(len(text), limits)
-    return Parsed(checked(text, limits))
+    return Parsed(checked(decode(data), limits))
 
 
 def decode(data: bytes, *, page: bool = False) -> str:
