@@ -20,8 +20,10 @@ class Trial:
 
     Attributes:
         space: Of those that are opened from now on.
-        calls: The texts of each call.
-        gate: While it is not set, calls wait.
+        calls: The texts of each call, without those for a question.
+        gate: While it is not set, calls wait, except those for a question.
+        failure: What calls raise that are allowed no more.
+        allowed: Calls before that.
     """
 
     def __init__(self) -> None:
@@ -29,6 +31,8 @@ class Trial:
         self.calls: list[tuple[str, ...]] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.failure: Exception | None = None
+        self.allowed = 0
 
     @property
     def texts(self) -> list[str]:
@@ -39,6 +43,15 @@ class Trial:
         self.calls.clear()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.failure, self.allowed = None, 0
+
+    async def take(self, texts: Sequence[str]) -> None:
+        """A call begins."""
+        if not texts[0].endswith("?"):
+            await self.gate.wait()
+            if self.failure is not None and len(self.calls) >= self.allowed:
+                raise self.failure
+            self.calls.append(tuple(texts))
 
 
 TRIAL: Final = Trial()
@@ -55,8 +68,7 @@ class TrialEmbedder:
         return self._hashing.count_tokens(text)
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
-        TRIAL.calls.append(tuple(texts))
-        await TRIAL.gate.wait()
+        await TRIAL.take(texts)
         note("begin", texts)
         embedded = await self._hashing.embed(texts)
         note("end", texts)

@@ -6,6 +6,7 @@ whether it commits, and kills the worker, which never hears of that.
 """
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -23,21 +24,24 @@ TABLES: Final = (
 INSTALL: Final = """
     create schema trial;
     create sequence trial.writes;
-    create table trial.plan (stop_at bigint, is_released boolean not null default false);
+    create table trial.plan (stop_at bigint);
     insert into trial.plan default values;
     create function trial.stand() returns trigger language plpgsql as $$
     declare
         mine text := pg_current_xact_id()::text;
+        number bigint;
     begin
         if current_setting('trial.seen', true) = mine then
             return null;
         end if;
         perform set_config('trial.seen', mine, false);
-        if nextval('trial.writes') = (select stop_at from trial.plan) then
+        number := nextval('trial.writes');
+        if number = (select stop_at from trial.plan) then
             perform pg_advisory_lock(4242);
-            while not (select is_released from trial.plan) loop
+            while number = (select stop_at from trial.plan) loop
                 perform pg_sleep(0.005);
             end loop;
+            perform pg_advisory_unlock(4242);
         end if;
         return null;
     end
@@ -71,12 +75,16 @@ class WritePoints:
         """Count from now on, and stop who makes the n-th write."""
         async with self._engine.connection() as connection:
             await connection.execute("alter sequence trial.writes restart")
-            await connection.execute("update trial.plan set stop_at = $1, is_released = false", nth)
+        await self.move_to(nth)
         try:
             yield
         finally:
-            async with self._engine.connection() as connection:
-                await connection.execute("update trial.plan set stop_at = null")
+            await self.move_to(None)
+
+    async def move_to(self, nth: int | None) -> None:
+        """Let go who stands at another point."""
+        async with self._engine.connection() as connection:
+            await connection.execute("update trial.plan set stop_at = $1", nth)
 
     async def count(self) -> int:
         """Writes since `armed` began."""
@@ -96,11 +104,12 @@ class WritePoints:
         """Let the transaction commit, or break it off; returns when that is done."""
         async with self._engine.connection() as connection:
             if commit:
-                await connection.execute("update trial.plan set is_released = true")
+                await connection.execute("update trial.plan set stop_at = null")
             else:
                 await connection.execute("select pg_terminate_backend($1)", holder)
 
-            async def is_done() -> bool:
-                return not await connection.fetchval(IS_BUSY, holder)
+            await eventually(functools.partial(self._is_idle, holder))
 
-            await eventually(is_done)
+    async def _is_idle(self, backend: int) -> bool:
+        async with self._engine.connection() as connection:
+            return not await connection.fetchval(IS_BUSY, backend)

@@ -17,6 +17,7 @@ from headrace import Headrace
 from headrace.pipelines.documents.errors import (
     DocumentNotFoundError,
     FileRefusedError,
+    OtherDimensionError,
     OtherSpaceError,
     QuestionRefusedError,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Hit",
     "Ingested",
     "Library",
+    "OtherDimensionError",
     "OtherSpaceError",
     "QuestionRefusedError",
     "Stage",

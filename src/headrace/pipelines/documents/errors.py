@@ -45,3 +45,19 @@ class OtherSpaceError(ConflictError):
             f"configured is {self.configured}: set HEADRACE_DOCUMENTS_EMBEDDER as it was, or add "
             "the documents again (headrace documents add --again)"
         )
+
+
+class OtherDimensionError(ConflictError):
+    """Vectors of this model and version have another length in this database."""
+
+    code = "other_dimension"
+
+    def __init__(self, space: str, stored: int, given: int) -> None:
+        super().__init__(space, stored, given)
+        self.space, self.stored, self.given = space, stored, given
+
+    def __str__(self) -> str:
+        return (
+            f"vectors of {self.space} have {self.stored:,} dimensions in this database, not "
+            f"{self.given:,}: give the model that makes other ones another version"
+        )

@@ -203,6 +203,7 @@ class Library:
         Raises:
             QuestionRefusedError: The question, or the limit, is out of range.
             OtherSpaceError: The documents were embedded by another model.
+            OtherDimensionError: The model's vectors have another length in this database.
         """
         wanted = Question(question, limit, least_score, documents)
         wanted.check()

@@ -6,7 +6,11 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from headrace.pipelines.documents.errors import OtherSpaceError, QuestionRefusedError
+from headrace.pipelines.documents.errors import (
+    OtherDimensionError,
+    OtherSpaceError,
+    QuestionRefusedError,
+)
 from headrace.pipelines.documents.intake import parse_key
 from headrace.pipelines.documents.model import Hit
 from headrace.pipelines.documents.statements import SQL
@@ -61,6 +65,7 @@ async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Ques
     Raises:
         QuestionRefusedError: The question is out of range.
         OtherSpaceError: There are documents, but none embedded by this embedder.
+        OtherDimensionError: Its vectors have another length in this database.
     """
     question.check()
     space = embedder.space
@@ -69,6 +74,8 @@ async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Ques
     if found is None:
         await _refuse_other_spaces(app, owner, str(space))
         return []
+    if found["dimension"] != space.dimension:
+        raise OtherDimensionError(str(space), found["dimension"], space.dimension)
     embedded = await embedder.embed([question.text])
     vector = array("f", embedded.vectors[0])
     wanted = None if question.documents is None else [parse_key(key) for key in question.documents]

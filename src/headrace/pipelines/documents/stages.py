@@ -49,7 +49,7 @@ STAGES: Final = {
     "parse": StepStages(Stage.UPLOADED, Stage.PARSE_QUEUED, Stage.FAILED_PARSE),
     "validate": StepStages(Stage.PARSED, Stage.PARSED, Stage.FAILED_PARSE),
     "split": StepStages(Stage.PARSE_VALIDATED, Stage.CHUNKING, Stage.FAILED_CHUNKING),
-    "chunk": StepStages(Stage.PARSE_VALIDATED, Stage.CHUNKING, Stage.FAILED_CHUNKING),
+    "chunk": StepStages(Stage.CHUNKING, Stage.CHUNKING, Stage.FAILED_CHUNKING),
     "embed": StepStages(
         Stage.EMBEDDING_QUEUED, Stage.EMBEDDING_IN_PROGRESS, Stage.FAILED_EMBEDDING
     ),

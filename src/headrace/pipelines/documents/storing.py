@@ -10,7 +10,8 @@ from uuid import UUID
 
 import orjson
 
-from headrace import CancelJob, Transaction
+from headrace import CancelJob, PermanentError, Transaction
+from headrace.pipelines.documents.errors import OtherDimensionError
 from headrace.pipelines.documents.statements import SQL
 
 if TYPE_CHECKING:
@@ -37,7 +38,15 @@ async def keep_text(tx: Transaction, document: str, parsed: ParsedFile) -> None:
 
 
 async def open_space(tx: Transaction, space: Space) -> int:
-    """The number of a space, which is made where it is new, with an index of its own."""
+    """The number of a space, which is made where it is new, with an index of its own.
+
+    Raises:
+        PermanentError: Its vectors have another length in this database.
+    """
+    found = await tx.fetchrow(SQL["vectors.find_space"], space.model, space.version)
+    if found is not None and found["dimension"] != space.dimension:
+        problem = OtherDimensionError(str(space), found["dimension"], space.dimension)
+        raise PermanentError(str(problem))
     number: int = await tx.fetchval(
         SQL["vectors.open_space"], space.model, space.version, space.dimension
     )
