@@ -81,7 +81,9 @@ class Reader:
                 await connection.close()
 
     def _save(self, file: str, block: Block) -> None:
-        (self._folder / file).write_text(block.text, encoding="utf-8")
+        path = self._folder / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
         if file.endswith(".py"):
             name = file.removesuffix(".py")
             importlib.invalidate_caches()
@@ -128,6 +130,8 @@ async def reader(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
+    monkeypatch.setenv("HEADRACE_ENV", "development")
+    monkeypatch.setenv("HEADRACE_DOCUMENTS_FOLDER", str(tmp_path / ".documents"))
     monkeypatch.setenv("HEADRACE_ENV", "development")
     # The engine of `headrace.testing` has a server for each project: all pages share this one, or
     # each run would leave a cluster behind for each of its folders.
