@@ -84,6 +84,11 @@ class TestTitle:
         body = "<h1><img src=logo.png></h1><nav><h1>Site</h1></nav><p>Text."
         assert markdown(body, "<title>Title</title>").startswith("# Title\n\n")
 
+    @pytest.mark.parametrize("body", ["<body>", ""])
+    def test_the_title_of_a_picture_is_not_that_of_the_page(self, body: str):
+        page = f"<html>{body}<p>Text.<svg><title>Icon</title></svg>"
+        assert read(page.encode()).markdown == "Text."
+
     def test_a_title_alone_is_no_text(self):
         with pytest.raises(NoTextError):
             markdown("", "<title>Title</title>")

@@ -29,7 +29,7 @@ _OPTIONS: Final = ConversionOptions(
 _PARTIAL: Final = {str(WarningKind.depth_limit_exceeded), str(WarningKind.truncated_input)}
 _ELEMENT: Final = re.compile("<[a-zA-Z]")
 _TITLE: Final = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)", re.IGNORECASE)
-_TITLE_WITHIN: Final = 64 * 1024
+_HEAD_END: Final = re.compile(r"<(?:body|svg)\b", re.IGNORECASE)  # pictures have titles, too
 _KEPT_LINKS: Final = ("http://", "https://", "mailto:")
 _LONGEST_LINK: Final = 2_000  # characters; longer ones carry data, not an address
 
@@ -41,7 +41,8 @@ def read(data: bytes, limits: ParseLimits) -> Parsed:
         UserError: It is no text, there is none, it is too long or nested too deeply.
     """
     page = decode(data, page=True)
-    found = _TITLE.search(page, 0, _TITLE_WITHIN)
+    head_end = _HEAD_END.search(page)
+    found = _TITLE.search(page, 0, head_end.start() if head_end else len(page))
     title = " ".join(entities.unescape(found[1]).split()) if found else ""
     return Parsed(to_markdown(page, limits, title=title))
 
