@@ -30,6 +30,7 @@ from headrace.model.job import (
 from headrace.pipelines.documents.settings import DocumentsSettings
 from headrace.settings import SettingRow, describe
 from headrace.telemetry import (
+    identity_events,
     job_events,
     request_events,
     step_events,
@@ -50,6 +51,7 @@ FAMILIES: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("Steps", step_events),
     ("Workers", worker_events),
     ("HTTP API", request_events),
+    ("Identity", identity_events),
     ("Database, ledger, process", store_events),
 )
 NOTE: Final = "<!-- Written by scripts/generate_reference.py: change the definitions instead. -->"

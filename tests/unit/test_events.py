@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from headrace.telemetry import (
+    identity_events,
     job_events,
     request_events,
     step_events,
@@ -32,7 +33,14 @@ from headrace.telemetry.job_events import JobCompleted, JobStarted
 from headrace.telemetry.step_events import StepStarted
 
 REPOSITORY = Path(__file__).parent.parent.parent
-MODULES = (job_events, step_events, worker_events, request_events, store_events)
+MODULES = (
+    job_events,
+    step_events,
+    worker_events,
+    request_events,
+    identity_events,
+    store_events,
+)
 JOB = UUID("0192f1e2-1234-7abc-8def-001122334455")
 STARTED = JobStarted(job_id=JOB, run=1, pipeline="echo", queue_latency_ms=1.5, lease_s=30)
 STEP_STARTED = StepStarted(job_id=JOB, run=1, pipeline="echo", step="say", attempt=1)

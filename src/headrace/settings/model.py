@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from headrace.errors import SettingsError
 from headrace.settings.checks import contradictions
+from headrace.settings.issuers import EXAMPLE, TrustedIssuer, check_once, parse_issuers
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
 from headrace.telemetry.events import Level
 from headrace.worker.timing import Timing
@@ -52,6 +53,13 @@ _Header = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0
 _Proxy = Annotated[str, Field(pattern=r"^(\*|[0-9a-fA-F:.]+(/\d{1,3})?)$")]
 _Proxies = Annotated[tuple[_Proxy, ...], NoDecode, BeforeValidator(_split)]
 _Headers = Annotated[tuple[_Header, ...], NoDecode, BeforeValidator(_split)]
+_Issuers = Annotated[
+    tuple[TrustedIssuer, ...],
+    NoDecode,
+    BeforeValidator(parse_issuers),
+    AfterValidator(check_once),
+]
+_Claim = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")]
 _Names = Annotated[tuple[_Name, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 _Address = Annotated[SecretStr, AfterValidator(_check_address)]
@@ -195,6 +203,21 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         25 * MIB, ge=KIB, le=1_024 * MIB, description="File that is sent to the API."
     )
+    auth_issuers: _Issuers = Field(
+        (),
+        description="Identity providers whose tokens are accepted: of each its `issuer` and our "
+        "`audience`; where they differ from its discovery document `jwks_url`, and `algorithms`; "
+        "`tenant`, of which all its tokens are; `scopes` of tokens that name none.",
+        json_schema_extra={
+            "default_text": "none: API keys only",
+            "takes": f"a JSON list, as `{EXAMPLE}`",
+        },
+    )
+    auth_tenant_claim: _Claim = Field(
+        "tenant",
+        description="Claim of a token that names the tenant; `a.b` also finds `b` inside `a`.",
+    )
+    auth_owner_claim: _Claim = Field("sub", description="Claim that names the owner.")
     cors_origins: _Origins = Field(
         (),
         description="Origins whose pages may use the API, as `https://app.example.com`; no "
@@ -231,6 +254,13 @@ class Settings(BaseSettings):
     )
     rate_other: int = Field(
         100, ge=0, le=100_000, description="Other requests of one address in a minute."
+    )
+
+    idempotency_ttl_s: int = Field(
+        86_400, ge=60, le=2_592_000, description="An answer to an idempotency key is kept so long."
+    )
+    idempotency_pending_s: int = Field(
+        300, ge=1, le=3_600, description="A request with a key that never ended may be sent again."
     )
 
     retain_jobs_d: int = Field(30, ge=1, le=3_650, description="Ended jobs are kept so long.")

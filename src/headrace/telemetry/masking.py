@@ -31,6 +31,7 @@ _SECRET_SHAPES: Final = re.compile(
     r"|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}"  # AWS access keys
     r"|AIza[\w-]{30,}|ya29\.[\w-]{16,}"  # Google API key and access token
     r"|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"  # GitHub, GitLab
+    r"|hr_[a-z0-9]{3,16}_[a-z0-9]{16,}"  # our own API keys
     r"|xox[abeprs]-[\w-]{10,}"  # Slack
     r"|eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"  # JSON web token
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"

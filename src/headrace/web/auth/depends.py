@@ -2,43 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import Depends, Request
+from fastapi import Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
+from headrace.telemetry.events import emit
+from headrace.telemetry.identity_events import CredentialRefused
 from headrace.web.auth.identity import Identity, Scope
+from headrace.web.auth.refusal import Reason
+from headrace.web.gate.envelope import IDENTITY
 from headrace.web.problems import ProblemError
 from headrace.web.state import service_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Mapping
+
+CHALLENGE: Final = 'Bearer realm="headrace"'
 
 
 async def identify(request: Request) -> Identity:
-    """The identity of a request.
+    """The identity of a request; asked again it costs nothing.
 
     Raises:
-        ProblemError: `AUTH_REQUIRED`: no credential, or one that is not accepted.
+        ProblemError: `AUTH_REQUIRED`: no credential, or one that is not accepted. `UNAVAILABLE`:
+            nobody can tell whether it is good.
+        DatabaseUnavailableError: The database does not answer.
     """
-    kind, _, credential = request.headers.get("authorization", "").partition(" ")
+    scope = request.scope
+    known: Identity | None = scope.get(IDENTITY)
+    if known is None:
+        credential = _credential(request)
+        known = scope[IDENTITY] = await service_of(request).verifier.verify(credential)
+    return known
+
+
+def _credential(request: Request) -> str:
+    """What stands in the one place where a credential may be."""
+    given = request.headers.getlist("authorization")
+    kind, _, credential = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if kind.lower() != "bearer" or not credential:
-        raise ProblemError("AUTH_REQUIRED", headers={"WWW-Authenticate": "Bearer"})
-    return await service_of(request).verifier.verify(credential)
+        emit(CredentialRefused(reason=Reason.NOT_BEARER if given else Reason.MISSING))
+        raise ProblemError("AUTH_REQUIRED", headers={"WWW-Authenticate": CHALLENGE})
+    return credential
 
 
-def requires(*scopes: Scope) -> Callable[[Request], Awaitable[Identity]]:
-    """A dependency that gives the identity of a request, if it has all of these scopes."""
+class Requirement(SecurityBase):
+    """A dependency that gives the identity of a request, if it has all the scopes that it needs."""
 
-    async def identified(request: Request) -> Identity:
+    scheme_name = "bearer"
+    model = HTTPBearer(
+        bearerFormat="JWT, or an API key `hr_...`",
+        description="A token of a trusted identity provider, or an API key of "
+        "`headrace api-keys create`.",
+    )
+
+    def __init__(self, scopes: frozenset[Scope]) -> None:
+        self.scopes = scopes
+        names = " ".join(sorted(scopes))
+        self._headers: Mapping[str, str] = {
+            "WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{names}"'
+        }
+
+    async def __call__(self, request: Request) -> Identity:
+        """The identity of the caller."""
         identity = await identify(request)
-        if not identity.scopes.issuperset(scopes):
-            raise ProblemError("FORBIDDEN")
+        if not identity.scopes >= self.scopes:
+            missing = ", ".join(sorted(self.scopes - identity.scopes))
+            raise ProblemError("FORBIDDEN", f"it takes the scope {missing}", headers=self._headers)
         return identity
 
-    return identified
+
+def requires(*scopes: Scope) -> Requirement:
+    """A dependency that gives the identity of a request, if it has all of these scopes.
+
+    In the parameters of a route `Security(requires(...), scopes=[...])` shows them in the document.
+    """
+    return Requirement(frozenset(scopes))
 
 
-Reader = Annotated[Identity, Depends(requires(Scope.JOBS_READ))]
-Writer = Annotated[Identity, Depends(requires(Scope.JOBS_WRITE))]
-TenantAdmin = Annotated[Identity, Depends(requires(Scope.TENANT_ADMIN))]
-Operator = Annotated[Identity, Depends(requires(Scope.OPERATOR))]
+Caller = Annotated[Identity, Security(requires())]
+"""Anybody with a credential."""
+Reader = Annotated[Identity, Security(requires(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
+Writer = Annotated[Identity, Security(requires(Scope.JOBS_WRITE), scopes=[Scope.JOBS_WRITE.value])]
+TenantAdmin = Annotated[
+    Identity, Security(requires(Scope.TENANT_ADMIN), scopes=[Scope.TENANT_ADMIN.value])
+]
+Operator = Annotated[Identity, Security(requires(Scope.OPERATOR), scopes=[Scope.OPERATOR.value])]

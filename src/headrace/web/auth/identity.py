@@ -13,7 +13,9 @@ class Scope(StrEnum):
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
     TENANT_ADMIN = "tenant:admin"
+    """Sees and does within its tenant what any owner may."""
     OPERATOR = "operator"
+    """Runs the service: what concerns all tenants."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,159 @@
+"""One verifier for all credentials: API keys, tokens of trusted issuers, and that of `dev`."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from headrace.client.options import DEFAULT
+from headrace.errors import InvalidError
+from headrace.store.api_keys import START, find_holder
+from headrace.telemetry.events import emit
+from headrace.telemetry.identity_events import CredentialRefused
+from headrace.web.auth.fetching import KeyFetcher
+from headrace.web.auth.identity import Identity, Scope
+from headrace.web.auth.memory import Memory, digest_of
+from headrace.web.auth.refusal import KeysUnavailableError, Reason, RefusedError
+from headrace.web.auth.sources import KeySource
+from headrace.web.auth.tokens import Claims, TokenVerifier
+from headrace.web.problems import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.app import Headrace
+
+REMEMBERED_S: Final = 30.0
+"""An API key is not looked up again for so long; a revoked one is accepted no longer than that."""
+RETRY_S: Final = "5"
+DEVELOPER: Final = Identity(DEFAULT, DEFAULT, frozenset(Scope), "developer", "api_key")
+"""Who holds the token of `headrace dev`: the tenant and owner that the command line uses."""
+INVALID: Final = 'Bearer realm="headrace", error="invalid_token"'
+_TOLD: Final = {
+    Reason.EXPIRED: "the token has expired",
+    Reason.NOT_YET_VALID: "the token is not valid yet",
+    Reason.WRONG_AUDIENCE: "the token is for another audience",
+    Reason.NO_TENANT: "the token names no tenant or owner",
+}
+"""What the client is told; of other reasons only that the credential is not accepted."""
+
+
+def make_development_token() -> str:
+    """A token for one process of `headrace dev`."""
+    return f"{START}dev_{secrets.token_hex(24)}"
+
+
+class ApiKeyVerifier:
+    """Tells whose an API key is.
+
+    Args:
+        app: Has the database of the keys.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, app: Headrace, clock: Callable[[], float]) -> None:
+        self._app = app
+        self._memory: Memory[Identity] = Memory(clock)
+
+    async def verify(self, key: str) -> Identity:
+        """The identity that a key stands for.
+
+        Raises:
+            RefusedError: There is no such key that can be used.
+            DatabaseUnavailableError: The database does not answer.
+        """
+        digest = digest_of(key)
+        known = self._memory.get(digest)
+        if known is not None:
+            return known
+        async with self._app.connection() as connection:
+            holder = await find_holder(connection, key)
+        if holder is None:
+            raise RefusedError(Reason.UNKNOWN_API_KEY)
+        scopes = frozenset(scope for scope in Scope if scope in holder.scopes)
+        subject = f"api_key:{holder.prefix}"
+        identity = Identity(holder.tenant, holder.owner, scopes, subject, "api_key")
+        self._memory.keep(digest, identity, min(REMEMBERED_S, holder.left_s))
+        return identity
+
+
+class Credentials:
+    """Tells whose any bearer credential is; `make_verifier` makes it."""
+
+    def __init__(
+        self,
+        api_keys: ApiKeyVerifier,
+        tokens: TokenVerifier,
+        fetcher: KeyFetcher,
+        development_token: str | None,
+    ) -> None:
+        self._api_keys, self._tokens, self._fetcher = api_keys, tokens, fetcher
+        self._development = development_token and development_token.encode()
+
+    async def verify(self, credential: str) -> Identity:
+        """The identity that a credential proves.
+
+        Raises:
+            ProblemError: `AUTH_REQUIRED`: it proves none. `UNAVAILABLE`: its issuer does not
+                answer, so nobody can tell.
+            DatabaseUnavailableError: The database does not answer.
+        """
+        try:
+            return await self._find(credential)
+        except RefusedError as error:
+            emit(CredentialRefused(reason=error.reason))
+            detail = _TOLD.get(error.reason, "the credential is not accepted")
+            raise ProblemError(
+                "AUTH_REQUIRED", detail, headers={"WWW-Authenticate": INVALID}
+            ) from None
+        except KeysUnavailableError:
+            raise ProblemError(
+                "UNAVAILABLE",
+                "the identity provider does not answer",
+                headers={"Retry-After": RETRY_S},
+            ) from None
+
+    async def close(self) -> None:
+        """End what is under way, and close connections to issuers."""
+        await self._tokens.close()
+        await self._fetcher.close()
+
+    async def _find(self, credential: str) -> Identity:
+        if not credential.isascii():
+            raise RefusedError(Reason.MALFORMED)
+        if not credential.startswith(START):
+            return await self._tokens.verify(credential)
+        if self._development and hmac.compare_digest(credential.encode(), self._development):
+            return DEVELOPER
+        return await self._api_keys.verify(credential)
+
+
+def make_verifier(
+    app: Headrace,
+    *,
+    development_token: str | None = None,
+    clock: Callable[[], float] = monotonic,
+) -> Credentials:
+    """The verifier that the settings of an application ask for.
+
+    API keys are always accepted, tokens only of the issuers of the settings: with neither nobody
+    is let in.
+
+    Args:
+        app: Its settings, and the database of its API keys.
+        development_token: Lets a developer in, who may do everything in the tenant `default`.
+        clock: Seconds that never go back.
+
+    Raises:
+        InvalidError: A development token in production.
+    """
+    settings = app.settings
+    if development_token is not None and settings.env == "production":
+        raise InvalidError("there is no development token in production")
+    fetcher = KeyFetcher()
+    sources = [KeySource(issuer, fetcher, clock) for issuer in settings.auth_issuers]
+    claims = Claims(settings.auth_tenant_claim, settings.auth_owner_claim)
+    tokens = TokenVerifier(sources, claims, clock)
+    return Credentials(ApiKeyVerifier(app, clock), tokens, fetcher, development_token)
