@@ -109,8 +109,10 @@ class TestText:
     def test_a_page_of_which_a_third_is_large_has_none_either(self):
         data = pdf(
             [
-                "# Forty characters of text on a slide\n\n"
-                "and fifty-five of small text below it, like a note to it"
+                (
+                    "# Forty characters of text on a slide\n\n"
+                    "and fifty-five of small text below it, like a note to it"
+                )
             ]
         )
         assert "#" not in read(data).markdown
