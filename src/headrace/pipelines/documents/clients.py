@@ -63,6 +63,7 @@ def parse_limits() -> ParseLimits:
     return ParseLimits(
         pages=settings.max_pages,
         characters=settings.max_characters,
+        html_elements=settings.max_html_elements,
         zip_entries=settings.max_zip_entries,
         zip_ratio=settings.max_zip_ratio,
         zip_bytes=settings.max_zip_bytes,

@@ -50,6 +50,9 @@ class DocumentsSettings(BaseSettings):
         le=1_032,
         description="Bytes that one byte of a DOCX may unpack to, once it is over 1 MiB.",
     )
+    max_html_elements: int = Field(
+        default=750_000, ge=100, le=10_000_000, description="Elements of an HTML page."
+    )
     max_xml_nodes: int = Field(
         default=500_000,
         ge=100,
