@@ -36,7 +36,7 @@ values ($1, 'here', $1, '1', '{}', '{}', 1, now(), now())
 """
 RECORD = """
 insert into headrace.records (job, run, step, item, name, worker, token, latency_us, output)
-values ($1, 1, 'embed', '', $2, $3, 1, 1, $4)
+values ($1, 1, 'embed', $5, $2, $3, 1, 1, $4)
 """
 
 
@@ -50,11 +50,12 @@ class Scene:
     def __init__(self, database: str, folder: Path) -> None:
         self.database, self.folder = database, folder
 
-    async def store(self, first: int, worker: int, *, texts: int = 2) -> None:
+    async def store(self, first: int, worker: int, *, texts: int = 2, item: str = "") -> None:
         connection = await asyncpg.connect(self.database)
         try:
             output = json.dumps({"texts": texts, "tokens": 9})
-            await connection.execute(RECORD, JOB, f"batch {first}-{first + 1}", worker, output)
+            name = f"batch {first}-{first + 1}"
+            await connection.execute(RECORD, JOB, name, worker, output, item)
         finally:
             await connection.close()
 
@@ -141,6 +142,11 @@ class TestProof:
         await scene.store(6, OTHER)
         [problem] = (await scene.prove()).problems
         assert problem == "log.txt, batch 6-7: was stored by process 102, which never embedded it"
+
+    async def test_a_batch_that_is_stored_twice_is_found(self, scene: Scene) -> None:
+        await scene.store(0, OTHER, item="again")
+        scene.call(0, OTHER)
+        assert "log.txt, batch 0-1: is stored 2 times" in (await scene.prove()).problems
 
     async def test_a_call_that_came_to_nothing_is_found(self, scene: Scene) -> None:
         scene.call(6, OTHER)

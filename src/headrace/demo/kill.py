@@ -74,8 +74,10 @@ class Kill:
             self._killed_at = first.kill()
             done = sum(document.embeds_done for document in documents)
             total = sum(document.embeds_total for document in documents)
+            left = sum(not document.stage.is_final for document in documents)
             self._show.say(
-                f"worker A is killed with SIGKILL, when {done} of {total} chunks are embedded"
+                f"worker A is killed with SIGKILL: {done} of {total} chunks are embedded,"
+                f" {left} files are not done"
             )
             return await self._work(self._start("B"), until=_is_over)
 
@@ -116,11 +118,12 @@ class Kill:
 
 
 def _is_halfway(documents: Sequence[DocumentStatus]) -> bool:
-    """Half of all chunks are embedded, and some but not all of one document's."""
+    """Half of the chunks so far are embedded, and some but not all of one document's."""
     if _is_over(documents):
         return True
-    if any(not document.embeds_total and not document.stage.is_final for document in documents):
-        return False  # how many there are is not known yet
+    split = sum(document.bytes for document in documents if document.embeds_total)
+    if 2 * split < sum(document.bytes for document in documents):
+        return False  # most of the text is still to be split: it is only the beginning
     done = sum(document.embeds_done for document in documents)
     total = sum(document.embeds_total for document in documents)
     return 2 * done >= total and any(

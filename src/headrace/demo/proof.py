@@ -17,10 +17,12 @@ from headrace.demo.calllog import Batch, read_calls
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from uuid import UUID
 
 # A record's name tells the first and the last of its chunks: `batch 12-24`.
 RECORDS: Final = """
-select document.name, record.name, worker.pid, (record.output ->> 'texts')::integer, chunks.texts
+select document.id, document.name, record.name, worker.pid,
+    (record.output ->> 'texts')::integer, chunks.texts
 from headrace.records as record
 join headrace.workers as worker on worker.id = record.worker
 join headrace_documents.documents as document on document.job = record.job
@@ -39,6 +41,7 @@ where record.step = 'embed'
 class Record:
     """What `once` has stored of one batch."""
 
+    document: UUID
     file: str
     batch: str
     process: int
@@ -94,6 +97,8 @@ async def prove(database: str, folder: Path, killed: int) -> Proof:
         # A batch that the killed worker had in hand is stored by another one.
         again = min((begun - stored)[killed], len(same) - stored[killed])
         cut_off[same[0].file] += again
+        if len(same) > len({record.document for record in same}):
+            problems.append(f"{same[0]}: is stored {len(same)} times")
         problems += _compare(same[0], stored, begun - Counter({killed: again}))
     problems += [
         f"{file}: {count} batches were cut off" for file, count in cut_off.items() if count > 1
@@ -115,8 +120,8 @@ async def _read_records(database: str) -> list[Record]:
     finally:
         await connection.close()
     return [
-        Record(file, batch, process, counted, tuple(texts or ()))
-        for file, batch, process, counted, texts in rows
+        Record(document, file, batch, process, counted, tuple(texts or ()))
+        for document, file, batch, process, counted, texts in rows
     ]
 
 
