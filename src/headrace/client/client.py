@@ -58,7 +58,7 @@ class Client(Operations):
         super().__init__(connections, broker, pipelines=pipelines, limits=limits)
         self.lanes = Lanes(connections)
         self._artifacts = artifacts
-        self._submitter = Submitter(connections, self.lanes, broker, limits)
+        self.submitter = Submitter(connections, self.lanes, broker, limits)
 
     # --- submit -----------------------------------------------------------------------------------
 
@@ -118,8 +118,8 @@ class Client(Operations):
         known = self.pipeline(pipeline)
         given = _given(options)
         if idempotency_key is None:
-            return JobHandle(self, await self._submitter.submit(known, input, given))
-        [job] = await self._submitter.submit_keyed(known, [input], [idempotency_key], given)
+            return JobHandle(self, await self.submitter.submit(known, input, given))
+        [job] = await self.submitter.submit_keyed(known, [input], [idempotency_key], given)
         return JobHandle(self, job)
 
     @overload
@@ -169,9 +169,9 @@ class Client(Operations):
         given = _given(options)
         values = inputs if isinstance(inputs, list) else list(inputs)
         if idempotency_keys is None:
-            jobs = await self._submitter.submit_many(known, values, given)
+            jobs = await self.submitter.submit_many(known, values, given)
         else:
-            jobs = await self._submitter.submit_keyed(known, values, idempotency_keys, given)
+            jobs = await self.submitter.submit_keyed(known, values, idempotency_keys, given)
         return [JobHandle(self, job) for job in jobs]
 
     # --- follow -----------------------------------------------------------------------------------

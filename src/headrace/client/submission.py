@@ -83,7 +83,7 @@ class Submitter:
         limits: Callable[[], Limits],
     ) -> None:
         self._connections, self._lanes, self._limits = connections, lanes, limits
-        self._storing = Storing(connections, broker)
+        self.storing = Storing(connections, broker)
 
     @property
     def _limit(self) -> int:
@@ -97,15 +97,15 @@ class Submitter:
         job = uuid7()
         if given.connection is not None:
             caller = await adapt(given.connection)
-            shared = await self._shared(pipeline, given, caller)
+            shared = await self.check(pipeline, given, caller)
             await insert_one(caller, job, text, shared, ring=given.ring)
         else:
-            shared = await self._shared(pipeline, given)
+            shared = await self.check(pipeline, given)
 
             async def write(connection: HeldConnection, ring: bool) -> None:  # noqa: FBT001
                 await insert_one(connection, job, text, shared, ring=ring)
 
-            await self._storing.store(shared.queue, (job,), write)
+            await self.storing.store(shared.queue, (job,), write)
         if enabled(Enqueued):
             _announce(pipeline, shared, (job,))
         return job
@@ -120,12 +120,12 @@ class Submitter:
         if given.connection is not None:
             texts = encode_inputs(pipeline, values, self._limit)
             caller = await adapt(given.connection)
-            shared = await self._shared(pipeline, given, caller)
+            shared = await self.check(pipeline, given, caller)
             await insert_portion(caller, ids, texts, shared, ring=given.ring)
         else:
-            shared = await self._shared(pipeline, given)
+            shared = await self.check(pipeline, given)
 
-            await self._storing.store(shared.queue, ids, self._bulk(pipeline, ids, values, shared))
+            await self.storing.store(shared.queue, ids, self._bulk(pipeline, ids, values, shared))
         if enabled(Enqueued):
             _announce(pipeline, shared, ids)
         return ids
@@ -141,11 +141,11 @@ class Submitter:
         wanted = pair_keys(encode_inputs(pipeline, values, self._limit), keys)
         if given.connection is not None:
             caller = await adapt(given.connection)
-            shared = await self._shared(pipeline, given, caller)
+            shared = await self.check(pipeline, given, caller)
             async with caller.savepoint():
                 found = await store_keyed(caller, pipeline, wanted, shared, ring=given.ring)
         else:
-            shared = await self._shared(pipeline, given)
+            shared = await self.check(pipeline, given)
             found = await self._store_keyed(pipeline, wanted, shared)
         _announce_keyed(pipeline, shared, wanted, found)
         return [found[key] for key in keys]
@@ -174,13 +174,17 @@ class Submitter:
                 return await store_keyed(connection, pipeline, wanted, shared, ring=ring)
 
         # The keys themselves find what was stored before a reply was lost: no ids are looked for.
-        found = await self._storing.store(shared.queue, (), write)
+        found = await self.storing.store(shared.queue, (), write)
         return found or {}
 
-    async def _shared(
+    async def check(
         self, pipeline: Pipeline[Any, Any], given: Given, caller: Caller | None = None
     ) -> Shared:
-        """Check the options."""
+        """The options as they are stored; nothing is.
+
+        Raises:
+            HeadraceError: One is not accepted; see `Client.submit`.
+        """
         due_at = deadline = None
         if given.due is not None or given.deadline is not None:
             now = await self._now(caller)

@@ -15,27 +15,24 @@ from starlette.responses import Response
 
 from headrace import __version__
 from headrace.errors import HeadraceError
+from headrace.web.auth.verifier import make_verifier
+from headrace.web.express import Express
 from headrace.web.gate import paths
 from headrace.web.gate.body import BodyGate, BodyLimits
 from headrace.web.gate.envelope import Envelope
 from headrace.web.gate.limit import TimeLimit
 from headrace.web.gate.rates import AddressRates, RateGate
-from headrace.web.problems import (
-    CODES,
-    Detail,
-    Problem,
-    ProblemError,
-    problem_for,
-)
-from headrace.web.routes import jobs
+from headrace.web.problems import ProblemError, problem_for
+from headrace.web.routes import jobs, submission
 from headrace.web.state import Service, Verifier
+from headrace.web.submitting import Submissions
+from headrace.web.wall import Wall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from headrace.app import Headrace
     from headrace.settings import Settings
-    from headrace.web.auth.identity import Identity
 
 DEVELOPMENT_ORIGIN: Final = ("http://localhost:5173",)
 METHODS: Final = ("GET", "POST", "DELETE")
@@ -48,15 +45,22 @@ def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
 
     Args:
         app: Its jobs.
-        verifier: Tells whose a credential is; without one nobody is let in.
+        verifier: Tells whose a credential is; that of `make_verifier` if left out.
     """
     settings = app.settings
+    verifier = verifier or make_verifier(app)
+    service = Service(app, settings, verifier, Wall(app), Submissions(app))
     is_development = settings.env == "development"
 
     @contextlib.asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
         await app.open()
-        yield
+        service.submissions.start()
+        try:
+            yield
+        finally:
+            await service.submissions.stop()
+            await verifier.close()
 
     api = FastAPI(
         title="headrace",
@@ -66,10 +70,11 @@ def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    api.state.service = Service(app, settings, verifier or _Nobody())
+    api.state.service = service
     _answer_errors(api)
     _guard(api, settings)
-    api.include_router(jobs.router)
+    for router in (submission.router, jobs.router):
+        api.include_router(router)
     return api
 
 
@@ -79,6 +84,7 @@ def _guard(api: FastAPI, settings: Settings) -> None:
     rates = AddressRates(
         settings.rate_submit, settings.rate_status, settings.rate_health, settings.rate_other
     )
+    api.add_middleware(Express, route=submission.ROUTE, serve=submission.submit_at_once)
     api.add_middleware(BodyGate, limits=limits, takes_upload=paths.takes_upload)
     api.add_middleware(TimeLimit, may_last=paths.may_last)
     api.add_middleware(RateGate, rates=rates, submits=paths.submits, clock=monotonic)
@@ -94,43 +100,10 @@ def _guard(api: FastAPI, settings: Settings) -> None:
     api.add_middleware(Envelope, is_production=settings.env == "production")
 
 
-class _Nobody:
-    async def verify(self, credential: str) -> Identity:  # noqa: ARG002 - whatever it is
-        raise ProblemError("AUTH_REQUIRED", headers={"WWW-Authenticate": "Bearer"})
-
-
 def _answer_errors(api: FastAPI) -> None:
-    for kind in (HeadraceError, ProblemError, TimeoutError):
+    for kind in (HeadraceError, ProblemError, TimeoutError, RequestValidationError, HTTPException):
         api.add_exception_handler(kind, _tell)
-    api.add_exception_handler(RequestValidationError, _tell_invalid)
-    api.add_exception_handler(HTTPException, _tell_http)
 
 
 async def _tell(request: Request, error: Exception) -> Response:
     return problem_for(error).response(request.scope)
-
-
-async def _tell_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
-    places = [Detail(_path(detail["loc"]), detail["msg"]) for detail in error.errors()]
-    code = CODES["VALIDATION_ERROR"]
-    return Problem("VALIDATION_ERROR", code.title, code.status, errors=places).response(
-        request.scope
-    )
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    where, *rest = location
-    start = "$" if where == "body" else f"{where}:"
-    return start + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
-
-
-_BY_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
-
-
-async def _tell_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    code = _BY_STATUS.get(error.status_code, "VALIDATION_ERROR")
-    return Problem(code, CODES[code].title, error.status_code, dict(error.headers or {})).response(
-        request.scope
-    )

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
 import orjson
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from headrace import errors
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
+MALFORMED: Final = 400
+"""The status of a request that could not be read: a body that is no JSON, a bad id or filter."""
 REQUEST_ID: Final = "headrace.request_id"
 """Where the gate puts the id of a request, in its scope."""
 
@@ -144,6 +148,24 @@ def not_found(what: str = "job") -> ProblemError:
     return ProblemError("NOT_FOUND", f"there is no such {what}")
 
 
+def invalid(found: Sequence[Any], start: str = "$") -> ProblemError:
+    """What pydantic found in a body, as a problem.
+
+    Args:
+        found: Its errors.
+        start: The path of the value that it looked at.
+    """
+    places = [Detail(path_of(detail["loc"], start), detail["msg"]) for detail in found]
+    return ProblemError("VALIDATION_ERROR", errors=places)
+
+
+def path_of(location: Sequence[int | str], start: str = "$") -> str:
+    """A location of pydantic as a path: `$.payload[2].title`."""
+    return start + "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in location
+    )
+
+
 def _made(code: str, error: object, **more: Any) -> Problem:
     return Problem(code, str(error), CODES[code].status, **more)
 
@@ -172,8 +194,32 @@ def _hidden(code: str) -> Callable[[Any], Problem]:
 
 _OF_THE_DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)
 
+_START: Final = {"path": "path", "query": "query", "header": "header", "cookie": "cookie"}
+
+
+def _of_validation(error: RequestValidationError) -> Problem:
+    found = error.errors()
+    places = [
+        Detail(path_of(detail["loc"][1:], _START.get(detail["loc"][0], "$")), detail["msg"])
+        for detail in found
+    ]
+    # A body that does not fit is another thing than an id or a filter that is none.
+    status = 422 if any(detail["loc"][0] == "body" for detail in found) else MALFORMED
+    return Problem("VALIDATION_ERROR", CODES["VALIDATION_ERROR"].title, status, errors=places)
+
+
+_BY_STATUS: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+def _of_http(error: HTTPException) -> Problem:
+    code = _BY_STATUS.get(error.status_code, "VALIDATION_ERROR")
+    return Problem(code, CODES[code].title, error.status_code, dict(error.headers or {}))
+
+
 _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...]] = (
     (ProblemError, ProblemError.problem),
+    (RequestValidationError, _of_validation),
+    (HTTPException, _of_http),
     (errors.InputError, _of_input),
     (errors.OptionError, _of_option),
     (errors.OutputTooLargeError, _hidden("OUTPUT_TOO_LARGE")),
@@ -231,9 +277,14 @@ class ProblemDocument(BaseModel):
 ALWAYS: Final = ("INTERNAL_ERROR",)
 
 
-def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """For `responses=` of a route: the statuses of these problem codes, each with its codes."""
-    by_status: dict[int, list[str]] = {}
+def responses(*codes: str, malformed: bool = False) -> dict[int | str, dict[str, Any]]:
+    """For `responses=` of a route: the statuses of these problem codes, each with its codes.
+
+    Args:
+        codes: What the route may answer besides success.
+        malformed: Whether it also answers 400, to ids, filters or bodies that cannot be read.
+    """
+    by_status: dict[int, list[str]] = {MALFORMED: ["VALIDATION_ERROR"]} if malformed else {}
     for code in (*codes, *ALWAYS):
         by_status.setdefault(CODES[code].status, []).append(code)
     return {status: _documented(status, names) for status, names in sorted(by_status.items())}

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.settings import Settings
     from headrace.web.auth.identity import Identity
+    from headrace.web.submitting import Submissions
+    from headrace.web.wall import Wall
 
 
 class Verifier(Protocol):
@@ -20,8 +22,11 @@ class Verifier(Protocol):
         """The identity that a credential proves.
 
         Raises:
-            ProblemError: `AUTH_REQUIRED`: it proves none.
+            ProblemError: `AUTH_REQUIRED`: it proves none. `UNAVAILABLE`: nobody can tell.
         """
+
+    async def close(self) -> None:
+        """End what is under way."""
 
 
 @dataclass(slots=True)
@@ -31,6 +36,8 @@ class Service:
     app: Headrace
     settings: Settings
     verifier: Verifier
+    wall: Wall
+    submissions: Submissions
 
 
 def service_of(request: Request) -> Service:

@@ -1,2 +1,21 @@
 -- Answers to requests with a key, and limits of tenants.
-select;
+
+-- The W3C trace context of the request that made a job, and the hash of its body where it had an
+-- idempotency key.
+alter table headrace.jobs add column traceparent text, add column request_hash bytea;
+
+-- What was answered to a request with an `Idempotency-Key`; without a status while it is served.
+create table headrace.request_keys (
+    tenant text collate "C" not null,
+    owner text collate "C" not null,
+    key text collate "C" not null,
+    fingerprint bytea not null,
+    pending_until timestamptz not null,
+    expires_at timestamptz not null,
+    status smallint,
+    headers json,
+    body bytea,
+    primary key (tenant, owner, key)
+);
+
+create index request_keys_expiry on headrace.request_keys (expires_at);

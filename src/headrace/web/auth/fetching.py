@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from headrace.settings.issuers import TrustedIssuer
 
 FETCH_S: Final = 5.0
-"""For everything: discovery, connecting, the last byte."""
 MOST_BYTES: Final = 256 * 1_024
 DISCOVERY: Final = "/.well-known/openid-configuration"
 HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -24,9 +23,13 @@ class KeyFetcher:
     """Reads key sets from where the settings say, and from nowhere else.
 
     No redirects, no proxies, no address out of a token.
+
+    Args:
+        limit_s: Seconds for everything: discovery, connecting, the last byte.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float = FETCH_S) -> None:
+        self._limit_s = limit_s
         self._client: httpx2.AsyncClient | None = None
 
     async def fetch(self, issuer: TrustedIssuer) -> object:
@@ -34,10 +37,10 @@ class KeyFetcher:
 
         Raises:
             httpx2.HTTPError: It does not answer, or with an error.
-            TimeoutError: It took longer than 5 s.
+            TimeoutError: It took too long.
             ValueError: The answer is no JSON, too large, or not what it should be.
         """
-        async with asyncio.timeout(FETCH_S):
+        async with asyncio.timeout(self._limit_s):
             address = issuer.jwks_url or await self._discover(issuer.issuer)
             return await self._get(address)
 
@@ -61,7 +64,7 @@ class KeyFetcher:
 
     async def _get(self, address: str) -> Any:  # noqa: ANN401 - JSON
         if self._client is None:
-            self._client = httpx2.AsyncClient(headers=HEADERS, timeout=FETCH_S, trust_env=False)
+            self._client = httpx2.AsyncClient(headers=HEADERS, timeout=self._limit_s, trust_env=False)
         async with self._client.stream("GET", address) as answer:
             if answer.status_code != httpx2.codes.OK:
                 raise ValueError(f"status {answer.status_code}")

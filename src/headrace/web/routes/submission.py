@@ -1,0 +1,193 @@
+"""POST /v1/jobs: the route that has to be fast.
+
+It reads the value that the gate has made of the body and answers with bytes; FastAPI's own way
+through body, parameters and response costs as much as everything else here. The OpenAPI document
+says the same as it would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+from uuid_utils import uuid7
+
+from headrace.client.options import Given
+from headrace.store.requests import NewJob, is_owned
+from headrace.telemetry.events import emit, enabled
+from headrace.telemetry.job_events import Enqueued, IdempotentSkip
+from headrace.web.auth.depends import Writer, requires
+from headrace.web.auth.identity import Identity, Scope
+from headrace.web.gate.body import JSON_VALUE
+from headrace.web.gate.envelope import TRACEPARENT
+from headrace.web.idempotency import KEY_PARAMETER, key_of
+from headrace.web.payloads import encode_payload
+from headrace.web.problems import ProblemError, invalid, responses
+from headrace.web.state import Service, service_of
+from headrace.web.views.submission import NewJobBody, SubmittedJob
+
+if TYPE_CHECKING:
+    from fastapi.routing import APIRoute
+
+    from headrace.store.jobs import Shared
+    from headrace.web.submitting import Stored
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+FIRST_LOOK: Final = timedelta(seconds=2)
+"""After a submission; see R-API-45."""
+_validate: Final = NewJobBody.__pydantic_validator__.validate_python
+
+
+@router.post(
+    "",
+    status_code=202,
+    operation_id="submit_job",
+    response_model=SubmittedJob,
+    responses=responses(
+        "VALIDATION_ERROR",
+        "SCHEMA_VALIDATION_ERROR",
+        "IDEMPOTENCY_KEY_REUSED",
+        "AUTH_REQUIRED",
+        "FORBIDDEN",
+        "NOT_FOUND",
+        "PAYLOAD_TOO_LARGE",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "RATE_LIMITED",
+        "DATABASE_ERROR",
+        "UNAVAILABLE",
+        "TIMEOUT",
+        malformed=True,
+    ),
+    openapi_extra={
+        "parameters": [KEY_PARAMETER],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": NewJobBody.model_json_schema()}},
+        },
+    },
+)
+async def submit_job(request: Request, identity: Writer) -> Response:
+    """Store a job: when this answers, the job will be run, whatever happens.
+
+    With an `Idempotency-Key` the same request can be sent again: the answer is the first one.
+    """
+    return await _submit(request, identity)
+
+
+ROUTE: Final = cast("APIRoute", router.routes[0])
+"""The one route here."""
+
+
+async def submit_at_once(request: Request) -> Response:
+    """The same, for the short way past FastAPI."""
+    return await _submit(request, await _WRITES(request))
+
+
+_WRITES: Final = requires(Scope.JOBS_WRITE)
+_NOTHING: Final = object()
+
+
+async def _submit(request: Request, identity: Identity) -> Response:
+    scope = request.scope
+    value = scope.get(JSON_VALUE, _NOTHING)
+    if value is _NOTHING:
+        raise ProblemError("VALIDATION_ERROR", "a body is needed", status=400)
+    try:
+        body = _validate(value)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_input=False)) from None
+    service = service_of(request)
+    job = await _new_job(service, identity, body)
+    job.traceparent = scope.get(TRACEPARENT)
+    job.key = key_of(scope)
+    if job.key is not None:
+        job.hash = hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
+    stored = await service.submissions.store(job)
+    _announce(service, job, stored)
+    return _answer(body, job.shared, stored)
+
+
+async def _new_job(service: Service, identity: Identity, body: NewJobBody) -> NewJob:
+    app = service.app
+    pipeline = app.pipeline(body.pipeline)
+    if body.parent_job_id is not None:
+        await _check_parent(service, identity, body.parent_job_id)
+    given = Given(
+        priority=body.priority,
+        due=body.due_at,
+        deadline=body.deadline,
+        tenant=identity.tenant,
+        owner=identity.owner,
+        preset=body.preset,
+        parameters=body.parameters,
+        metadata=body.metadata,
+        correlation_id=body.correlation_id,
+        parent=body.parent_job_id,
+        actor=identity.subject,
+    )
+    text = encode_payload(pipeline, body.payload, service.settings.max_payload_bytes)
+    shared = await app.submitter.check(pipeline, given)
+    return NewJob(uuid7(), pipeline.name, text, shared)
+
+
+async def _check_parent(service: Service, identity: Identity, parent: UUID) -> None:
+    async with service.app.connection() as connection:
+        if not await is_owned(connection, parent, identity.tenant, identity.sees_owner()):
+            raise ProblemError("NOT_FOUND", "there is no such parent job")
+
+
+def _answer(body: NewJobBody, shared: Shared, stored: Stored) -> Response:
+    created = stored.created_at
+    answer: dict[str, Any] = {
+        "job_id": stored.id,
+        "run": 1,
+        "state": "queued",
+        "pipeline": body.pipeline,
+        "priority": shared.priority,
+        "created_at": created,
+        "queued_at": created,
+        "due_at": shared.due_at or created,
+        "check_status_at": max(shared.due_at or created, created) + FIRST_LOOK,
+    }
+    headers = {"Location": f"/v1/jobs/{stored.id}"}
+    if stored.is_replay:
+        headers["Idempotent-Replay"] = "true"
+    return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), 202, headers, "application/json")
+
+
+def _announce(service: Service, job: NewJob, stored: Stored) -> None:
+    pipeline = service.app.pipelines[job.pipeline]
+    if stored.is_replay:
+        if enabled(IdempotentSkip):
+            emit(
+                IdempotentSkip(
+                    job_id=stored.id,
+                    run=1,
+                    pipeline=pipeline.name,
+                    tenant=job.shared.tenant,
+                    reason="idempotency_key",
+                )
+            )
+    elif enabled(Enqueued):
+        emit(
+            Enqueued(
+                job_id=stored.id,
+                run=1,
+                pipeline=pipeline.name,
+                version=pipeline.version,
+                queue=job.shared.queue,
+                tenant=job.shared.tenant,
+                correlation_id=job.shared.correlation_id,
+                source="api",
+                priority=job.shared.priority,
+                due_at=job.shared.due_at,
+                message_size_bytes=len(job.text),
+            )
+        )

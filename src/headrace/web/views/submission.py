@@ -1,0 +1,75 @@
+"""A job as it is submitted, and the answer to that."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "pipeline": "documents",
+    "payload": {"upload": "0192f1e2-1234-7abc-8def-001122334455"},
+    "priority": 5,
+    "metadata": {"case": "4711"},
+}
+
+
+class NewJobBody(BaseModel):
+    """A job to be stored. Fields that are not here are refused."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
+
+    pipeline: Annotated[str, Field(min_length=1, max_length=200, description="Which pipeline.")]
+    payload: Annotated[
+        Any, Field(description="The input, as the pipeline's schema has it; at most 512 KiB.")
+    ]
+    preset: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=200, description="A named set of the pipeline's parameters."
+        ),
+    ] = None
+    parameters: Annotated[
+        dict[str, Any] | None, Field(description="Laid over those of the preset.")
+    ] = None
+    metadata: Annotated[
+        dict[str, Any] | None, Field(description="Kept and shown; nothing reads it.")
+    ] = None
+    priority: Annotated[
+        Annotated[StrictInt, Field(ge=0, le=9)] | Literal["low", "normal", "high"],
+        Field(description="0 to 9; `low` is 1, `normal` 5, `high` 9."),
+    ] = 5
+    due_at: Annotated[
+        AwareDatetime | None,
+        Field(description="When it may start, at most 365 days ahead; now if left out."),
+    ] = None
+    deadline: Annotated[
+        AwareDatetime | None, Field(description="When to give up if it has not started.")
+    ] = None
+    correlation_id: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200, description="Your own id; lists can ask for it."),
+    ] = None
+    parent_job_id: Annotated[
+        UUID | None, Field(description="A job of yours on whose behalf this one runs.")
+    ] = None
+
+
+class SubmittedJob(BaseModel):
+    """A job that is stored, and will be run."""
+
+    job_id: UUID = Field(examples=["0192f1e2-1234-7abc-8def-001122334455"])
+    run: int = Field(description="1; a retry opens the next.", examples=[1])
+    state: Literal["queued"]
+    pipeline: str = Field(examples=["documents"])
+    priority: int = Field(examples=[5])
+    created_at: AwareDatetime = Field(examples=["2026-11-22T17:00:00.000000Z"])
+    queued_at: AwareDatetime = Field(examples=["2026-11-22T17:00:00.000000Z"])
+    due_at: AwareDatetime = Field(
+        description="When it may start.", examples=["2026-11-22T17:00:00.000000Z"]
+    )
+    check_status_at: AwareDatetime = Field(
+        description="When to look at it for the first time; wait longer each time, up to 10 s.",
+        examples=["2026-11-22T17:00:02.000000Z"],
+    )

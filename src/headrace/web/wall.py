@@ -1,0 +1,55 @@
+"""Reading for a caller: the database itself shows nothing of other tenants and owners."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from headrace.store.wall import behind_wall, wall_stands
+from headrace.web.state import service_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from headrace.app import Headrace
+    from headrace.store.pool import HeldConnection
+    from headrace.web.auth.identity import Identity
+
+
+class Wall:
+    """The second wall between tenants, beside the filters of each statement.
+
+    Args:
+        app: Whose database.
+    """
+
+    def __init__(self, app: Headrace) -> None:
+        self._app = app
+        self._stands: bool | None = None
+
+    @contextlib.asynccontextmanager
+    async def reading(self, identity: Identity) -> AsyncIterator[HeldConnection]:
+        """A connection for reads, inside an `async with` block: one transaction of the caller's.
+
+        Where the database has no role for it (`headrace doctor` tells), it is a plain connection.
+
+        Raises:
+            DatabaseUnavailableError: The database does not answer.
+        """
+        async with self._app.connection() as connection:
+            if self._stands is None:
+                self._stands = await wall_stands(connection)
+            if not self._stands:
+                yield connection
+                return
+            async with behind_wall(connection, identity.tenant, identity.sees_owner()):
+                yield connection
+
+
+def reading(
+    request: Request, identity: Identity
+) -> contextlib.AbstractAsyncContextManager[HeldConnection]:
+    """See `Wall.reading`."""
+    return service_of(request).wall.reading(identity)
