@@ -3,6 +3,10 @@
 `database` is the address of a fresh database with the schema of headrace, `empty_database` of one
 without. They lie in the server that HEADRACE_TEST_DATABASE_URL names, else in an embedded one that
 all test processes of this machine share. Tests that stop or kill a server start one of their own.
+
+Documents need pgvector: what asks for `vector_server` runs on the embedded server, whatever the
+others use. What asks for `bare_server` needs one without pgvector, and runs with --only-database
+alone, which is for a server of a distribution.
 """
 
 from __future__ import annotations
@@ -30,14 +34,22 @@ PROJECT = Path("/headrace/tests")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--only-database", action="store_true", help="run only the tests that use a database"
+        "--only-database",
+        action="store_true",
+        help="run only the tests that use a database, on a server without extensions",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--only-database"):
-        others = [item for item in items if "database_server" not in _fixtures_of(item)]
-        items[:] = [item for item in items if "database_server" in _fixtures_of(item)]
+    def is_wanted(item: pytest.Item) -> bool:
+        fixtures = _fixtures_of(item)
+        if not config.getoption("--only-database"):
+            return "bare_server" not in fixtures
+        return "database_server" in fixtures
+
+    others = [item for item in items if not is_wanted(item)]
+    if others:
+        items[:] = [item for item in items if is_wanted(item)]
         config.hook.pytest_deselected(items=others)
 
 
@@ -61,6 +73,23 @@ def database_server() -> Iterator[str]:
     if given:
         yield given
         return
+    yield from embedded_server()
+
+
+@pytest.fixture(scope="session")
+def vector_server() -> Iterator[str]:
+    """The address of a superuser's database in a server that has pgvector."""
+    yield from embedded_server()
+
+
+@pytest.fixture(scope="session")
+def bare_server(database_server: str) -> str:
+    """The server of this test run, which has no extension beside PostgreSQL's own."""
+    return database_server
+
+
+def embedded_server() -> Iterator[str]:
+    """The address of a superuser's database in the embedded server of all tests."""
     server = EmbeddedDatabase(PROJECT)
     address = server.start()
     try:

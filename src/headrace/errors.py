@@ -322,9 +322,10 @@ class SchemaError(ConflictError):
     def __str__(self) -> str:
         whose = "" if self.pipeline is None else f" of pipeline {self.pipeline}"
         if self.found < self.needed:
+            how = "" if self.pipeline is None else " with an --app that carries it"
             return (
                 f"the database schema{whose} is at {self.found}, this version needs {self.needed}: "
-                "run `headrace migrate`"
+                f"run `headrace migrate`{how}"
             )
         return (
             f"the database schema{whose} is at {self.found}, this version knows {self.needed}: "

@@ -13,10 +13,16 @@ from typing import Any
 
 import pytest
 
+import headrace.pipelines
 from headrace import Headrace as App
+from headrace.store.databases import fresh_database, make_template
+from headrace.store.migrate import ENGINE, Series
 from tests.cli import shop
 
 FOLDER = Path(__file__).parent
+# By its place: who imports the pipeline reads its settings, and other tests choose them.
+MIGRATIONS = Path(headrace.pipelines.__path__[0]) / "documents" / "migrations"
+DOCUMENTS = Series(MIGRATIONS, "documents")
 
 
 @dataclass(frozen=True)
@@ -125,5 +131,30 @@ async def prepared(database: str) -> AsyncIterator[Shop]:
 async def bare_commands(empty_database: str) -> AsyncIterator[Commands]:
     """Commands on a database without a schema."""
     started = Commands(HEADRACE_DATABASE_URL=empty_database)
+    yield started
+    await started.close()
+
+
+@pytest.fixture(scope="session")
+def documents_template(vector_server: str) -> str:
+    """The name of a database with the tables of the engine and of the documents."""
+    return asyncio.run(make_template(vector_server, (ENGINE, DOCUMENTS)))
+
+
+@pytest.fixture
+async def documents_database(vector_server: str, documents_template: str) -> AsyncIterator[str]:
+    """The address of a fresh database for documents."""
+    async with fresh_database(vector_server, documents_template) as address:
+        yield address
+
+
+@pytest.fixture
+async def library(documents_database: str, tmp_path: Path) -> AsyncIterator[Commands]:
+    """Commands on a library without documents, which embeds words, not meanings."""
+    started = Commands(
+        HEADRACE_DATABASE_URL=documents_database,
+        HEADRACE_DOCUMENTS_FOLDER=str(tmp_path / "library"),
+        HEADRACE_DOCUMENTS_EMBEDDER="hashing",
+    )
     yield started
     await started.close()

@@ -16,13 +16,22 @@ from tests.cli.test_submit import APP, ORDER
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def on_a_terminal(database: str, *arguments: str, folder: Path = FOLDER) -> tuple[int, str]:
+def on_a_terminal(
+    database: str, *arguments: str, folder: Path = FOLDER, typed: str = "", **environment: str
+) -> tuple[int, str]:
     """The exit code of a command and all that it wrote to its terminal."""
     ours, theirs = pty.openpty()
+    os.write(ours, typed.encode())
     process = subprocess.Popen(
         [sys.executable, "-m", "headrace", *arguments],
         cwd=folder,
-        env={**os.environ, "HEADRACE_DATABASE_URL": database, "TERM": "xterm", "COLUMNS": "120"},
+        env={
+            **os.environ,
+            "HEADRACE_DATABASE_URL": database,
+            "TERM": "xterm",
+            "COLUMNS": "120",
+            **environment,
+        },
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -67,3 +76,41 @@ class TestTerminal:
         head, row = said.splitlines()[:2]
         assert row.startswith(job)
         assert head.index("pipeline") == row.index("orders")
+
+    async def test_documents_are_drawn_while_they_go_and_found_passages_wrapped(
+        self, documents_database: str, tmp_path: Path
+    ) -> None:
+        settings = {
+            "HEADRACE_DOCUMENTS_FOLDER": str(tmp_path / "library"),
+            "HEADRACE_DOCUMENTS_EMBEDDER": "hashing",
+        }
+
+        async def run(*arguments: str, **more: str) -> tuple[int, list[str]]:
+            code, said = await asyncio.to_thread(
+                on_a_terminal, documents_database, *arguments, **settings, **more
+            )
+            return code, said.splitlines()
+
+        path = tmp_path / "mill.txt"
+        path.write_text("The miller opens the green gate at dawn. " * 60)
+        (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\n")
+        code, said = await run("documents", "add", str(path), str(tmp_path / "broken.pdf"))
+        assert code == 3, said
+        assert any(line.startswith(" ▶ mill.txt") for line in said)
+        assert any(line.startswith(f"failed: {tmp_path / 'broken.pdf'}: ") for line in said)
+        assert said[-1].startswith("2 files: 1 added, 1 failed")
+        [row] = [line for line in said if line.startswith(f"{path} ")]
+        document = row.split()[-1]
+
+        code, said = await run("search", "Who opens the gate?", "--limit", "1", COLUMNS="34")
+        assert (code, said[0].split()[1:]) == (0, ["mill.txt", "line", "1"])
+        assert len(said) == 8  # a passage of six lines, the last of them cut, and an empty one
+        assert said[1].startswith("    The miller")
+        assert said[6].endswith(" …")
+
+        code, said = await run("documents", "delete", document, typed="n\n")
+        assert code == 1
+        assert said[-1].endswith("[y/N]: Aborted!")
+        code, said = await run("documents", "delete", document, typed="y\n")
+        assert code == 0
+        assert said[-1] == f"{document} is deleted"

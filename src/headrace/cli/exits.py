@@ -37,18 +37,23 @@ class ExitCode(IntEnum):
 
 MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
     {
-        ExitCode.DONE: "Done. `run` and `jobs watch`: the job completed.",
+        ExitCode.DONE: "Done. `run` and `jobs watch`: the job completed. `documents add`: all that "
+        "was meant can be searched.",
         ExitCode.CHECK_FAILED: "`doctor`, `pipelines check`, `migrate status`: a line says what is "
-        "wrong.",
+        "wrong. `documents delete`: the question was answered with no.",
         ExitCode.USAGE: "The command was not understood: an unknown option, a missing argument.",
-        ExitCode.JOB_FAILED: "`run` and `jobs watch`: the job failed.",
-        ExitCode.JOB_CANCELLED: "`run` and `jobs watch`: the job was cancelled.",
+        ExitCode.JOB_FAILED: "`run` and `jobs watch`: the job failed. `documents add`: a document "
+        "failed.",
+        ExitCode.JOB_CANCELLED: "`run` and `jobs watch`: the job was cancelled. `documents add`: a "
+        "document was cancelled or deleted meanwhile, and none failed.",
         ExitCode.UNAVAILABLE: "The database does not answer; the same command may work later.",
-        ExitCode.TIMEOUT: "`run` and `jobs watch`: the time given by `--timeout` is over; the job "
-        "goes on.",
-        ExitCode.INVALID: "An input or an option is not accepted; nothing was stored.",
+        ExitCode.TIMEOUT: "`run`, `jobs watch` and `documents add`: the time given by `--timeout` "
+        "is over; the jobs go on.",
+        ExitCode.INVALID: "An input or an option is not accepted; nothing was stored. `documents "
+        "add`: a file was refused that was named, or is a document all the same; the others were "
+        "taken.",
         ExitCode.CONFIGURATION: "A setting, the APP or the definition of a pipeline is wrong.",
-        ExitCode.NOT_FOUND: "There is no such job, pipeline, step, preset or queue.",
+        ExitCode.NOT_FOUND: "There is no such job, document, pipeline, step, preset or queue.",
         ExitCode.CONFLICT: "The state does not allow it: the job has ended already or not yet, the "
         "schema is of another version.",
         ExitCode.KEY_REUSED: "The idempotency key was used with another input.",

@@ -68,16 +68,16 @@ class ExtraMissingError(InvalidError):
 
 
 class TablesMissingError(ConflictError):
-    """The database does not have the tables of the documents as this version needs them."""
+    """The database has no tables for documents; the text says how to get them."""
 
     code = "tables_missing"
 
-    def __init__(self, found: str, advice: str) -> None:
-        super().__init__(found, advice)
-        self.found, self.advice = found, advice
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.found}: {self.advice}"
+        return self.reason
 
 
 def find_library_app(given: str | None) -> str:
@@ -164,28 +164,29 @@ async def _explained(error: SchemaError, app: Headrace, reference: str) -> Confl
     """The error, with what helps here: a plain `headrace migrate` may not know of the documents."""
     if error.found > error.needed:
         return error
-    found = str(error).partition(": run ")[0]
-    if not await _offers_vectors(app):
-        return TablesMissingError(
-            found,
-            "the pipeline documents needs the extension pgvector, which this PostgreSQL does not "
-            "have: install it, or use the embedded database",
-        )
-    return TablesMissingError(found, f"run `headrace migrate --app {reference}`")
+    version = await _version_without_vectors(app)
+    if version is None:
+        found = str(error).partition(": run ")[0]
+        return TablesMissingError(f"{found}: run `headrace migrate --app {reference}`")
+    return TablesMissingError(
+        f"documents need the extension pgvector, which this PostgreSQL {version} does not have: "
+        "install it, or use the embedded database"
+    )
 
 
-async def _offers_vectors(app: Headrace) -> bool:
+async def _version_without_vectors(app: Headrace) -> str | None:
+    """The version of a server that has no pgvector to offer."""
     from headrace.store.pool import connect
 
     address = app.settings.database_address()
     if address is None:
-        return True  # the embedded one
+        return None  # the embedded one, which has it
     connection = await connect(address, name="headrace documents")
     try:
-        return bool(
-            await connection.fetchval(
-                "select exists (select from pg_available_extensions where name = 'vector')"
-            )
+        version: str | None = await connection.fetchval(
+            "select split_part(current_setting('server_version'), ' ', 1)"
+            " where not exists (select from pg_available_extensions where name = 'vector')"
         )
     finally:
         await connection.close()
+    return version

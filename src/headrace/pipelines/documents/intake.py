@@ -103,7 +103,8 @@ class Intake:
         document = upload.document
         key = UUID(document.id)
         async with self._app.connection() as connection, connection.transaction():
-            row = await connection.fetchrow(SQL["documents.lock"], key, owner.tenant, owner.name)
+            await connection.execute(SQL["documents.lock"], key, owner.tenant, owner.name)
+            row = await connection.fetchrow(SQL["documents.find"], key, owner.tenant, owner.name)
             if row is None or row["deleting"]:
                 return None
             present = self._present_job(row, again=again)

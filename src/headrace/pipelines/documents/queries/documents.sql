@@ -16,14 +16,13 @@ left join headrace.jobs as job on job.id = document.job
 where document.id = $1 and document.tenant = $2 and document.owner = $3;
 
 -- name: lock
--- The same, for whoever is about to begin a job for it.
+-- A document, for whoever is about to begin a job for it or to remove it. Whoever had to wait here
+-- would see the new job's id without its row, so the state of the job is read by `find` after this.
 -- $1 id, $2 tenant, $3 owner
-select document.id, document.raw_path, document.parsed_path, document.deleting, document.job,
-    job.state as job_state
+select document.id, document.raw_path, document.deleting
 from headrace_documents.documents as document
-left join headrace.jobs as job on job.id = document.job
 where document.id = $1 and document.tenant = $2 and document.owner = $3
-for update of document;
+for update;
 
 -- name: begin_job
 -- $1 id, $2 job
