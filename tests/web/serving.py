@@ -5,16 +5,18 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import httpx2
 import uvicorn
 
 from headrace.settings import Settings
+from headrace.store.api_keys import create_api_key
 from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.auth.identity import Identity, Scope
-from headrace.web.problems import ProblemError
 from headrace.web.serving import make_server
+from headrace.web.state import Verifier
 from tests.waiting import eventually
 
 SETTINGS = Settings(env="testing", rate_submit=0, rate_status=0, rate_health=0, rate_other=0)
@@ -27,30 +29,12 @@ def who(tenant: str = "acme", owner: str = "ann", *scopes: Scope) -> Identity:
     return Identity(tenant, owner, frozenset(scopes) or USER, f"{owner}@{tenant}", "api_key")
 
 
-class Tokens:
-    """Verifies the tokens that it gave out itself."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Identity] = {}
-
-    def give(self, identity: Identity) -> str:
-        token = f"token-{len(self._known)}"
-        self._known[token] = identity
-        return token
-
-    async def verify(self, credential: str) -> Identity:
-        if credential not in self._known:
-            raise ProblemError("AUTH_REQUIRED", headers={"WWW-Authenticate": "Bearer"})
-        return self._known[credential]
-
-
 @dataclass
 class Api:
     """A running API, and the engine behind it."""
 
     engine: Engine
     port: int
-    tokens: Tokens
     exits: contextlib.AsyncExitStack
     clients: dict[Identity, httpx2.AsyncClient] = field(default_factory=dict)
 
@@ -62,27 +46,48 @@ class Api:
         """A client of a user; of `who()` if none is given. It is closed with the API."""
         identity = identity or who()
         if identity not in self.clients:
-            headers = {"Authorization": f"Bearer {self.tokens.give(identity)}"}
-            client = httpx2.AsyncClient(base_url=self.url, headers=headers)
-            self.clients[identity] = await self.exits.enter_async_context(client)
+            self.clients[identity] = await self.bearer(await self.key(identity))
         return self.clients[identity]
+
+    async def bearer(self, credential: str) -> httpx2.AsyncClient:
+        """A client that sends this credential, whatever it is."""
+        headers = {"Authorization": f"Bearer {credential}"}
+        client = httpx2.AsyncClient(base_url=self.url, headers=headers)
+        return await self.exits.enter_async_context(client)
 
     async def stranger(self) -> httpx2.AsyncClient:
         """A client without a credential."""
         return await self.exits.enter_async_context(httpx2.AsyncClient(base_url=self.url))
 
+    async def key(self, identity: Identity, *, life: timedelta = timedelta(days=1)) -> str:
+        """A new API key of a user."""
+        async with self.engine.app.connection() as connection:
+            key, _ = await create_api_key(
+                connection,
+                tenant=identity.tenant,
+                owner=identity.owner,
+                scopes=identity.scopes,
+                life=life,
+                by="tests",
+            )
+        return key
+
 
 @contextlib.asynccontextmanager
-async def serve(engine: Engine) -> AsyncIterator[Api]:
-    """The API of an engine's app, inside an `async with` block."""
-    tokens = Tokens()
+async def serve(engine: Engine, *, verifier: Verifier | None = None) -> AsyncIterator[Api]:
+    """The API of an engine's app, inside an `async with` block.
+
+    Args:
+        engine: Whose app.
+        verifier: In place of that of the settings.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = make_server(create_api(engine.app, verifier=tokens), engine.app.settings)
+        server = make_server(create_api(engine.app, verifier=verifier), engine.app.settings)
         running = asyncio.create_task(_serve(server, listener))
         await eventually(lambda: server.started or running.done())
         try:
             async with contextlib.AsyncExitStack() as exits:
-                yield Api(engine, listener.getsockname()[1], tokens, exits)
+                yield Api(engine, listener.getsockname()[1], exits)
         finally:
             server.should_exit = True
             await running
