@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from headrace import (
     Retry,
     RetryAfter,
     StepContext,
+    Transaction,
     UserError,
 )
 from headrace.testing import EventRow
@@ -184,12 +186,21 @@ class TestTracebacks:
             assert (await engine.job(job)).state is JobState.FAILED
 
 
-class TestBudget:
-    async def test_it_starts_anew_after_a_once_record(self, make_engine: MakeEngine):
-        pipe = Pipeline("pipe", input=int, output=int)
+async def save_part(part: int) -> int:
+    return part
 
-        async def save(part: int) -> int:
-            return part
+
+async def save_part_in_transaction(tx: Transaction, part: int) -> int:
+    await tx.execute("select 1")
+    return part
+
+
+class TestBudget:
+    @pytest.mark.parametrize("save", [save_part, save_part_in_transaction])
+    async def test_it_starts_anew_after_a_once_record(
+        self, make_engine: MakeEngine, save: Callable[..., Awaitable[int]]
+    ):
+        pipe = Pipeline("pipe", input=int, output=int)
 
         @pipe.step(retry=Retry(attempts=2, first=5, jitter=0))
         async def parts(number: int, ctx: StepContext) -> int:

@@ -241,6 +241,8 @@ class AsyncContext(Facts):
         finally:
             if transaction.is_committed:
                 attempt.run.keep_record((attempt.step.name, attempt.item, name), text)
+                tally = attempt.run.tally(attempt.key)
+                tally.failures = tally.timeouts = 0
             await transaction.roll_back()
         return text
 
