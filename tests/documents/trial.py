@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from headrace.pipelines.documents.embedding import Embedded, Space, Vector
+from headrace.pipelines.documents.embedding import (
+    Embedded,
+    Embedder,
+    EmbedderOptions,
+    Space,
+    Vector,
+    open_embedder,
+)
 from headrace.pipelines.documents.embedding.hashing import HASHING, HashingEmbedder
 
 LOG: Final = "HEADRACE_TEST_EMBEDDER_LOG"
@@ -24,6 +31,7 @@ class Trial:
         gate: While it is not set, calls wait, except those for a question.
         failure: What calls raise that are allowed no more.
         allowed: Calls before that.
+        server: A server to use in place of all this.
     """
 
     def __init__(self) -> None:
@@ -33,6 +41,7 @@ class Trial:
         self.gate.set()
         self.failure: Exception | None = None
         self.allowed = 0
+        self.server: EmbedderOptions | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -43,7 +52,7 @@ class Trial:
         self.calls.clear()
         self.gate = asyncio.Event()
         self.gate.set()
-        self.failure, self.allowed = None, 0
+        self.failure, self.allowed, self.server = None, 0, None
 
     async def take(self, texts: Sequence[str]) -> None:
         """A call begins."""
@@ -79,8 +88,10 @@ class TrialEmbedder:
         """Nothing is held."""
 
 
-def open_trial() -> TrialEmbedder:
+async def open_trial() -> Embedder:
     """The factory."""
+    if TRIAL.server is not None:
+        return await open_embedder("openai", TRIAL.server)
     return TrialEmbedder(TRIAL.space)
 
 
