@@ -87,20 +87,24 @@ class TestTerminal:
 
         async def run(*arguments: str, **more: str) -> tuple[int, list[str]]:
             code, said = await asyncio.to_thread(
-                on_a_terminal, documents_database, *arguments, **settings, **more
+                on_a_terminal,
+                documents_database,
+                *arguments,
+                folder=tmp_path,
+                **settings,
+                **more,
             )
             return code, said.splitlines()
 
-        path = tmp_path / "mill.txt"
-        path.write_text("The miller opens the green gate at dawn. " * 60)
+        (tmp_path / "mill.txt").write_text("The miller opens the green gate at dawn. " * 60)
         (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\n")
-        code, said = await run("documents", "add", str(path), str(tmp_path / "broken.pdf"))
+        code, said = await run("documents", "add", "mill.txt", "broken.pdf")
         assert code == 3, said
         assert any(line.startswith(" ▶ mill.txt") for line in said)
-        assert any(line.startswith(f"failed: {tmp_path / 'broken.pdf'}: ") for line in said)
+        assert any(line.startswith("failed: broken.pdf: ") for line in said)
         assert said[-1].startswith("2 files: 1 added, 1 failed")
-        [row] = [line for line in said if line.startswith(f"{path} ")]
-        document = row.split()[-1]
+        [row] = [line for line in said if line.endswith("mill.txt") and "added" in line]
+        document = row.split()[0]
 
         code, said = await run("search", "Who opens the gate?", "--limit", "1", COLUMNS="34")
         assert (code, said[0].split()[1:]) == (0, ["mill.txt", "line", "1"])
@@ -113,4 +117,4 @@ class TestTerminal:
         assert said[-1].endswith("[y/N]: Aborted!")
         code, said = await run("documents", "delete", document, typed="y\n")
         assert code == 0
-        assert said[-1] == f"{document} is deleted"
+        assert said[-1].endswith(f"{document} is deleted")

@@ -30,6 +30,7 @@ CLASSES = [
 ]
 SAMPLES: dict[str, Any] = {
     "str": "word",
+    "str | None": "orders",
     "int": 3,
     "int | None": 4,
     "object": "0198",

@@ -171,7 +171,7 @@ def _print_for_people(rows: list[dict[str, object]], most: int) -> None:
     """What is well, where it is little, and then what is not, each with its reason."""
     well = [row for row in rows if row["reason"] is None]
     if 0 < len(well) <= most:
-        print_table(well, COLUMNS[:-1])
+        print_table(well, ("document", "outcome", "chunks", "file"))
     problems = [row for row in rows if row["reason"] is not None]
     for row in problems[:most]:
         typer.echo(f"{row['outcome']}: {row['file']}: {text_of(row['reason'])}")

@@ -25,6 +25,8 @@ group.command("add")(adding.add)
 
 COLUMNS: Final = ("name", "kind", "size", "stage", "%", "chunks", "id")
 NONE: Final = "no documents yet: headrace documents add PATH"
+MOST_NAME: Final = 40
+"""Characters of a name in a table on a terminal."""
 PREVIEW: Final = 100
 """Characters of a chunk that are shown on a terminal."""
 
@@ -55,7 +57,7 @@ def list_(
 
 def _row(document: DocumentStatus) -> dict[str, object]:
     return {
-        "name": document.name,
+        "name": _shortened(document.name, MOST_NAME),
         "kind": document.kind,
         "size": size_text(document.bytes),
         "stage": document.stage,
@@ -163,7 +165,7 @@ def chunks(
             "page": chunk.page,
             "lines": f"{chunk.start_line}-{chunk.end_line}",
             "characters": len(chunk.text),
-            "text": _preview(chunk.text),
+            "text": _shortened(chunk.text, PREVIEW),
         }
         for chunk in found
     ]
@@ -173,11 +175,12 @@ def chunks(
         typer.echo(f"there may be more: --first {found[-1].ordinal + 1}", err=True)
 
 
-def _preview(text: str) -> str:
+def _shortened(text: str, most: int) -> str:
+    """A text as one short line on a terminal; elsewhere it stays whole."""
     if not sys.stdout.isatty():
         return text
-    line = " ".join(text[: 2 * PREVIEW].split())
-    return line if len(line) <= PREVIEW else f"{line[: PREVIEW - 1]}…"
+    line = " ".join(text[: 2 * most].split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 @group.command()

@@ -48,8 +48,9 @@ def print_table(
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, no_wrap=title != titles[-1])  # ids stay whole; the last one folds
+    for title in titles[:-1]:
+        table.add_column(title, no_wrap=True)  # ids stay whole
+    table.add_column(titles[-1], overflow="fold")  # a narrow terminal loses nothing of it
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))  # a Text: user data is no markup
     Console(highlight=False).print(table)
