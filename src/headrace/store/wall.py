@@ -28,14 +28,14 @@ async def behind_wall(
 ) -> AsyncIterator[None]:
     """See only what is of a tenant, and of an owner of it, inside an `async with` block.
 
-    The block is one transaction, and can only read.
+    The block is one transaction, whose role may write nothing.
 
     Args:
         connection: Not in a transaction.
         tenant: Whose things.
         owner: Of which owner; None: of all owners of the tenant.
     """
-    async with connection.transaction(readonly=True):
+    async with connection.transaction():
         await connection.execute(
             SQL["identity.enter_wall"], tenant, owner or "", "off" if owner is not None else "on"
         )

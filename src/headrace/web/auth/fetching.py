@@ -64,7 +64,9 @@ class KeyFetcher:
 
     async def _get(self, address: str) -> Any:  # noqa: ANN401 - JSON
         if self._client is None:
-            self._client = httpx2.AsyncClient(headers=HEADERS, timeout=self._limit_s, trust_env=False)
+            self._client = httpx2.AsyncClient(
+                headers=HEADERS, timeout=self._limit_s, trust_env=False
+            )
         async with self._client.stream("GET", address) as answer:
             if answer.status_code != httpx2.codes.OK:
                 raise ValueError(f"status {answer.status_code}")

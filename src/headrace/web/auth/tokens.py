@@ -116,7 +116,8 @@ class TokenVerifier:
         scopes = _scopes(claims, issuer)
         if issuer.tenant is not None:
             scopes -= {Scope.OPERATOR}
-        subject = f"{issuer.issuer}#{_text(claims.get('sub')) or owner}"
+        person = claims.get("sub")
+        subject = f"{issuer.issuer}#{person if _is_name(person) else owner}"
         return Identity(tenant, owner, scopes, subject, "jwt")
 
 
@@ -189,11 +190,14 @@ def _name(claims: Mapping[str, Any], path: str) -> str:
         value = claims
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_TEXT:
+    if not _is_name(value):
         raise RefusedError(Reason.NO_TENANT)
-    if not value.isprintable():
-        raise RefusedError(Reason.NO_TENANT)
-    return value
+    return str(value)
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can be stored as a tenant or an owner; see `check_text`."""
+    return isinstance(value, str) and 1 <= len(value) <= LONGEST_TEXT and value.isprintable()
 
 
 def _text(value: object) -> str:
