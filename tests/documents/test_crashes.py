@@ -21,7 +21,7 @@ from tests.waiting import eventually
 TENANT: Final = "crashes"
 QUESTION: Final = "Which part of a book?"
 TEXT: Final = markdown("crashes", 6).encode()
-OTHER_CHUNKS: Final = {"HEADRACE_DOCUMENTS_CHUNKER": "markdown-simple@1"}
+CHUNKER: Final = "HEADRACE_DOCUMENTS_CHUNKER"
 
 
 class Reader:
@@ -81,6 +81,24 @@ def embedded_by(log: Path) -> tuple[list[str], list[str]]:
     return began, ended
 
 
+class Change:
+    """What the second ingestion does otherwise: its text is split in another way."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log = folder / "calls"
+        self._monkeypatch = monkeypatch
+
+    def begin(self) -> dict[str, str]:
+        """For the step processes of this process; what the worker that dies is given."""
+        self._monkeypatch.setenv(CHUNKER, "markdown-simple@1")
+        return {**SETTINGS, LOG: str(self.log)}
+
+
+@pytest.fixture
+def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
+    return Change(tmp_path, monkeypatch)
+
+
 def files() -> list[Path]:
     return list(FOLDER.glob(f"*/{TENANT}/default/*"))
 
@@ -112,7 +130,7 @@ class TestDeathAtAWrite:
         engine: Engine,
         library: Library,
         trial: Trial,
-        tmp_path: Path,
+        change: Change,
         death: tuple[int, bool],
     ):
         nth, commit = death
@@ -124,8 +142,7 @@ class TestDeathAtAWrite:
         reader = Reader(library, added.document)
         old = await reader.look()
         trial.calls.clear()
-        log = tmp_path / "calls"
-        environment = {**SETTINGS, **OTHER_CHUNKS, LOG: str(log)}
+        environment = change.begin()
         watching = asyncio.create_task(reader.run())
         async with (
             points.armed(nth),
@@ -151,7 +168,7 @@ class TestDeathAtAWrite:
         assert status.embeds_done == status.embeds_total == result.chunks == status.chunks_done
         ends = [e for e in await engine.events(added.job) if e.to_state == "completed"]
         assert len(ends) == 1
-        self.check_calls(trial, log, stored, result)
+        self.check_calls(trial, change.log, stored, result)
         assert sorted(path.suffix for path in files()) == [
             ".json", ".md", ".md",
         ]  # fmt: skip

@@ -38,6 +38,11 @@ def files_of(folder: Path, tenant: str) -> list[Path]:
     return [path for kind in ("raw", "parsed") for path in (folder / kind / tenant).rglob("*")]
 
 
+async def is_embedding(library: Library, document: str) -> bool:
+    status = await library.document(document, tenant="midway")
+    return status.stage is Stage.EMBEDDING_IN_PROGRESS
+
+
 class TestDeletion:
     async def test_it_leaves_nothing_and_the_same_content_can_come_again(
         self, engine: Engine, library: Library, folder: Path, trial: Trial
@@ -98,7 +103,7 @@ class TestDeletion:
         added = await library.add(markdown("midway").encode(), name="midway.md", tenant="midway")
         trial.gate.clear()
         async with engine.worker():
-            await eventually(lambda: trial.calls)
+            await eventually(lambda: is_embedding(library, added.document), within=20)
             await library.delete(added.document, tenant="midway")
             trial.gate.set()
             await engine.run_until_empty(40)
