@@ -13,6 +13,7 @@ from headrace.pipelines.documents import (
     Stage,
 )
 from headrace.testing import Engine
+from tests.documents.blocked import Blocked
 from tests.documents.trial import Trial
 from tests.documents.writing import markdown
 from tests.waiting import eventually
@@ -110,6 +111,19 @@ class TestDeletion:
         assert (await engine.job(added.job)).state is JobState.CANCELLED
         assert await rows(engine) == NOTHING
         assert files_of(folder, "midway") == []
+
+    async def test_while_it_is_parsed_the_parser_leaves_no_file(
+        self, engine: Engine, library: Library, folder: Path
+    ):
+        added = await library.add(b"# A text\n", name="parsed.md", tenant="parsing")
+        blocked = Blocked(added.document, tenant="parsing")
+        async with engine.worker():
+            await eventually(blocked.has_reader, within=20)
+            await library.delete(added.document, tenant="parsing")
+            assert (await engine.job(added.job)).state is JobState.CANCELLED
+            assert await rows(engine) == NOTHING
+        blocked.close()
+        assert files_of(folder, "parsing") == []
 
     async def test_cut_off_before_the_files_were_removed_it_can_be_repeated(
         self, engine: Engine, library: Library, folder: Path

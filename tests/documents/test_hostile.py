@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from headrace.pipelines.documents import FileRefusedError, Library, Stage
-from headrace.pipelines.documents.files import SCHEME, raw_address
 from headrace.testing import Engine
 from tests.documents import files
-from tests.documents.conftest import FOLDER
+from tests.documents.blocked import Blocked
 from tests.documents.writing import markdown
 from tests.waiting import eventually
 
@@ -76,35 +75,6 @@ class TestHostileFiles:
         with pytest.raises(FileRefusedError):
             await library.add(data, name=name)
         assert await engine.jobs() == []
-
-
-class Blocked:
-    """An upload whose reading blocks: its file is a pipe into which nobody writes."""
-
-    def __init__(self, document: str) -> None:
-        address = raw_address("default", "default", document, ".md")
-        self._path = FOLDER / address.removeprefix(SCHEME)
-        self._data = self._path.read_bytes()
-        self._path.unlink()
-        os.mkfifo(self._path)
-        self._end: int | None = None
-
-    def has_reader(self) -> bool:
-        """Whether a parser has come, which waits from then on."""
-        try:
-            self._end = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            return False
-        return True
-
-    def repair(self) -> None:
-        """For the next try it is a file again."""
-        self._path.unlink()
-        self._path.write_bytes(self._data)
-
-    def close(self) -> None:
-        if self._end is not None:
-            os.close(self._end)
 
 
 def step_processes(worker: int) -> list[int]:
