@@ -1,12 +1,10 @@
 """An engine with the pipeline `documents`, and its library.
 
-These tests always run on the embedded PostgreSQL, which has pgvector, whatever server the others
-use. The settings of the pipeline are read once, here: small chunks and batches, so that a short
+The settings of the pipeline are read once, here: small chunks and batches, so that a short
 text has several of each, and an embedder that can be watched. Processes that the tests start read
 the variables that are left: `hashing`, and the folder.
 """
 
-import asyncio
 import atexit
 import os
 import shutil
@@ -29,13 +27,10 @@ os.environ.update(SETTINGS)
 
 from headrace.pipelines.documents import Library, documents  # noqa: E402
 from headrace.pipelines.documents.settings import documents_settings  # noqa: E402
-from headrace.store.databases import drop_leftovers, relax  # noqa: E402
-from headrace.store.embedded import EmbeddedDatabase  # noqa: E402
 from headrace.testing import Engine  # noqa: E402
-from tests.conftest import PROJECT  # noqa: E402
 from tests.documents.trial import TRIAL, Trial  # noqa: E402
 
-READ: Final = documents_settings()
+assert documents_settings().folder == FOLDER, "the settings were read before this file"
 os.environ["HEADRACE_DOCUMENTS_EMBEDDER"] = "hashing"
 for name in ("HEADRACE_DOCUMENTS_CHUNK_TOKENS", "HEADRACE_DOCUMENTS_BATCH_TEXTS"):
     del os.environ[name]
@@ -45,20 +40,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-write-point", action="store_true", help="kill a worker at each write, not at some"
     )
-
-
-@pytest.fixture(scope="session")
-def vector_server() -> Iterator[str]:
-    """The address of a superuser's database in an embedded server."""
-    assert READ.folder == FOLDER, "the settings were read before tests/documents/conftest.py"
-    server = EmbeddedDatabase(PROJECT)
-    address = server.start()
-    try:
-        asyncio.run(relax(address))
-        asyncio.run(drop_leftovers(address))
-        yield address
-    finally:
-        server.stop()
 
 
 @pytest.fixture
