@@ -22,8 +22,8 @@ class TestDoctor:
         assert result.code == 0, result.out
         checks = [line.split()[1] for line in result.out.splitlines()]
         assert checks == [
-            "settings", "version", "database", "clock", "pooler", "schema", "workers",
-            "unclaimable", "stuck", "failures", "connections",
+            "settings", "version", "database", "clock", "pooler", "schema", "wall", "workers",
+            "unclaimable", "stuck", "failures", "identity", "connections",
         ]  # fmt: skip
 
     async def test_a_missing_schema_fails(self, bare_commands: Commands) -> None:
@@ -41,6 +41,19 @@ class TestDoctor:
         result = await headrace("doctor", "--json", HEADRACE_DATABASE_URL=address)
         assert result.code == 1
         assert levels(json.loads(result.out))["database"] == "fail"
+
+    async def test_it_tells_whom_the_api_lets_in_and_that_tenants_are_apart(
+        self, headrace: Headrace
+    ) -> None:
+        alone = json.loads((await headrace("doctor", "--json")).out)
+        texts = {finding["check"]: finding["text"] for finding in alone}
+        assert "lets nobody in" in texts["identity"]
+        assert levels(alone)["wall"] == "ok"
+        await headrace("api-keys", "create", "--tenant", "acme", "--owner", "ann")
+        issuers = '[{"issuer": "https://login.example.com", "audience": "headrace"}]'
+        result = await headrace("doctor", "--json", HEADRACE_AUTH_ISSUERS=issuers)
+        texts = {finding["check"]: finding["text"] for finding in json.loads(result.out)}
+        assert texts["identity"] == "https://login.example.com, API keys"
 
     async def test_a_job_that_nobody_carries_fails(
         self, headrace: Headrace, prepared: Shop

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import httpx2
-import uvicorn
 
 from headrace.settings import Settings
 from headrace.store.api_keys import create_api_key
+from headrace.telemetry.events import Event, Level, add_sink
+from headrace.telemetry.request_events import RequestFailed
 from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.auth.identity import Identity, Scope
@@ -83,16 +85,19 @@ async def serve(engine: Engine, *, verifier: Verifier | None = None) -> AsyncIte
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = make_server(create_api(engine.app, verifier=verifier), engine.app.settings)
-        running = asyncio.create_task(_serve(server, listener))
+        forget = add_sink(_show_failures, level=Level.ERROR)
+        running = asyncio.create_task(server.serve_on(listener))
         await eventually(lambda: server.started or running.done())
         try:
             async with contextlib.AsyncExitStack() as exits:
                 yield Api(engine, listener.getsockname()[1], exits)
         finally:
-            server.should_exit = True
+            server.stop()
             await running
+            forget()
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    # Not `serve`: it would take the signals of the test run.
-    await server._serve([listener])
+def _show_failures(event: Event) -> None:
+    """What the client of a 500 is not told, a test is."""
+    if isinstance(event, RequestFailed):
+        sys.stderr.write(event.stack)

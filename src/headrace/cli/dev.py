@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import typer
 
+from headrace.cli.beside_api import developers_api
 from headrace.cli.logs import log_to, tell_unknown_settings
 from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
 from headrace.cli.running import run_async
 from headrace.cli.worker import run_until_told
+from headrace.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,17 +28,27 @@ def dev(
     concurrency: Concurrency = None,
     until_empty: UntilEmpty = False,
 ) -> None:
-    """Run a worker on the embedded database and show what it does.
+    """Run a worker and the HTTP API on the embedded database, and show what they do.
 
     Where HEADRACE_DATABASE_URL is set, that database is used, and brought up to date. All queues
-    of the APP's pipelines are served.
+    of the APP's pipelines are served. The API is at HEADRACE_HOST and HEADRACE_PORT; a token for
+    it, which this process alone accepts, is printed with lines to try it.
+
+    Without an APP it is the one that headrace brings, with the pipeline `documents`.
     """
-    from headrace.cli.loading import load_app
+    from headrace.cli.library import SHIPPED, check_extras
+    from headrace.cli.loading import has_app, load_app
     from headrace.cli.settings import settings_for_worker
 
     os.environ.setdefault("HEADRACE_ENV", "development")
     settings = settings_for_worker(queues, concurrency)
+    if not has_app(app):
+        check_extras()
+        app = SHIPPED
     loaded = load_app(app)
+    if loaded.settings.env == "production":
+        advice = "is production: run `headrace api` and `headrace worker` there"
+        raise SettingsError([Problem("HEADRACE_ENV", advice)])
     own = {pipeline.queue for pipeline in loaded.pipelines.values()}
     served = settings.queues if queues else tuple(sorted({*own, *loaded.settings.queues}))
     raise typer.Exit(run_async(_dev(loaded, served, concurrency, until_empty), fast=True))
@@ -48,10 +60,11 @@ async def _dev(
     async with app:
         where = "the embedded database" if app.settings.embedded else "the database of the settings"
         typer.echo(f"headrace: serving {', '.join(queues)} on {where}", err=True)
-        with _shown(app):
-            tell_unknown_settings()
-            worker = app.worker(queues=queues, concurrency=concurrency)
-            return await run_until_told(worker, until_empty=until_empty)
+        async with developers_api(app):
+            with _shown(app):
+                tell_unknown_settings()
+                worker = app.worker(queues=queues, concurrency=concurrency)
+                return await run_until_told(worker, until_empty=until_empty)
 
 
 @contextlib.contextmanager

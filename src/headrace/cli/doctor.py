@@ -102,12 +102,14 @@ async def _examine_server(settings: Settings, place: Place) -> AsyncIterator[Fin
             return
         yield Finding("ok", "schema", "is of this version")
         for check in (
+            examination.wall_finding,
             examination.workers_finding,
             examination.unclaimable_finding,
             examination.stuck_finding,
             examination.failures_finding,
         ):
             yield await check(connection)
+        yield await examination.identity_finding(connection, settings)
         yield await examination.connections_finding(connection, server, settings)
     finally:
         await connection.close()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 from headrace import __version__
 from headrace.cli.finding import Finding
 from headrace.store import condition, reads
+from headrace.store.api_keys import has_api_keys
 from headrace.store.pool import connect
+from headrace.store.wall import wall_stands
 from headrace.store.workers import session_process
 
 if TYPE_CHECKING:
@@ -79,6 +81,29 @@ async def _is_direct(connection: HeldConnection) -> bool:
     """Whether a session is one process of the server; a pooler answers with a number of its own."""
     seen = {await session_process(connection) for _ in range(3)}
     return seen == {connection.get_server_pid()}
+
+
+async def wall_finding(connection: HeldConnection) -> Finding:
+    """Whether the database itself keeps tenants apart, beside the statements of the API."""
+    if await wall_stands(connection):
+        return Finding("ok", "wall", "the database keeps the tenants of the API apart as well")
+    user = await connection.fetchval("select current_user")
+    return Finding(
+        "warn",
+        "wall",
+        "the statements alone keep tenants apart; as an administrator: create role headrace_api "
+        f'nologin; grant headrace_api to "{user}"; then, as the owner of the tables: select '
+        "headrace.admit_api()",
+    )
+
+
+async def identity_finding(connection: HeldConnection, settings: Settings) -> Finding:
+    """Whom the API lets in."""
+    names = [issuer.issuer for issuer in settings.auth_issuers]
+    if await has_api_keys(connection):
+        names.append("API keys")
+    text = ", ".join(names) or "no issuer and no API key, so the API lets nobody in"
+    return Finding("ok", "identity", text)
 
 
 async def workers_finding(connection: HeldConnection) -> Finding:

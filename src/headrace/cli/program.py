@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli import (
     api,
+    api_keys,
     config,
     dead_letters,
     dev,
@@ -54,6 +55,7 @@ program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")
 program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
+program.add_typer(api_keys.group, name="api-keys")
 program.add_typer(migrate.group, name="migrate")
 program.add_typer(config.group, name="config")
 program.command("doctor")(doctor.doctor)

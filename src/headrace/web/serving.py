@@ -25,6 +25,18 @@ MOST_CONNECTIONS: Final = 5_000
 class ApiServer(uvicorn.Server):
     """A server that also looks after the connections that send nothing."""
 
+    async def serve_on(self, listener: socket.socket) -> None:
+        """Serve until `stop`, and leave signals to whoever else is in the process.
+
+        Args:
+            listener: Bound, so that an address which is taken is known before.
+        """
+        await self._serve([listener])
+
+    def stop(self) -> None:
+        """Let requests end, and then `serve_on`; a second call leaves them no time."""
+        self.force_exit, self.should_exit = self.should_exit, True
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
         await super().startup(sockets)

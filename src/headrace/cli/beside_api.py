@@ -1,0 +1,74 @@
+"""The HTTP API inside `headrace dev`, beside the worker, with a token for the developer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import typer
+
+from headrace.cli.running import beside
+from headrace.errors import Problem, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headrace.app import Headrace
+    from headrace.settings import Settings
+
+
+@contextlib.asynccontextmanager
+async def developers_api(app: Headrace) -> AsyncIterator[None]:
+    """Serve the API of an app inside an `async with` block, and tell how to use it.
+
+    Where HEADRACE_PORT is not set and its default is taken, another port is. Where the extra
+    `server` is not installed, it is told so, and nothing is served.
+
+    Raises:
+        SettingsError: The address of the settings cannot be used.
+    """
+    try:
+        from headrace.web.app import create_api
+        from headrace.web.auth.verifier import make_development_token, make_verifier
+        from headrace.web.serving import make_server
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"headrace: no API, because {error.name} is not installed: "
+            "pip install 'headrace[server]'",
+            err=True,
+        )
+        yield
+        return
+    from headrace.cli.trying import lines_to_try
+
+    token = make_development_token()
+    api = create_api(app, verifier=make_verifier(app, development_token=token))
+    with _listen(app.settings) as listener:
+        # A stream that somebody follows would hold up the end of the command.
+        server = make_server(api, app.settings, timeout_graceful_shutdown=1)
+        typer.echo(lines_to_try(app, _address_of(listener), token), err=True)
+        async with beside(server.serve_on(listener), stop=server.stop):
+            yield
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        if "port" in settings.model_fields_set:
+            problem = f"{settings.host}:{settings.port} cannot be used: {error.strerror}"
+            raise SettingsError([Problem("HEADRACE_PORT", f"{problem}; give another")]) from None
+    try:
+        return socket.create_server((settings.host, 0), family=family)
+    except OSError as error:
+        problem = f"{settings.host} cannot be used: {error}; give another"
+        raise SettingsError([Problem("HEADRACE_HOST", problem)]) from None
+
+
+def _address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - where others reach it, this machine does too
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,113 @@
+"""Lines for a shell that try the API: what `headrace dev` prints."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.errors import CodecError
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace.model.pipeline import Pipeline
+
+DOCUMENTS: Final = "documents"
+CURL: Final = 'curl -sS -H "$AUTH"'
+JSON: Final = "-H 'Content-Type: application/json'"
+TAKE_ID: Final = r"""sed 's/.*"job_id":"\([^"]*\)".*/\1/'"""
+DEEPEST: Final = 8
+OF_TYPE: Final[dict[str, Any]] = {
+    "string": "text",
+    "integer": 1,
+    "number": 1.0,
+    "boolean": True,
+    "array": [],
+}
+
+
+def lines_to_try(app: Headrace, address: str, token: str) -> str:
+    """What to type to submit a job, follow it, and the rest.
+
+    Args:
+        app: Whose pipelines.
+        address: Of the API.
+        token: Opens it.
+    """
+    auth = shlex.quote(f"Authorization: Bearer {token}")
+    parts = [
+        f"headrace: the API is at {address}, its documentation at {address}/docs",
+        f"\nexport API={address} AUTH={auth}",
+    ]
+    if DOCUMENTS in app.pipelines:
+        parts.append(_document_lines())
+    name = DOCUMENTS if DOCUMENTS in app.pipelines else next(iter(app.pipelines), None)
+    if name is not None:
+        parts.append(_job_lines(app.pipelines[name]))
+    return "\n".join(parts) + "\n"
+
+
+def _document_lines() -> str:
+    question = _body({"query": "Where do herons nest?"})
+    return f"""
+# a document, its events as they happen, its result, and a search
+JOB=$(echo "Herons nest beside the mill race. $(date)" \\
+  | {CURL} -F 'file=@-;filename=herons.md' $API/v1/documents | {TAKE_ID})
+{CURL} -N $API/v1/jobs/$JOB/events
+{CURL} $API/v1/jobs/$JOB/result
+{CURL} {question} $API/v1/documents/search"""
+
+
+def _job_lines(pipeline: Pipeline[Any, Any]) -> str:
+    job = {"pipeline": pipeline.name, "payload": example_of(pipeline)}
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    later = _body({**job, "due_at": tomorrow})
+    again = _body({"reason": "once more"})
+    first = (
+        "# a job of a document that does not exist"
+        if pipeline.name == DOCUMENTS
+        else f"# a job of {pipeline.name}"
+    )
+    return f"""
+# a job for tomorrow, and its cancellation
+JOB=$({CURL} {later} $API/v1/jobs | {TAKE_ID})
+{CURL} -X POST $API/v1/jobs/$JOB/cancel
+
+{first}; should it fail, it is a dead letter, and can be run again
+JOB=$({CURL} {_body(job)} $API/v1/jobs | {TAKE_ID})
+{CURL} -N $API/v1/jobs/$JOB/events
+{CURL} $API/v1/dead-letters
+{CURL} {again} $API/v1/jobs/$JOB/retry"""
+
+
+def _body(value: object) -> str:
+    return f"{JSON} -d {shlex.quote(json.dumps(value))}"
+
+
+def example_of(pipeline: Pipeline[Any, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """An input that a pipeline accepts, made of its schema; text that says so where none is."""
+    schema = pipeline.input.schema()
+    value = _example(schema, schema.get("$defs", {}), 0)
+    try:
+        pipeline.input.decode(json.dumps(value))
+    except CodecError:
+        return "WRITE AN INPUT HERE"
+    return value
+
+
+def _example(schema: dict[str, Any], parts: dict[str, Any], depth: int) -> Any:  # noqa: ANN401
+    schema = parts.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+    for key in ("examples", "enum", "anyOf", "oneOf"):
+        if schema.get(key):
+            first = schema[key][0]
+            return first if key in {"examples", "enum"} else _example(first, parts, depth + 1)
+    for key in ("const", "default"):
+        if key in schema:
+            return schema[key]
+    if schema.get("type") != "object" or depth > DEEPEST:
+        return OF_TYPE.get(str(schema.get("type")))
+    return {
+        name: _example(schema["properties"][name], parts, depth + 1)
+        for name in schema.get("required", ())
+    }
