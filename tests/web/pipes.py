@@ -1,8 +1,9 @@
 """The pipelines of these tests."""
 
+import asyncio
 from dataclasses import dataclass
 
-from headrace import Each, Pipeline
+from headrace import Each, PermanentError, Pipeline, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,38 @@ async def twice(number: int) -> int:
     return number * 2
 
 
-PIPELINES = [decide, double]
+fragile = Pipeline("fragile", input=str, output=str)
+
+
+@fragile.step
+async def begin(word: str) -> str:
+    return word
+
+
+@fragile.step
+async def handle(begin: str) -> str:
+    if begin == "secret":
+        raise PermanentError("postgresql://admin:hunter2@db.internal refused it")
+    if begin == "user":
+        raise UserError("the file is empty")
+    return begin
+
+
+hold = Pipeline("hold", input=int, output=int)
+
+
+@hold.step
+async def wait(number: int) -> int:
+    await asyncio.Event().wait()
+    return number
+
+
+large = Pipeline("large", input=int, output=str)
+
+
+@large.step
+async def fill(number: int) -> str:
+    return "x" * number
+
+
+PIPELINES = [decide, double, fragile, hold, large]

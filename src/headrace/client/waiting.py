@@ -136,11 +136,11 @@ async def _read_result(
     artifacts: ArtifactStore | None,
 ) -> Any:  # noqa: ANN401
     pipeline = pipeline_of(row["pipeline"])
-    text = await _read_output(connection, job, row, pipeline, artifacts)
+    text = await read_output(connection, job, row, pipeline, artifacts)
     return loaded(text) if pipeline is None else pipeline.result.decode(text)
 
 
-async def _read_output(
+async def read_output(
     connection: Connection,
     job: UUID,
     row: asyncpg.Record,

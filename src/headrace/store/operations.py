@@ -118,6 +118,8 @@ async def reopen_job(
         if row is None:
             raise JobNotFoundError(job)
         ended = Ended(job, JobState(row["state"]), row["run"], row["pipeline"], row["version"])
+        if row["erased_at"] is not None:
+            raise TransitionError("erased", word)
         if ended.state not in allowed:
             raise TransitionError(ended.state, word)
         text = await connection.fetchval(

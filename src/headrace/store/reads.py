@@ -57,6 +57,7 @@ class JobFilter:
     owner: str | None = None
     states: Sequence[str] | None = None
     pipeline: str | None = None
+    preset: str | None = None
     queue: str | None = None
     priority: int | None = None
     wait_reason: str | None = None
@@ -183,12 +184,41 @@ class HistoryEntry:
     metadata: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """A job's input as JSON text, and what else only its own page shows."""
+
+    input: str
+    erased_at: datetime | None
+    now: datetime
+    """The engine's time."""
+
+
 async def list_jobs(
-    connection: Connection, wanted: JobFilter, *, before: UUID | None, limit: int
+    connection: Connection,
+    wanted: JobFilter,
+    *,
+    before: UUID | None,
+    limit: int,
+    offset: int = 0,
 ) -> list[JobSummary]:
-    """Jobs, newest first, from the one after `before` on."""
+    """Jobs, newest first, from the one after `before` on, or after passing over `offset`."""
     rows = await connection.fetch(
-        SQL["reads.list_jobs"],
+        SQL["reads.list_jobs"], *_filters(wanted), before, limit, wanted.preset, offset
+    )
+    return [_made(JobSummary, row) for row in rows]
+
+
+async def count_jobs(connection: Connection, wanted: JobFilter, *, most: int) -> int:
+    """How many jobs there are, counted up to `most`."""
+    count: int = await connection.fetchval(
+        SQL["reads.count_jobs"], *_filters(wanted), most, wanted.preset
+    )
+    return count
+
+
+def _filters(wanted: JobFilter) -> tuple[Any, ...]:
+    return (
         wanted.tenant,
         wanted.owner,
         None if wanted.states is None else list(wanted.states),
@@ -201,10 +231,19 @@ async def list_jobs(
         wanted.parent_job,
         wanted.created_since,
         wanted.created_before,
-        before,
-        limit,
     )
-    return [_made(JobSummary, row) for row in rows]
+
+
+async def read_input(connection: Connection, job: UUID) -> JobInput | None:
+    """The input of a job as it was accepted; None where there is no such job."""
+    row = await connection.fetchrow(SQL["reads.read_input"], job)
+    return None if row is None else JobInput(*row)
+
+
+async def list_artifacts(connection: Connection, job: UUID, run: int) -> dict[tuple[str, str], str]:
+    """The references to those outputs of a run that are artifacts, by step and item."""
+    rows = await connection.fetch(SQL["reads.list_artifacts"], job, run)
+    return {(row["step"], row["item"]): row["artifact"] for row in rows}
 
 
 async def list_dead_letters(

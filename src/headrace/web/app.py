@@ -23,7 +23,7 @@ from headrace.web.gate.envelope import Envelope
 from headrace.web.gate.limit import TimeLimit
 from headrace.web.gate.rates import AddressRates, RateGate
 from headrace.web.problems import ProblemError, problem_for
-from headrace.web.routes import jobs, submission
+from headrace.web.routes import actions, artifacts, jobs, listing, submission
 from headrace.web.state import Service, Verifier
 from headrace.web.submitting import Submissions
 from headrace.web.wall import Wall
@@ -73,8 +73,8 @@ def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
     api.state.service = service
     _answer_errors(api)
     _guard(api, settings)
-    for router in (submission.router, jobs.router):
-        api.include_router(router)
+    for module in (submission, listing, jobs, actions, artifacts):
+        api.include_router(module.router)
     return api
 
 

@@ -53,6 +53,11 @@ NOT_KEPT: Final = frozenset({401, 403, 408, 429})
 KEPT_HEADERS: Final = frozenset({"content-type", "location", "retry-after"})
 
 
+def keyed() -> dict[str, Any]:
+    """For `openapi_extra=` of a POST: its document names the key."""
+    return {"parameters": [KEY_PARAMETER]}
+
+
 def key_of(scope: Scope) -> str | None:
     """The idempotency key of a request; None where it has none.
 

@@ -87,6 +87,8 @@ class Problem:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     errors: Sequence[Detail] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """More members of the document."""
 
     def body(self, scope: Scope) -> bytes:
         """The problem as JSON, for the request of this scope."""
@@ -101,6 +103,7 @@ class Problem:
         }
         if self.errors:
             document["errors"] = [error._asdict() for error in self.errors]
+        document |= self.facts
         return orjson.dumps(document)
 
     def response(self, scope: Scope) -> Response:
@@ -119,6 +122,7 @@ class ProblemError(Exception):
         status: Another status than that of the code.
         headers: More headers of the answer.
         errors: What is wrong, and where.
+        facts: More members of the document.
     """
 
     def __init__(
@@ -129,18 +133,20 @@ class ProblemError(Exception):
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Detail] = (),
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(code, detail)
         self.code, self.detail = code, detail or CODES[code].title
         self.status = status or CODES[code].status
         self.headers, self.errors = dict(headers or {}), tuple(errors)
+        self.facts = dict(facts or {})
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
 
     def problem(self) -> Problem:
         """What the client is told."""
-        return Problem(self.code, self.detail, self.status, self.headers, self.errors)
+        return Problem(self.code, self.detail, self.status, self.headers, self.errors, self.facts)
 
 
 def not_found(what: str = "job") -> ProblemError:
@@ -274,7 +280,17 @@ class ProblemDocument(BaseModel):
     errors: list[ErrorPlace] | None = Field(default=None, description="What is wrong, and where.")
 
 
-ALWAYS: Final = ("INTERNAL_ERROR",)
+ALWAYS: Final = ("INTERNAL_ERROR", "TIMEOUT", "RATE_LIMITED")
+READING: Final = ("AUTH_REQUIRED", "FORBIDDEN", "DATABASE_ERROR", "UNAVAILABLE")
+"""What every route answers that reads for a caller."""
+WRITING: Final = (
+    *READING,
+    "VALIDATION_ERROR",
+    "IDEMPOTENCY_KEY_REUSED",
+    "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+)
+"""What every route answers that takes a body."""
 
 
 def responses(*codes: str, malformed: bool = False) -> dict[int | str, dict[str, Any]]:

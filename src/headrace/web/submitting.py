@@ -204,11 +204,11 @@ class _Waiting:
 
     def settle(self, known: KnownJob) -> None:
         """Tell whether the job that has the key is this one, the same one, or another."""
-        job = self.job
-        if known.id.int == job.id.int:
-            self.end(Stored(known.id, known.created_at, is_replay=False))
+        job, found = self.job, UUID(int=known.id.int)  # the driver's own kind is no JSON
+        if found.int == job.id.int:
+            self.end(Stored(found, known.created_at, is_replay=False))
         elif known.hash == job.hash if known.hash is not None else _is_same(known, job):
-            self.end(Stored(known.id, known.created_at, is_replay=True))
+            self.end(Stored(found, known.created_at, is_replay=True))
         else:
             self.fail(IdempotencyKeyReusedError(job.key or ""))
 

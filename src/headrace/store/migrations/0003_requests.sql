@@ -1,8 +1,11 @@
 -- Answers to requests with a key, and limits of tenants.
 
 -- The W3C trace context of the request that made a job, and the hash of its body where it had an
--- idempotency key.
-alter table headrace.jobs add column traceparent text, add column request_hash bytea;
+-- idempotency key. A job that was erased stays as what its history needs.
+alter table headrace.jobs
+    add column traceparent text,
+    add column request_hash bytea,
+    add column erased_at timestamptz;
 
 -- What was answered to a request with an `Idempotency-Key`; without a status while it is served.
 create table headrace.request_keys (

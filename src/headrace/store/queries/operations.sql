@@ -47,7 +47,9 @@ select id, pg_notify('headrace_cancel', worker || ' ' || id) from asked;
 
 -- name: lock_job
 -- $1 id
-select job.id, job.state, job.run, job.lane, job.priority, lane.queue, lane.pipeline, lane.version
+select
+    job.id, job.state, job.run, job.lane, job.priority, job.erased_at, lane.queue, lane.pipeline,
+    lane.version
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1

@@ -67,7 +67,7 @@ where job = $1::uuid and run = $2 and step = any($3::text[]);
 -- Jobs, newest first. Every filter may be null.
 -- $1 tenant, $2 owner, $3 states text[], $4 pipeline, $5 queue, $6 priority, $7 wait reason,
 -- $8 cause, $9 correlation id, $10 parent job, $11 created since, $12 created before,
--- $13 only jobs with smaller ids, $14 most rows
+-- $13 only jobs with smaller ids, $14 most rows, $15 preset, $16 rows to pass over
 select
     job.id, lane.queue, lane.pipeline, lane.version, job.tenant, job.owner, job.state, job.priority,
     job.run, job.wait_reason, job.due_at, job.cause, job.lease_losses, job.correlation_id,
@@ -88,8 +88,43 @@ and ($10::uuid is null or job.parent_job = $10)
 and ($11::timestamptz is null or job.created_at >= $11)
 and ($12::timestamptz is null or job.created_at < $12)
 and ($13::uuid is null or job.id < $13)
+and ($15::text is null or job.preset = $15)
 order by job.id desc
-limit $14;
+limit $14 offset $16;
+
+-- name: count_jobs
+-- How many jobs a listing has in all, counted up to a limit. Every filter may be null.
+-- $1 to $12 as list_jobs, $13 most to count, $14 preset
+select count(*) from (
+    select from headrace.jobs as job
+    join headrace.lanes as lane on lane.id = job.lane
+    where ($1::text is null or job.tenant = $1)
+    and ($2::text is null or job.owner = $2)
+    and ($3::text[] is null or job.state = any($3))
+    and ($4::text is null or lane.pipeline = $4)
+    and ($5::text is null or lane.queue = $5)
+    and ($6::smallint is null or job.priority = $6)
+    and ($7::text is null or (job.state = 'queued' and job.wait_reason = $7))
+    and ($8::text is null or job.cause = $8)
+    and ($9::text is null or job.correlation_id = $9)
+    and ($10::uuid is null or job.parent_job = $10)
+    and ($11::timestamptz is null or job.created_at >= $11)
+    and ($12::timestamptz is null or job.created_at < $12)
+    and ($14::text is null or job.preset = $14)
+    limit $13
+) as counted;
+
+-- name: read_input
+-- The input of a job as it was accepted, and what else only its own page shows.
+-- $1 id
+select input::text, erased_at, headrace.now() as now from headrace.jobs where id = $1::uuid;
+
+-- name: list_artifacts
+-- Where the outputs of a run lie that are too large for their rows.
+-- $1 job, $2 run
+select step, item, artifact from headrace.steps
+where job = $1::uuid and run = $2 and artifact is not null
+order by position, item;
 
 -- name: list_dead_letters
 -- Failed runs that were neither redriven nor purged, newest first. Every filter may be null.

@@ -28,7 +28,7 @@ from headrace.web.gate.body import JSON_VALUE
 from headrace.web.gate.envelope import TRACEPARENT
 from headrace.web.idempotency import KEY_PARAMETER, key_of
 from headrace.web.payloads import encode_payload
-from headrace.web.problems import ProblemError, invalid, responses
+from headrace.web.problems import WRITING, ProblemError, invalid, responses
 from headrace.web.state import Service, service_of
 from headrace.web.views.submission import NewJobBody, SubmittedJob
 
@@ -50,21 +50,7 @@ _validate: Final = NewJobBody.__pydantic_validator__.validate_python
     status_code=202,
     operation_id="submit_job",
     response_model=SubmittedJob,
-    responses=responses(
-        "VALIDATION_ERROR",
-        "SCHEMA_VALIDATION_ERROR",
-        "IDEMPOTENCY_KEY_REUSED",
-        "AUTH_REQUIRED",
-        "FORBIDDEN",
-        "NOT_FOUND",
-        "PAYLOAD_TOO_LARGE",
-        "UNSUPPORTED_MEDIA_TYPE",
-        "RATE_LIMITED",
-        "DATABASE_ERROR",
-        "UNAVAILABLE",
-        "TIMEOUT",
-        malformed=True,
-    ),
+    responses=responses(*WRITING, "SCHEMA_VALIDATION_ERROR", "NOT_FOUND", malformed=True),
     openapi_extra={
         "parameters": [KEY_PARAMETER],
         "requestBody": {

@@ -1,0 +1,130 @@
+"""What owners do to their jobs: cancel, retry, replay, delete."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Request
+from fastapi.responses import Response
+
+from headrace.errors import TransitionError
+from headrace.model.job import JobState
+from headrace.store.erasure import erase_job
+from headrace.web.answers import json_response
+from headrace.web.auth.depends import Writer
+from headrace.web.idempotency import KeyedRoute, keyed
+from headrace.web.owned import OwnedJob
+from headrace.web.problems import WRITING, responses
+from headrace.web.state import service_of
+from headrace.web.views.actions import CancelBody, Cancelled, Deleted, Reopened, RetryBody
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
+
+OF_ONE = (*WRITING, "NOT_FOUND", "CONFLICT")
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    response_model=Cancelled,
+    responses={
+        202: {"model": Cancelled, "description": "It runs; its worker ends it within seconds."},
+        **responses(*OF_ONE, malformed=True),
+    },
+    openapi_extra=keyed(),
+)
+async def cancel_job(
+    request: Request,
+    job_id: OwnedJob,
+    identity: Writer,
+    body: Annotated[CancelBody | None, Body()] = None,
+) -> Response:
+    """Cancel a job: a queued one at once, a running one within seconds. Outputs are kept."""
+    reason = None if body is None else body.reason
+    app = service_of(request).app
+    state = await app.cancel(job_id, reason=reason, actor=identity.subject)
+    return _cancelled(job_id, state)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    operation_id="retry_job",
+    response_model=Reopened,
+    responses=responses(*OF_ONE, malformed=True),
+    openapi_extra=keyed(),
+)
+async def retry_job(
+    request: Request, job_id: OwnedJob, identity: Writer, body: RetryBody
+) -> Response:
+    """Open the next run of a failed or cancelled job; stored outputs are taken over."""
+    run = await service_of(request).app.retry(
+        job_id,
+        from_step=body.from_step,
+        force=body.force,
+        reason=body.reason,
+        actor=identity.subject,
+    )
+    return _reopened(job_id, run)
+
+
+@router.post(
+    "/{job_id}/replay",
+    status_code=202,
+    operation_id="replay_job",
+    response_model=Reopened,
+    responses=responses(*OF_ONE, malformed=True),
+    openapi_extra=keyed(),
+)
+async def replay_job(
+    request: Request, job_id: OwnedJob, identity: Writer, body: RetryBody
+) -> Response:
+    """Open the next run of a completed job, from a step on, or with `force` from the beginning."""
+    run = await service_of(request).app.replay(
+        job_id,
+        from_step=body.from_step,
+        force=body.force,
+        reason=body.reason,
+        actor=identity.subject,
+    )
+    return _reopened(job_id, run)
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=202,
+    operation_id="delete_job",
+    response_model=Deleted,
+    responses=responses(*OF_ONE, malformed=True),
+)
+async def delete_job(request: Request, job_id: OwnedJob, identity: Writer) -> Response:
+    """Cancel a job that has not ended; of one that has, erase what it was given and what it made.
+
+    What stays of an erased job is that it was: its state, its times, its transitions.
+    """
+    app = service_of(request).app
+    state = (await app.status(job_id)).state
+    if not state.is_final:
+        with contextlib.suppress(TransitionError):  # it has just ended
+            state = await app.cancel(job_id, reason="deleted", actor=identity.subject)
+            return _deleted(job_id, state, is_erased=False)
+    async with app.connection() as connection:
+        state, paths = await erase_job(connection, job_id)
+    await app.artifacts.delete(paths)
+    return _deleted(job_id, state, is_erased=True)
+
+
+def _cancelled(job: UUID, state: JobState) -> Response:
+    status = 202 if state is JobState.RUNNING else 200
+    return json_response({"job_id": job, "state": state}, status)
+
+
+def _reopened(job: UUID, run: int) -> Response:
+    headers = {"Location": f"/v1/jobs/{job}"}
+    return json_response({"job_id": job, "run": run, "state": "queued"}, 202, headers)
+
+
+def _deleted(job: UUID, state: JobState, *, is_erased: bool) -> Response:
+    return json_response({"job_id": job, "state": state, "is_erased": is_erased}, 202)

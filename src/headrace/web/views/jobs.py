@@ -1,0 +1,361 @@
+"""Jobs as the API shows them: the models of the document, and what fills them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, Field
+
+from headrace.web.views.errors import StepError, shown_error, shown_message
+
+if TYPE_CHECKING:
+    from headrace.client.status import ItemStatus, JobStatus, StepStatus
+    from headrace.client.status import Progress as StepProgress
+    from headrace.store.reads import HistoryEntry, JobInput, JobSummary
+
+State = Literal["queued", "running", "completed", "failed", "cancelled"]
+StepStateName = Literal["pending", "running", "completed", "failed", "skipped"]
+PREVIEW: Final = 100
+LIST_PREVIEW: Final = 50
+SOONEST: Final = timedelta(seconds=2)
+LATEST: Final = timedelta(seconds=10)
+AGE_SHARE: Final = 10
+"""A job is looked at again after a tenth of its age: after 2 s at first, at last every 10 s."""
+AN_ID: Final = "0192f1e2-1234-7abc-8def-001122334455"
+A_TIME: Final = "2026-11-22T17:00:00.000000Z"
+
+
+class JobSummaryView(BaseModel):
+    """One line of a list of jobs."""
+
+    job_id: UUID = Field(examples=[AN_ID])
+    pipeline: str = Field(examples=["documents"])
+    version: str = Field(examples=["1.0.0"])
+    queue: str = Field(examples=["default"])
+    state: State
+    wait_reason: str | None = Field(description="Why it is queued.", examples=["new"])
+    owner: str = Field(examples=["ann"])
+    priority: int = Field(examples=[5])
+    run: int = Field(examples=[1])
+    lease_losses: int = Field(examples=[0])
+    due_at: datetime | None = Field(description="When it may start, where it is queued.")
+    cause: str | None = Field(description="Why it failed.")
+    correlation_id: str | None
+    parent_job_id: UUID | None
+    payload_preview: str = Field(description="Its first 50 characters.", examples=['{"title"'])
+    created_at: datetime = Field(examples=[A_TIME])
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobPage(BaseModel):
+    """Part of a list of jobs, newest first."""
+
+    items: list[JobSummaryView]
+    total: int = Field(description="Jobs that fit the filters, counted up to 10,000.")
+    is_total_exact: bool = Field(description="False where there are more than were counted.")
+    limit: int
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+
+class ProgressView(BaseModel):
+    """What a running step said about itself."""
+
+    started_at: datetime
+    updated_at: datetime
+    done: int | None
+    total: int | None
+    note: str | None
+
+
+class ItemView(BaseModel):
+    """One item of a fan-out."""
+
+    key: str
+    state: StepStateName
+    attempts: int
+    latency_ms: float | None
+    finished_at: datetime | None
+    reused_from: int | None = Field(description="The run whose output this is.")
+    reason: str | None = Field(description="Why it was skipped.")
+    error: StepError | None
+    next_try_at: datetime | None
+    progress: ProgressView | None
+
+
+class StepView(BaseModel):
+    """A step of the present run; one that has not started is `pending`."""
+
+    name: str
+    state: StepStateName
+    attempts: int
+    latency_ms: float | None
+    finished_at: datetime | None
+    reused_from: int | None
+    reason: str | None
+    error: StepError | None
+    next_try_at: datetime | None
+    progress: ProgressView | None
+    items: list[ItemView] | None = Field(description="Of a fan-out, once they are known.")
+
+
+class StoredStepView(StepView):
+    """A step with where its large outputs lie."""
+
+    artifacts: list[ArtifactView]
+
+
+class ArtifactView(BaseModel):
+    """An output that is too large for the database."""
+
+    item: str | None
+    bytes: int
+    sha256: str
+    href: str
+
+
+class JobView(BaseModel):
+    """Everything that is shown of a job, but its input and its outputs."""
+
+    job_id: UUID = Field(examples=[AN_ID])
+    pipeline: str = Field(examples=["documents"])
+    version: str = Field(description="`unknown` where none was recorded.", examples=["1.0.0"])
+    queue: str = Field(examples=["default"])
+    owner: str = Field(examples=["ann"])
+    state: State
+    wait_reason: str | None = Field(description="Why it is queued.")
+    run: int = Field(examples=[1])
+    attempts: int = Field(description="The most tries that one of its steps took.", examples=[0])
+    lease_losses: int = Field(examples=[0])
+    priority: int = Field(examples=[5])
+    created_at: datetime = Field(examples=[A_TIME])
+    due_at: datetime | None = Field(description="When it may start, where it is queued.")
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime | None
+    progress: float = Field(description="Percent of its steps that are done.", examples=[0.0])
+    preset: str | None
+    parameters: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+    correlation_id: str | None
+    parent_job_id: UUID | None
+    input_preview: str = Field(description="Its first 100 characters.")
+    cancel_requested_at: datetime | None
+    cancel_reason: str | None
+    cause: str | None = Field(description="Why it failed.")
+    error: StepError | None = Field(description="Why it failed, or why it waits.")
+    result: str | None = Field(description="Where its result is, once it completed.")
+    erased_at: datetime | None = Field(description="When its input and outputs were erased.")
+    steps: list[StepView]
+    check_status_at: datetime | None = Field(
+        description="When to look again; null once it has ended."
+    )
+
+
+class JobResult(BaseModel):
+    """What a job made."""
+
+    job_id: UUID = Field(examples=[AN_ID])
+    run: int = Field(examples=[1])
+    state: Literal["completed"]
+    result: Any = Field(description="As the pipeline's output type has it.")
+
+
+class JobInputView(BaseModel):
+    """What a job was given, as it was accepted."""
+
+    job_id: UUID = Field(examples=[AN_ID])
+    payload: Any = Field(description="null where the job was erased.")
+    erased_at: datetime | None
+
+
+class HistoryView(BaseModel):
+    """One transition of a job."""
+
+    seq: int
+    run: int
+    from_state: State | None
+    to_state: State
+    reason: str = Field(examples=["submitted"])
+    actor: str | None
+    worker: int | None
+    at: datetime
+    metadata: dict[str, Any] | None
+
+
+class AttemptView(BaseModel):
+    """A try of a step that failed, or that asked to be put off."""
+
+    step: str
+    item: str | None
+    attempt: int
+    worker: int
+    latency_ms: float
+    failed_at: datetime
+    kind: str
+    code: str
+    message: str = Field(description="Safe to show.")
+    next_try_at: datetime | None
+
+
+def job_view(status: JobStatus, more: JobInput) -> dict[str, Any]:
+    """A `JobView`."""
+    return {
+        "job_id": status.id,
+        "pipeline": status.pipeline,
+        "version": status.version or "unknown",
+        "queue": status.queue,
+        "owner": status.owner,
+        "state": status.state,
+        "wait_reason": status.wait_reason,
+        "run": status.run,
+        "attempts": max((step.attempts for step in status.steps), default=0),
+        "lease_losses": status.lease_losses,
+        "priority": status.priority,
+        "created_at": status.created_at,
+        "due_at": status.due_at,
+        "started_at": status.started_at,
+        "finished_at": status.finished_at,
+        "deadline": status.deadline,
+        "progress": round(100 * status.progress, 1),
+        "preset": status.preset,
+        "parameters": status.parameters,
+        "metadata": status.metadata,
+        "correlation_id": status.correlation_id,
+        "parent_job_id": status.parent_job,
+        "input_preview": more.input[:PREVIEW],
+        "cancel_requested_at": status.cancel_requested_at,
+        "cancel_reason": status.cancel_reason,
+        "cause": status.cause,
+        "error": shown_error(status.error),
+        "result": f"/v1/jobs/{status.id}/result" if status.state == "completed" else None,
+        "erased_at": more.erased_at,
+        "steps": [step_view(step) for step in status.steps],
+        "check_status_at": look_again_at(status, more.now),
+    }
+
+
+def look_again_at(status: JobStatus, now: datetime) -> datetime | None:
+    """When it is worth while to ask for a job again; None once it has ended."""
+    if status.is_final:
+        return None
+    if status.due_at is not None and status.due_at > now:
+        return status.due_at + SOONEST
+    age = now - (status.started_at or status.created_at)
+    return now + min(LATEST, max(SOONEST, age / AGE_SHARE))
+
+
+def step_view(step: StepStatus) -> dict[str, Any]:
+    """A `StepView`."""
+    items = None if step.items is None else [_item_view(item) for item in step.items]
+    return {"name": step.name, **_tried(step), "items": items}
+
+
+def _item_view(item: ItemStatus) -> dict[str, Any]:
+    return {"key": item.key, **_tried(item)}
+
+
+def _tried(one: StepStatus | ItemStatus) -> dict[str, Any]:
+    return {
+        "state": one.state,
+        "attempts": one.attempts,
+        "latency_ms": one.latency_ms,
+        "finished_at": one.finished_at,
+        "reused_from": one.reused_from,
+        "reason": one.reason,
+        "error": shown_error(one.error),
+        "next_try_at": one.next_try_at,
+        "progress": _progress_view(one.progress),
+    }
+
+
+def _progress_view(progress: StepProgress | None) -> dict[str, Any] | None:
+    if progress is None:
+        return None
+    return {
+        "started_at": progress.started_at,
+        "updated_at": progress.updated_at,
+        "done": progress.done,
+        "total": progress.total,
+        "note": progress.note,
+    }
+
+
+def summary_view(job: JobSummary) -> dict[str, Any]:
+    """A `JobSummaryView`."""
+    is_queued = job.state == "queued"
+    return {
+        "job_id": job.id,
+        "pipeline": job.pipeline,
+        "version": job.version,
+        "queue": job.queue,
+        "state": job.state,
+        "wait_reason": job.wait_reason if is_queued else None,
+        "owner": job.owner,
+        "priority": job.priority,
+        "run": job.run,
+        "lease_losses": job.lease_losses,
+        "due_at": job.due_at if is_queued else None,
+        "cause": job.cause,
+        "correlation_id": job.correlation_id,
+        "parent_job_id": job.parent_job,
+        "payload_preview": job.input_preview[:LIST_PREVIEW],
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }
+
+
+def history_view(entry: HistoryEntry) -> dict[str, Any]:
+    """A `HistoryView`."""
+    return {
+        "seq": entry.seq,
+        "run": entry.run,
+        "from_state": entry.from_state,
+        "to_state": entry.to_state,
+        "reason": entry.reason,
+        "actor": entry.actor,
+        "worker": entry.worker,
+        "at": entry.at,
+        "metadata": entry.metadata,
+    }
+
+
+def artifact_views(job: UUID, stored: dict[tuple[str, str], str], step: str) -> list[Any]:
+    """The `ArtifactView`s of a step."""
+    views = []
+    for (name, item), text in stored.items():
+        if name == step:
+            reference = orjson.loads(text)
+            href = f"/v1/jobs/{job}/artifacts/{name}" + (f"?item={item}" if item else "")
+            views.append(
+                {
+                    "item": item or None,
+                    "bytes": reference["bytes"],
+                    "sha256": reference["sha256"],
+                    "href": href,
+                }
+            )
+    return views
+
+
+def attempt_view(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of `reads.read_tries`
+    """An `AttemptView`."""
+    return {
+        "step": row["step"],
+        "item": row["item"] or None,
+        "attempt": row["attempt"],
+        "worker": row["worker"],
+        "latency_ms": row["latency_us"] / 1000,
+        "failed_at": row["failed_at"],
+        "kind": row["class"],
+        "code": row["code"],
+        "message": shown_message(row["code"], row["message"]),
+        "next_try_at": row["due_at"],
+    }
+
+
+StoredStepView.model_rebuild()

@@ -1,0 +1,111 @@
+"""What owners do to their jobs: cancel, retry, replay, delete."""
+
+from tests.waiting import eventually
+from tests.web.asking import get, submit
+from tests.web.pipes import hold
+from tests.web.serving import Api
+
+
+class TestCancelling:
+    async def test_a_queued_job_is_cancelled_at_once_and_again(self, api: Api):
+        job, client = await submit(api), await api.client()
+        for _ in range(2):
+            answer = await client.post(f"/v1/jobs/{job}/cancel", json={"reason": "not needed"})
+            assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+        shown = (await get(api, f"/v1/jobs/{job}")).json()
+        assert shown["cancel_reason"] == "not needed"
+
+    async def test_a_running_one_is_cancelled_by_its_worker(self, api: Api):
+        job, client = await submit(api, "hold"), await api.client()
+        async with api.engine.worker():
+            await eventually(lambda: self.is_running(api, job))
+            answer = await client.post(f"/v1/jobs/{job}/cancel")
+            assert (answer.status_code, answer.json()["state"]) == (202, "running")
+            await api.engine.run_until_empty()
+        assert (await api.engine.job(job)).state == "cancelled"
+
+    async def is_running(self, api: Api, job: str) -> bool:
+        return (await api.engine.job(job)).state == "running"
+
+    async def test_one_that_has_completed_is_not(self, api: Api):
+        job, client = await submit(api), await api.client()
+        await api.engine.run_until_empty()
+        answer = await client.post(f"/v1/jobs/{job}/cancel")
+        assert (answer.status_code, answer.json()["code"]) == (409, "CONFLICT")
+
+
+class TestRunningAgain:
+    async def test_a_failed_job_gets_its_next_run(self, api: Api):
+        job, client = await submit(api, "fragile", "secret"), await api.client()
+        early = await client.post(f"/v1/jobs/{job}/retry", json={"reason": "again"})
+        assert early.status_code == 409
+        await api.engine.run_until_empty()
+        answer = await client.post(f"/v1/jobs/{job}/retry", json={"reason": "again"})
+        assert (answer.status_code, answer.json()["run"]) == (202, 2)
+        await api.engine.run_until_empty()
+        event = (await get(api, f"/v1/jobs/{job}/history")).json()[3]
+        assert event["metadata"] == {"reason": "again"}
+
+    async def test_a_completed_one_is_replayed_from_a_step(self, api: Api):
+        job, client = await submit(api, "decide", {"title": "a"}), await api.client()
+        await api.engine.run_until_empty()
+        path = f"/v1/jobs/{job}/replay"
+        for body, status in (
+            ({"reason": "x"}, 422),
+            ({"from_step": "conclude"}, 422),
+            ({"reason": "x", "from_step": "nothing"}, 422),
+            ({"reason": "x", "from_step": "conclude", "override_outputs": {}}, 422),
+            ({"reason": "x", "from_step": "conclude"}, 202),
+            ({"reason": "x", "from_step": "conclude"}, 409),
+        ):
+            answer = await client.post(path, json=body)
+            assert answer.status_code == status, answer.text
+        await api.engine.run_until_empty()
+        shown = (await get(api, f"/v1/jobs/{job}")).json()
+        assert [step["reused_from"] for step in shown["steps"]] == [1, 1, None]
+
+
+class TestDeleting:
+    async def test_one_that_waits_is_cancelled_and_one_that_ended_is_erased(self, api: Api):
+        job, client = await submit(api, "fragile", "secret"), await api.client()
+        waiting = await submit(api, metadata={"a": 1})
+        answer = await client.delete(f"/v1/jobs/{waiting}")
+        assert (answer.status_code, answer.json()["is_erased"]) == (202, False)
+        assert (await api.engine.job(waiting)).input == 1
+        await api.engine.run_until_empty()
+        answer = await client.delete(f"/v1/jobs/{job}")
+        assert (answer.status_code, answer.json()) == (
+            202,
+            {"job_id": job, "state": "failed", "is_erased": True},
+        )
+        row = await api.engine.job(job)
+        assert (row.state, row.input, row.error, row.cause) == (
+            "failed",
+            None,
+            None,
+            "permanent_error",
+        )
+        assert await api.engine.steps(job) == []
+        assert await api.engine.tries(job) == []
+        events = await api.engine.events(job)
+        assert [event.to_state for event in events] == ["queued", "running", "failed"]
+        shown = (await get(api, f"/v1/jobs/{job}")).json()
+        assert shown["erased_at"] is not None
+
+    async def test_a_tombstone_is_neither_run_nor_erased_again(self, api: Api):
+        job, client = await submit(api), await api.client()
+        await api.engine.run_until_empty()
+        for _ in range(2):
+            assert (await client.delete(f"/v1/jobs/{job}")).status_code == 202
+        again = await client.post(f"/v1/jobs/{job}/replay", json={"reason": "x", "force": True})
+        assert again.status_code == 409
+        assert (await get(api, f"/v1/jobs/{job}/result")).status_code == 409
+
+    async def test_anothers_is_left_alone(self, api: Api):
+        foreign = await api.engine.submit(hold, 1, tenant="globex", owner="ann")
+        client = await api.client()
+        for method, path in (("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry")):
+            body = {"reason": "x"} if path else None
+            answer = await client.request(method, f"/v1/jobs/{foreign.id}{path}", json=body)
+            assert answer.status_code == 404
+        assert (await api.engine.job(foreign)).state == "queued"
