@@ -159,8 +159,10 @@ class TestLogs:
             path = tmp_path / "log"
             with path.open("w") as stream:
                 logs = configure_logs(level=Level.DEBUG, style="json", stream=stream)
+                stranger = await desk.api.stranger()
                 for credential in sent:
                     await desk.status(credential)
+                    await stranger.get(NO_JOB, params={"access_token": credential})
                 assert logs.flush()
                 logs.close()
         text = path.read_text()
