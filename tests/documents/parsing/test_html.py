@@ -47,6 +47,9 @@ class TestText:
             "<select><option>menu</select>",
             '<div role="navigation">menu</div>',
             '<div role="contentinfo">menu</div>',
+            '<form role="search">menu</form>',
+            '<div class="wide footer">menu</div>',
+            '<p id="footer">menu</p>',
             '<div aria-hidden="true">menu</div>',
             "<p hidden>menu</p>",
             '<p style="display:none">menu</p>',
@@ -61,11 +64,45 @@ class TestText:
 
     def test_headers_and_forms_are_text(self):
         """Some sites put the title into the one, or the whole page into the other."""
-        body = "<header><h2>A</h2></header><main><form><p>Text.</p></form></main>"
+        body = "<header><h2>A</h2></header><form><p>Text.</p></form>"
         assert markdown(body) == "## A\n\nText."
 
     def test_a_line_break_survives_the_stripping_of_lines(self):
         assert markdown("<p>one<br>two</p>") == "one\\\ntwo"
+
+
+class TestMainPart:
+    """What a page says of itself is believed where it is clear."""
+
+    @pytest.mark.parametrize(
+        "main",
+        [
+            "<main>{}</main>",
+            '<div class="body" role="main">{}</div>',
+            '<main><div role="main">{}</div></main>',
+            '<main hidden>Other.</main><section role="Main">{}</section>',
+            "<main>{}</main><main> </main>",
+        ],
+    )
+    def test_where_there_is_one_it_is_all_that_counts(self, main: str):
+        text = "<h1>A</h1><p>Text.</p><div class=footer>Card.</div><ul><li>one<li>two</ul>"
+        body = f"<div>menu<p>more menu</div>{main.format(text)}<p>the end</p>"
+        assert markdown(body) == "# A\n\nText.\n\nCard.\n\n- one\n- two"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "<p>One.<main><img src=a></main><p>Two.",
+            "<main><p>One.</main><p>Two.<div role=main>Three.</div>",
+        ],
+    )
+    def test_without_text_or_beside_another_one_nothing_is_left_out(self, body: str):
+        assert markdown(body).startswith("One.\n\nTwo.")
+
+    def test_its_title_may_stand_outside_of_it(self):
+        body = "<header><h1>Site</h1></header><main><h2>Part</h2><p>Text.</main>"
+        assert markdown(body) == "# Site\n\n## Part\n\nText."
+        assert markdown(body, "<title>Title</title>") == "# Title\n\n## Part\n\nText."
 
 
 class TestTitle:
