@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from headrace import JobState, PermanentError
 from headrace.pipelines.documents import Library, OtherDimensionError, OtherSpaceError, Stage
 from headrace.pipelines.documents.embedding import Space
 from headrace.testing import Engine
@@ -56,6 +57,31 @@ class TestAnotherGeneration:
         assert set(await vectors(engine)) == new
         assert {hit.chunk for hit in await library.search(QUESTION, limit=100)} == new
         assert (await library.document(first.document)).generation == 2
+
+    @pytest.mark.parametrize("step", ["chunk", "embed", "store"])
+    async def test_a_job_can_be_replayed_from_any_step(
+        self, engine: Engine, library: Library, step: str
+    ):
+        added = await library.add(markdown("replayed").encode(), name="replayed.md")
+        await engine.run_until_empty(40)
+        before = await chunk_ids(library, added.document)
+        await engine.app.replay(added.job.id, from_step=step)
+        await engine.run_until_empty(40)
+        status = await library.document(added.document)
+        assert (status.stage, status.progress) == (Stage.COMPLETE, 100.0)
+        assert await chunk_ids(library, added.document) == before
+
+    async def test_an_older_job_does_not_take_over(self, engine: Engine, library: Library):
+        data = markdown("older").encode()
+        older = await library.add(data, name="older.md")
+        await engine.run_until_empty(40)
+        newer = await library.add(data, name="older.md", again=True)
+        await engine.run_until_empty(40)
+        await engine.app.replay(older.job.id, from_step="chunk")
+        await engine.run_until_empty(40)
+        assert (await older.job.status()).state is JobState.CANCELLED
+        status = await library.document(newer.document)
+        assert (status.stage, status.generation, status.job) == (Stage.COMPLETE, 2, newer.job.id)
 
     async def is_embedding(self, library: Library, document: str) -> bool:
         return (await library.document(document)).stage is Stage.EMBEDDING_IN_PROGRESS
@@ -109,6 +135,44 @@ class TestAnotherGeneration:
         assert set(after) == await chunk_ids(library, added.document)
         status = await library.document(added.document)
         assert status.embeds_done == status.embeds_total == result.chunks == len(after)
+
+
+class TestOtherRuns:
+    async def test_a_failed_job_that_is_retried_after_a_newer_one_changes_nothing(
+        self, engine: Engine, library: Library, trial: Trial
+    ):
+        data = markdown("late").encode()
+        trial.failure, trial.allowed = PermanentError("no money"), 1
+        failed = await library.add(data, name="late.md")
+        await engine.run_until_empty(40)
+        trial.failure = None
+        newer = await library.add(data, name="late.md")
+        await engine.run_until_empty(40)
+        shown, made = await library.chunks(newer.document), await vectors(engine)
+        trial.calls.clear()
+        await engine.app.retry(failed.job.id)
+        await engine.run_until_empty(40)
+        assert (await engine.job(failed.job)).state is JobState.CANCELLED
+        assert await library.chunks(newer.document) == shown
+        assert await vectors(engine) == made
+        status = await library.document(newer.document)
+        assert (status.stage, status.generation) == (Stage.COMPLETE, 2)
+        assert status.embeds_done == status.embeds_total == len(shown)
+
+    @pytest.mark.parametrize("step", ["parse", "chunk", "embed", "store", "finalize"])
+    async def test_a_completed_job_can_be_replayed_from_each_step(
+        self, engine: Engine, library: Library, step: str
+    ):
+        added = await library.add(markdown("replayed", 4).encode(), name="replayed.md")
+        await engine.run_until_empty(40)
+        shown = await library.chunks(added.document)
+        await engine.app.replay(added.job.id, from_step=step)
+        await engine.run_until_empty(40)
+        status = await library.document(added.document)
+        assert (status.stage, status.problem) == (Stage.COMPLETE, None)
+        assert status.embeds_done == status.embeds_total == len(shown)
+        assert await library.chunks(added.document) == shown
+        assert set(await vectors(engine)) == {chunk.id for chunk in shown}
 
 
 class TestSpaces:

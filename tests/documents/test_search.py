@@ -133,18 +133,21 @@ class TestHow:
             wanted += 20
         assert found / wanted >= 0.95
 
-    @pytest.mark.parametrize(("owner", "is_used"), [("big", True), ("small", False)])
+    @pytest.mark.parametrize(
+        ("owner", "exact", "is_used"),
+        [("big", "", True), ("small", "", False), ("big", "+ 0", False)],
+    )
     async def test_the_index_of_the_space_serves_an_owner_who_has_much(
-        self, scene: Scene, owner: str, *, is_used: bool
+        self, scene: Scene, owner: str, exact: str, *, is_used: bool
     ):
-        plan = "\n".join(await self.plans(scene, owner))
+        plan = "\n".join(await self.plans(scene, owner, exact))
         assert (f"using vectors_{scene.space}_nearest" in plan) is is_used
-        assert "Seq Scan on vectors" not in plan
+        assert "Seq Scan on vectors" not in plan or exact
 
-    async def plans(self, scene: Scene, owner: str) -> list[str]:
+    async def plans(self, scene: Scene, owner: str, exact: str) -> list[str]:
         """Of a statement that was run often before, as a pooled connection's."""
         nearest = SQL["vectors.nearest"].replace("{space}", str(scene.space))
-        nearest = nearest.replace("{dimension}", str(SMALL.dimension))
+        nearest = nearest.replace("{dimension}", str(SMALL.dimension)).replace("{exact}", exact)
         async with scene.engine.app.connection() as connection, connection.transaction():
             await connection.execute(SEARCHING)
             statement = await connection.prepare(nearest)

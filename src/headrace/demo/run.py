@@ -51,8 +51,6 @@ def main(folder: Path | None = None, *, questions: Sequence[str] = (), keep: boo
         del os.environ[name]
     place = Path(tempfile.mkdtemp(prefix="headrace-demo-"))
     os.environ["HEADRACE_DOCUMENTS_FOLDER"] = str(place / "documents")
-    # onnxruntime reports to its maker, and leaves files for that, unless told not to.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         _play(folder, questions, place, Path(data_folder) if data_folder else None)
     except (DemoError, HeadraceError) as error:

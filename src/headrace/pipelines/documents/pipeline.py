@@ -65,7 +65,9 @@ def parse(document: Document, ctx: SyncContext, files: FileStore = Use(open_file
 async def validate(
     document: Document,
     parse: ParsedFile,
+    ctx: StepContext,
     tx: Transaction,
+    *,
     files: FileStore = Use(open_files),
     embedder: Embedder = Use(open_configured),
 ) -> Text:
@@ -76,7 +78,7 @@ async def validate(
     sha256 = text_sha256(text)
     if sha256 != parse.sha256:
         raise RuntimeError(f"{parse.address} is not what the parser wrote")
-    await storing.keep_text(tx, document.id, parse)
+    await storing.keep_text(tx, document.id, parse, ctx.job_id)
     most_tokens = embedder.space.most_tokens
     chosen = SETTINGS.chunk_tokens or READABLE_TOKENS
     return Text(parse.address, sha256, min(chosen, most_tokens))
@@ -103,6 +105,7 @@ async def chunk(
     document: Document,
     parse: ParsedFile,
     split: Division,
+    ctx: StepContext,
     tx: Transaction,
     *,
     files: FileStore = Use(open_files),
@@ -118,7 +121,9 @@ async def chunk(
             "(HEADRACE_DOCUMENTS_MAX_CHUNKS)"
         )
     space = await storing.open_space(tx, embedder.space)
-    number = await storing.begin_generation(tx, document.id, pieces, split.chunker)
+    number = await storing.begin_generation(
+        tx, document.id, pieces, chunker=split.chunker, job=ctx.job_id
+    )
     missing = await storing.without_vector(tx, document.id, number, space)
     await storing.count_chunks(
         tx, document.id, number, stored=len(pieces), embedded=len(pieces) - len(missing)

@@ -77,23 +77,31 @@ async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Ques
     if found["dimension"] != space.dimension:
         raise OtherDimensionError(str(space), found["dimension"], space.dimension)
     embedded = await embedder.embed([question.text])
-    vector = array("f", embedded.vectors[0])
-    wanted = None if question.documents is None else [parse_key(key) for key in question.documents]
-    nearest = (
-        SQL["vectors.nearest"]
-        .replace("{space}", str(int(found["id"])))
-        .replace("{dimension}", str(int(found["dimension"])))
-    )
-    async with app.connection() as connection, connection.transaction(readonly=True):
-        await connection.execute(SEARCHING)
-        rows = await connection.fetch(
-            nearest, vector_text(vector), owner.tenant, owner.name, question.limit, wanted
-        )
+    rows = await _nearest(app, found, owner, question, array("f", embedded.vectors[0]))
     if not rows:
         await _refuse_other_spaces(app, owner, str(space))
     least = question.least_score
     hits = [_hit(row) for row in rows]
     return hits if least is None else [hit for hit in hits if hit.score >= least]
+
+
+async def _nearest(
+    app: Headrace, space: Row, owner: Owner, question: Question, vector: array[float]
+) -> Sequence[Row]:
+    text = (
+        SQL["vectors.nearest"]
+        .replace("{space}", str(int(space["id"])))
+        .replace("{dimension}", str(int(space["dimension"])))
+    )
+    wanted = None if question.documents is None else [parse_key(key) for key in question.documents]
+    values = (vector_text(vector), owner.tenant, owner.name, question.limit, wanted)
+    async with app.connection() as connection, connection.transaction(readonly=True):
+        await connection.execute(SEARCHING)
+        rows = await connection.fetch(text.replace("{exact}", ""), *values)
+        if len(rows) < question.limit:
+            # These are all, or too many of others are nearer: all of this owner's are compared.
+            rows = await connection.fetch(text.replace("{exact}", "+ 0"), *values)
+    return rows
 
 
 async def _refuse_other_spaces(app: Headrace, owner: Owner, configured: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import orjson
@@ -23,18 +23,21 @@ if TYPE_CHECKING:
     from headrace.pipelines.documents.pieces import Piece
 
 
-async def keep_text(tx: Transaction, document: str, parsed: ParsedFile) -> None:
+GONE: Final = "the document was deleted, or another job ingests it"
+
+
+async def keep_text(tx: Transaction, document: str, parsed: ParsedFile, job: UUID) -> None:
     """Keep where the text of a document lies, and what it is.
 
     Raises:
-        CancelJob: The document is deleted.
+        CancelJob: The document is deleted, or another job ingests it.
     """
     pages = len(parsed.pages) or None
     found = await tx.fetchval(
-        SQL["documents.validated"], UUID(document), parsed.address, parsed.sha256, pages
+        SQL["documents.validated"], UUID(document), parsed.address, parsed.sha256, pages, job
     )
     if found is None:
-        raise CancelJob("the document was deleted")
+        raise CancelJob(GONE)
 
 
 async def open_space(tx: Transaction, space: Space) -> int:
@@ -54,16 +57,16 @@ async def open_space(tx: Transaction, space: Space) -> int:
 
 
 async def begin_generation(
-    tx: Transaction, document: str, pieces: Sequence[Piece], chunker: str
+    tx: Transaction, document: str, pieces: Sequence[Piece], *, chunker: str, job: UUID
 ) -> int:
     """Store chunks as a new generation, which nobody sees yet; its number.
 
     Raises:
-        CancelJob: The document is deleted.
+        CancelJob: The document is deleted, or another job ingests it.
     """
-    number = await tx.fetchval(SQL["documents.next_generation"], UUID(document), len(pieces))
+    number = await tx.fetchval(SQL["documents.next_generation"], UUID(document), len(pieces), job)
     if number is None:
-        raise CancelJob("the document was deleted")
+        raise CancelJob(GONE)
     await tx.execute(
         SQL["chunks.insert"],
         UUID(document),
@@ -117,7 +120,7 @@ async def store_vectors(
     document = UUID(target.document)
     found = await tx.fetchval(SQL["documents.embedded"], document, target.generation, len(pieces))
     if found is None:
-        raise CancelJob("the document was deleted, or another job ingests it anew")
+        raise CancelJob(GONE)
     await tx.execute(
         SQL["vectors.store"],
         target.space,

@@ -32,20 +32,20 @@ set job = $2, processing_started_at = clock_timestamp(), processing_ended_at = n
 where id = $1;
 
 -- name: validated
--- Keeps what the text of a document is.
--- $1 id, $2 path of the parsed file, $3 its sha256, $4 pages
+-- Keeps what the text of a document is; nothing comes back where another job ingests it.
+-- $1 id, $2 path of the parsed file, $3 its sha256, $4 pages, $5 job
 update headrace_documents.documents
 set parsed_path = $2, parsed_sha256 = $3, pages = $4, updated_at = clock_timestamp()
-where id = $1 and not deleting
+where id = $1 and not deleting and job = $5
 returning id;
 
 -- name: next_generation
--- Opens a generation of chunks, and counts anew.
--- $1 id, $2 chunks
+-- Opens a generation of chunks, and counts anew; nothing comes back where another job ingests it.
+-- $1 id, $2 chunks, $3 job
 update headrace_documents.documents
 set last_generation = last_generation + 1, chunks_total = $2, chunks_done = 0,
     embeds_total = $2, embeds_done = 0, updated_at = clock_timestamp()
-where id = $1 and not deleting
+where id = $1 and not deleting and job = $3
 returning last_generation;
 
 -- name: chunked
@@ -59,7 +59,7 @@ where id = $1 and last_generation = $2;
 -- or of which another job makes a newer generation.
 -- $1 id, $2 generation, $3 vectors
 update headrace_documents.documents
-set embeds_done = embeds_done + $3::integer,
+set embeds_done = least(embeds_done + $3::integer, embeds_total),
     updated_at = clock_timestamp()
 where id = $1 and not deleting and last_generation = $2
 returning id;
@@ -69,7 +69,7 @@ returning id;
 -- $1 id, $2 generation, $3 space
 update headrace_documents.documents
 set current_generation = $2, space = $3, updated_at = clock_timestamp()
-where id = $1 and not deleting and coalesce(current_generation, 0) < $2
+where id = $1 and not deleting and coalesce(current_generation, 0) <= $2
 returning id;
 
 -- name: finish

@@ -47,7 +47,8 @@ delete from headrace_documents.vectors where document = $1;
 
 -- name: nearest
 -- The chunks nearest to a question, of an owner's present generations. {space} and {dimension} are
--- numbers that stand in the text, because only so the index of the space can be used.
+-- numbers that stand in the text, because only so the index of the space can be used; {exact} is
+-- `+ 0` where it may not be used.
 -- $1 question as text, $2 tenant, $3 owner, $4 most rows, $5 documents uuid[] or null
 select chunk.id, chunk.text, chunk.type, chunk.ordinal, chunk.start_at, chunk.end_at,
     chunk.start_line, chunk.end_line, chunk.page, document.id as document, document.name,
@@ -60,7 +61,7 @@ on document.id = chunk.document and document.current_generation = chunk.generati
 where vector.tenant = $2 and vector.owner = $3
 and document.tenant = $2 and document.owner = $3
 and ($5::uuid[] is null or vector.document = any($5))
-order by vector.vector::vector({dimension}) <=> $1::text::vector({dimension})
+order by (vector.vector::vector({dimension}) <=> $1::text::vector({dimension})) {exact}
 limit $4;
 
 -- name: spaces_of

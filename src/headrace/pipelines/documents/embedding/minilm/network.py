@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.pipelines.documents.embedding.errors import installed_with
 from headrace.pipelines.documents.embedding.space import Vector
+
+# onnxruntime 1.32 writes files into HOME and TMPDIR, and reports to its makers. Only this,
+# set before the import, stops it: its own switch comes too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 with installed_with("embeddings", embedder="minilm"):
     import numpy as np
