@@ -105,6 +105,18 @@ class TestMainPart:
         assert markdown(body, "<title>Title</title>") == "# Title\n\n## Part\n\nText."
 
 
+class TestLayoutTables:
+    CELL = "<p><a href=a>{}</a><br>about it</p><p><a href=b>{}</a></p>"
+
+    def test_paragraphs_of_a_cell_stay_apart(self):
+        rows = f"<td>{self.CELL.format('one', 'two')}</td></tr><tr><td><a href=c>three</a></td>"
+        assert markdown(f"<table><tr>{rows}</tr></table>") == "- one about it\ntwo\n- three"
+
+    def test_rows_of_others_stay_whole(self):
+        rows = "<tr><th>a<th>b</tr><tr><td><p>1</p><p>2</p></td><td><div>3</div>4</td></tr>"
+        assert markdown(f"<table>{rows}</table>") == "| a | b |\n| --- | --- |\n| 1 2 | 3 4 |"
+
+
 class TestTitle:
     def test_it_is_the_first_heading_where_there_is_none(self):
         head = "<meta charset=utf-8><TITLE lang=en>\n The &lt;title&gt;  of it </TITLE>"

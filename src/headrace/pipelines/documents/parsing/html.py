@@ -21,6 +21,8 @@ _LEFT_OUT: Final = [
 ]
 _PARTS: Final = {"main", "article", "section", "div", "p", "address", "table"}
 _FOOTER: Final = "footer"  # the class or the id of such a part
+_PARAGRAPHS: Final = {"p", "div"}
+_CELLS: Final = {"td", "th"}
 _OPTIONS: Final = ConversionOptions(
     compact_tables=True,
     extract_metadata=False,  # it would stand before the text as YAML
@@ -106,8 +108,13 @@ class _Elements:
         return "skip" if _FOOTER in names and not self._mains else "continue"
 
     def visit_element_end(self, element: NodeContext, output: str) -> str | dict[str, str]:
-        """Mark the main part."""
+        """Mark the main part; end a line after each paragraph of a cell.
+
+        A table that has cells for its layout only becomes a list, which keeps these ends.
+        """
         tag = element.tag_name
+        if tag in _PARAGRAPHS and element.parent_tag in _CELLS:
+            return {"custom": f"{output}\n"}
         if tag not in _PARTS or not _is_main(tag, element.attributes()):
             return "continue"
         self._mains -= 1
