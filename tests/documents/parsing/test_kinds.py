@@ -112,6 +112,7 @@ class TestRefused:
             (pickle.dumps([b"\0" * 100]), "binary data"),
             (b"\x93NUMPY\x01\0v\0{'descr': '|O'}", "a NumPy array"),
             (bytes(range(256)) * 10, "binary data"),
+            (b"!<arch>\n" + bytes(60), r"first bytes: Unix archiver \(ar\) \(PDF"),
             (bytes(60), "the file is binary data, not text"),
             ("Text without a mark".encode("utf-16-le"), "binary data"),
         ],

@@ -94,7 +94,8 @@ def _guess(data: bytes) -> str:
 
         [guess, *_] = puremagic.magic_string(data[:_HEAD])
         if guess.confidence >= _SURE and guess.byte_match.strip(b"\0") and guess.name:
-            return f"binary data, by its first bytes: {guess.name}"
+            name, *_ = guess.name.split("|")  # that share these first bytes
+            return f"binary data, by its first bytes: {name}"
     return "binary data, not text"
 
 
