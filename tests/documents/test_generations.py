@@ -159,21 +159,6 @@ class TestOtherRuns:
         assert (status.stage, status.generation) == (Stage.COMPLETE, 2)
         assert status.embeds_done == status.embeds_total == len(shown)
 
-    @pytest.mark.parametrize("step", ["parse", "chunk", "embed", "store", "finalize"])
-    async def test_a_completed_job_can_be_replayed_from_each_step(
-        self, engine: Engine, library: Library, step: str
-    ):
-        added = await library.add(markdown("replayed", 4).encode(), name="replayed.md")
-        await engine.run_until_empty(40)
-        shown = await library.chunks(added.document)
-        await engine.app.replay(added.job.id, from_step=step)
-        await engine.run_until_empty(40)
-        status = await library.document(added.document)
-        assert (status.stage, status.problem) == (Stage.COMPLETE, None)
-        assert status.embeds_done == status.embeds_total == len(shown)
-        assert await library.chunks(added.document) == shown
-        assert set(await vectors(engine)) == {chunk.id for chunk in shown}
-
 
 class TestSpaces:
     async def test_another_space_is_refused_and_named(
