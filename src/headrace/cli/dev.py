@@ -13,6 +13,7 @@ from headrace.cli.beside_api import developers_api
 from headrace.cli.logs import log_to, tell_unknown_settings
 from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
 from headrace.cli.running import run_async
+from headrace.cli.tracing import tracing
 from headrace.cli.worker import run_until_told
 from headrace.errors import Problem, SettingsError
 
@@ -36,14 +37,14 @@ def dev(
 
     Without an APP it is the one that headrace brings, with the pipeline `documents`.
     """
-    from headrace.cli.library import SHIPPED, check_extras
     from headrace.cli.loading import has_app, load_app
     from headrace.cli.settings import settings_for_worker
 
     os.environ.setdefault("HEADRACE_ENV", "development")
     settings = settings_for_worker(queues, concurrency)
     if not has_app(app):
-        check_extras()
+        from headrace.cli.library import SHIPPED
+
         app = SHIPPED
     loaded = load_app(app)
     if loaded.settings.env == "production":
@@ -57,7 +58,7 @@ def dev(
 async def _dev(
     app: Headrace, queues: tuple[str, ...], concurrency: int | None, until_empty: bool
 ) -> int:
-    async with app:
+    async with tracing(app.settings), app:
         where = "the embedded database" if app.settings.embedded else "the database of the settings"
         typer.echo(f"headrace: serving {', '.join(queues)} on {where}", err=True)
         async with developers_api(app):
