@@ -91,9 +91,9 @@ class TestDev:
         assert "hr_dev_" not in result.err
 
     async def test_without_an_app_it_runs_the_one_that_headrace_brings(
-        self, bare_commands: Commands, tmp_path: Path
+        self, library: Commands, tmp_path: Path
     ) -> None:
-        dev = await bare_commands.start("dev", folder=tmp_path)
+        dev = await library.start("dev", folder=tmp_path)
         said = await told_by(dev, "/retry")
         assert "/v1/documents/search" in said
         dev.terminate()
