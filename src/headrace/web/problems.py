@@ -280,6 +280,8 @@ class ProblemDocument(BaseModel):
     errors: list[ErrorPlace] | None = Field(default=None, description="What is wrong, and where.")
 
 
+PROBLEM_SCHEMA: Final = "#/components/schemas/ProblemDocument"
+"""Where the OpenAPI document has the form of problems."""
 ALWAYS: Final = ("INTERNAL_ERROR", "TIMEOUT", "RATE_LIMITED")
 READING: Final = ("AUTH_REQUIRED", "FORBIDDEN", "DATABASE_ERROR", "UNAVAILABLE")
 """What every route answers that reads for a caller."""
@@ -322,7 +324,6 @@ def _documented(status: int, codes: Sequence[str]) -> dict[str, Any]:
         for code in codes
     }
     return {
-        "model": ProblemDocument,
         "description": ", ".join(f"`{code}`: {CODES[code].title}" for code in codes),
-        "content": {MEDIA_TYPE: {"examples": examples}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM_SCHEMA}, "examples": examples}},
     }

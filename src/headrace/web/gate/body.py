@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headrace.web.gate.limit import READS_BODY
 from headrace.web.gate.strict import NotStrictError, load_strict
 from headrace.web.problems import Detail, ProblemError
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 JSON_VALUE: Final = "headrace.json"
 """Where the value of a JSON body is in the scope of its request."""
-BODY_S: Final = 20.0
-"""For so long a client may take to send a body that is not streamed."""
+PART_S: Final = 20.0
+"""For so long a client may send nothing of a body that is streamed."""
 IN_LOOP_BYTES: Final = 64 * 1024
 """What is larger is read in a thread: 5 MB take a third of a second."""
 WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -74,7 +75,7 @@ class BodyGate:
             return _counting(receive, self._limits.upload)
         limit = self._limits.json if kind == b"application/json" else self._limits.other
         _refuse_larger(length, limit)
-        body = await _read(receive, limit)
+        body = await _read(scope, receive, limit)
         if body:
             if kind != b"application/json":
                 raise ProblemError(
@@ -101,29 +102,27 @@ def _refuse_larger(size: int | None, limit: int) -> None:
         )
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
-    message = await _next(receive, BODY_S)
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body; the time limit of requests holds for it."""
+    scope[READS_BODY] = True
+    message = await _next(receive)
     if not message.get("more_body", False):
         body: bytes = message["body"]
         _refuse_larger(len(body), limit)
-        return body
-    parts = bytearray(message["body"])
-    until = asyncio.get_running_loop().time() + BODY_S
-    while message.get("more_body", False):
+    else:
+        parts = bytearray(message["body"])
+        while message.get("more_body", False):
+            _refuse_larger(len(parts), limit)
+            message = await _next(receive)
+            parts += message["body"]
         _refuse_larger(len(parts), limit)
-        message = await _next(receive, until - asyncio.get_running_loop().time())
-        parts += message["body"]
-    _refuse_larger(len(parts), limit)
-    return bytes(parts)
+        body = bytes(parts)
+    del scope[READS_BODY]
+    return body
 
 
-async def _next(receive: Receive, seconds: float) -> Message:
-    try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-    except TimeoutError:
-        detail = f"the body did not arrive within {BODY_S:g} s"
-        raise ProblemError("TIMEOUT", detail, status=408, headers=CLOSE) from None
+async def _next(receive: Receive) -> Message:
+    message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientLeftError
     return message
@@ -167,7 +166,12 @@ def _counting(receive: Receive, limit: int) -> Receive:
 
     async def receive_counted() -> Message:
         nonlocal received
-        message = await receive()
+        try:
+            async with asyncio.timeout(PART_S):
+                message = await receive()
+        except TimeoutError:
+            detail = f"nothing of the body came for {PART_S:g} s"
+            raise ProblemError("TIMEOUT", detail, status=408, headers=CLOSE) from None
         if message["type"] == "http.request":
             received += len(message["body"])
             _refuse_larger(received, limit)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_S: Final = 30.0
+READS_BODY: Final = "headrace.reads_body"
+"""In a scope while the body of its request is awaited: its client is what takes so long."""
 
 
 class TimeLimit:
@@ -48,6 +50,11 @@ class TimeLimit:
         except TimeoutError:
             if has_started or not limit.expired():
                 raise
-            detail = f"the request took longer than {self._seconds:g} s"
-            problem = ProblemError("TIMEOUT", detail).problem()
-            await problem.response(scope)(scope, receive, send)
+            await _late(scope, self._seconds).problem().response(scope)(scope, receive, send)
+
+
+def _late(scope: Scope, seconds: float) -> ProblemError:
+    if READS_BODY in scope:
+        detail = f"the body did not arrive within {seconds:g} s"
+        return ProblemError("TIMEOUT", detail, status=408, headers={"Connection": "close"})
+    return ProblemError("TIMEOUT", f"the request took longer than {seconds:g} s")

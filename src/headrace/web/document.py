@@ -1,0 +1,53 @@
+"""The OpenAPI document: FastAPI's, with problems in their own form and nothing that is not so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.openapi.utils import get_openapi
+
+from headrace.web.problems import MEDIA_TYPE, ProblemDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+
+ABOUT: Final = """\
+Submit jobs, follow them, operate them. Every `/v1` path takes a bearer token: a JWT of a trusted
+issuer, or an API key. An error is a problem document (RFC 9457) with a stable `code`.
+"""
+OF_FASTAPI: Final = frozenset({"HTTPValidationError", "ValidationError"})
+"""Its own form of errors, which this API does not use."""
+
+
+def describe(api: FastAPI) -> Callable[[], dict[str, Any]]:
+    """For `api.openapi`: makes the document when it is first asked for."""
+
+    def document() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            api.openapi_schema = _corrected(
+                get_openapi(
+                    title=api.title, version=api.version, description=ABOUT, routes=api.routes
+                )
+            )
+        return api.openapi_schema
+
+    return document
+
+
+def _corrected(document: dict[str, Any]) -> dict[str, Any]:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            responses = operation["responses"]
+            # FastAPI adds this wherever there is a parameter: here a bad one is answered 400.
+            if MEDIA_TYPE not in responses.get("422", {}).get("content", {MEDIA_TYPE: None}):
+                del responses["422"]
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in OF_FASTAPI:
+        schemas.pop(name, None)
+    template = "#/components/schemas/{model}"
+    problem = ProblemDocument.model_json_schema(ref_template=template)
+    schemas.update(problem.pop("$defs", {}))
+    schemas["ProblemDocument"] = problem
+    return document
