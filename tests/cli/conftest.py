@@ -18,6 +18,7 @@ from headrace import Headrace as App
 from headrace.store.databases import fresh_database, make_template
 from headrace.store.migrate import ENGINE, Series
 from tests.cli import shop
+from tests.cli.papers import SLUICE, WHEEL
 
 FOLDER = Path(__file__).parent
 # By its place: who imports the pipeline reads its settings, and other tests choose them.
@@ -158,3 +159,13 @@ async def library(documents_database: str, tmp_path: Path) -> AsyncIterator[Comm
     )
     yield started
     await started.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two files that can be read."""
+    made = tmp_path / "files"
+    made.mkdir()
+    (made / "sluice.md").write_text(SLUICE)
+    (made / "wheel.md").write_text(WHEEL)
+    return made

@@ -104,7 +104,7 @@ async def _add(
                             await intake.add_and_follow(library, view.show)
                     else:
                         await intake.add(library)
-                        await intake.look(library)
+                        await intake.look(library, at_all=True)
             except TimeoutError:
                 is_over = True
     return exit_code_after(intake, is_over=is_over)

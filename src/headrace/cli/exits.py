@@ -70,6 +70,10 @@ MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
 """Every code and what it means; docs/reference/exit-codes.md is written from it."""
 
 
+CONFIGURATION_CODES: Final = frozenset({"embedder_unusable"})
+"""Errors of shipped pipelines that are about settings; they are not imported here to be known."""
+
+
 def exit_code_of(error: HeadraceError) -> ExitCode:
     """The exit code for an error of headrace."""
     from headrace import errors
@@ -87,6 +91,8 @@ def exit_code_of(error: HeadraceError) -> ExitCode:
         (errors.ConflictError, ExitCode.CONFLICT),
         (errors.InvalidError, ExitCode.INVALID),
     )
+    if error.code in CONFIGURATION_CODES:
+        return ExitCode.CONFIGURATION
     special = getattr(error, "exit_code", None)
     if isinstance(special, ExitCode):
         return special

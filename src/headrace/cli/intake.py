@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 4
 """Files that are read at once: each may take 25 MiB."""
-ASKED_AT_ONCE: Final = 500
-"""Documents that one statement is about."""
+RUNNING_AT_ONCE: Final = 100
+WAITING_AT_ONCE: Final = 200
+"""Documents that one look is about: those that run, the next ones, and as many of the others, which
+take turns."""
 SHORTEST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 LOOK_SHARE: Final = 10
@@ -40,6 +42,9 @@ class Entry:
     outcome: Outcome = "waiting"
     document: str | None = None
     is_new: bool = True
+    """Whether it began the job."""
+    was_complete: bool | None = None
+    """Whether its content could be searched before; None while nobody has looked."""
     status: DocumentStatus | None = None
     problem: str | None = None
     """Why it was refused, or its document failed."""
@@ -54,16 +59,23 @@ class Entry:
         """Note that it is not taken in."""
         self.outcome, self.problem, self.is_ignored = "refused", problem, is_ignored
 
-    def note(self, status: DocumentStatus | None) -> None:
-        """Note how its document is; None where it is there no longer."""
+    def note(self, status: DocumentStatus | None, *, is_copy: bool = False) -> None:
+        """Note how its document is.
+
+        Args:
+            status: None where it is there no longer.
+            is_copy: Whether a file before it has the same content.
+        """
         if status is None:
             self.outcome, self.problem = "cancelled", "it was deleted meanwhile"
             return
         self.status = status
+        if self.was_complete is None:
+            self.was_complete = not self.is_new and status.stage == "complete"
         if not status.stage.is_final:
             self.outcome = "waiting" if status.stage in {"receiving", "uploaded"} else "running"
         elif status.stage == "complete":
-            self.outcome = "added" if self.is_new else "reused"
+            self.outcome = "reused" if self.was_complete or is_copy else "added"
         else:
             self.outcome = "cancelled" if status.stage == "cancelled" else "failed"
             self.problem = None if status.problem is None else status.problem.message
@@ -104,6 +116,8 @@ class Intake:
     since: float = field(default_factory=time.monotonic)
     _open: dict[str, list[Entry]] = field(default_factory=dict)
     """The entries of each document that has not ended."""
+    _turn: int = 0
+    """Where the next look at the others begins."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -150,18 +164,26 @@ class Intake:
 
         await together(add(), follow())
 
-    async def look(self, library: Library) -> None:
-        """Note how the documents are that have not ended."""
-        wanted = list(self._open)
-        for first in range(0, len(wanted), ASKED_AT_ONCE):
-            part = wanted[first : first + ASKED_AT_ONCE]
+    async def look(self, library: Library, *, at_all: bool = False) -> None:
+        """Note how documents are that have not ended: some of them, where there are many."""
+        wanted = list(self._open) if at_all else self._next_ones()
+        for first in range(0, len(wanted), WAITING_AT_ONCE):
+            part = wanted[first : first + WAITING_AT_ONCE]
             statuses = await library.statuses(part, tenant=self.how.tenant, owner=self.how.owner)
             self._note(part, {status.id: status for status in statuses})
 
+    def _next_ones(self) -> list[str]:
+        running = [key for key, entries in self._open.items() if entries[0].outcome == "running"]
+        waiting = [key for key, entries in self._open.items() if entries[0].outcome == "waiting"]
+        next_ones, others = waiting[:WAITING_AT_ONCE], waiting[WAITING_AT_ONCE:]
+        turn = self._turn if self._turn < len(others) else 0
+        self._turn = turn + WAITING_AT_ONCE
+        return running[:RUNNING_AT_ONCE] + next_ones + others[turn : self._turn]
+
     def _note(self, documents: Iterable[str], statuses: dict[str, DocumentStatus]) -> None:
         for document in documents:
-            for entry in self._open[document]:
-                entry.note(statuses.get(document))
+            for place, entry in enumerate(self._open[document]):
+                entry.note(statuses.get(document), is_copy=place > 0)
             if all(entry.outcome not in OPEN for entry in self._open[document]):
                 del self._open[document]
 

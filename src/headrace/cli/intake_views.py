@@ -122,7 +122,10 @@ class DrawnView:
 
         console = Console(file=stream, highlight=False)
         self.stream = cast("TextIO", ConsoleStream(console))
-        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._intake: Intake | None = None
+        self._live = Live(
+            get_renderable=self._draw, console=console, refresh_per_second=4, transient=True
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -132,8 +135,11 @@ class DrawnView:
         self._live.stop()
 
     def show(self, intake: Intake) -> None:
-        """Draw."""
-        self._live.update(drawn(intake), refresh=True)
+        """Draw it from now on."""
+        self._intake = intake
+
+    def _draw(self) -> Any:  # noqa: ANN401 - something that rich draws
+        return "" if self._intake is None else drawn(self._intake)
 
 
 def drawn(intake: Intake) -> Any:  # noqa: ANN401 - something that rich draws

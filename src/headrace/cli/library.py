@@ -142,15 +142,19 @@ def ask_library(given: str | None, question: Callable[[Headrace, Library], Await
 
 
 def check_extras() -> None:
-    """Return when everything is installed that takes files in.
+    """Return when files can be taken in: everything is installed, and there is such an embedder.
 
     Raises:
-        ExtraMissingError: Something is not; the text says how to get it.
+        ExtraMissingError: Something is not installed; the text says how to get it.
+        InvalidError: The settings name no embedder.
     """
+    from headrace.pipelines.documents.clients import embedder_options
+    from headrace.pipelines.documents.embedding import space_of
     from headrace.pipelines.documents.settings import documents_settings
 
-    embedding = EMBEDDERS.get(documents_settings().embedder)
-    wanted = ("documents",) if embedding is None else ("documents", embedding)
+    choice = documents_settings().embedder
+    space_of(choice, embedder_options())
+    wanted = ("documents", EMBEDDERS[choice]) if choice in EMBEDDERS else ("documents",)
     missing = {
         extra: [module for module in MODULES[extra] if find_spec(module) is None]
         for extra in wanted
