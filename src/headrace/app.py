@@ -202,6 +202,28 @@ class Headrace(Client):
         async with self._connections.use() as connection:
             yield connection
 
+    async def connect(
+        self, purpose: str, *, settings: dict[str, str] | None = None
+    ) -> HeldConnection:
+        """Open a connection of the caller's own to the database itself, past a pooler.
+
+        For what holds one as long as it lives, as LISTEN does. Who opened it closes it.
+
+        Args:
+            purpose: Shown in `pg_stat_activity`, after `headrace`.
+            settings: Server settings that differ from the usual ones.
+
+        Raises:
+            DatabaseUnavailableError: No server answered within 5 s.
+        """
+        place = await self._find_place()
+        return await connect(place.direct_dsn, name=f"headrace {purpose}", settings=settings)
+
+    @property
+    def connections_in_use(self) -> tuple[int, int, int]:
+        """Connections of submissions and questions: in use, open, the most that there may be."""
+        return self._connections.usage
+
     async def _find_place(self) -> Place:
         if self._place is not None:
             return self._place

@@ -161,6 +161,7 @@ class TestEvents:
         debug = {kind.name for kind in _declared() if kind.level is Level.DEBUG}
         assert debug == {
             "job_claimed",
+            "batch_claimed",
             "step_started",
             "step_completed",
             "step_skipped",

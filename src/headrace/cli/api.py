@@ -9,6 +9,7 @@ import typer
 from headrace.cli.exits import ExitCode
 from headrace.cli.options import App
 from headrace.cli.running import run_async
+from headrace.cli.tracing import tracing
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -33,7 +34,7 @@ async def _serve(app: Headrace) -> int:
     from headrace.web.app import create_api
     from headrace.web.serving import make_server
 
-    async with app:
+    async with tracing(app.settings), app:
         server = make_server(create_api(app), app.settings)
         await server.serve()
     return ExitCode.DONE if server.started else ExitCode.CONFIGURATION

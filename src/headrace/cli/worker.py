@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,11 @@ import typer
 from headrace.cli.exits import ExitCode
 from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
 from headrace.cli.running import run_async
+from headrace.cli.tracing import tracing
+from headrace.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from headrace.app import Headrace
     from headrace.worker.lifeline import Lifeline
@@ -24,12 +27,23 @@ def work(
     queues: Queues = None,
     concurrency: Concurrency = None,
     until_empty: UntilEmpty = False,
+    *,
     no_supervisor: Annotated[
         bool,
         typer.Option(
             "--no-supervisor", help="One process: whoever started it restarts it when it dies."
         ),
     ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_535,
+            help="Answer /health, /ready, /stats and /metrics here; HEADRACE_WORKER_PORT if left "
+            "out, and nowhere without that.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run jobs until told to stop; SIGTERM or Ctrl-C lets running steps finish."""
     from headrace.cli.loading import find_reference, load_app
@@ -49,7 +63,8 @@ def work(
     configure_logs(level=loaded.settings.level, style=loaded.settings.log_format)
     tell_unknown_settings()
     chosen = settings.queues if queues else None
-    code = run_async(_work(loaded, lifeline, chosen, concurrency, until_empty), fast=True)
+    work = _work(loaded, lifeline, chosen, concurrency, until_empty=until_empty, port=port)
+    code = run_async(work, fast=True)
     _say_ended(lifeline, code)
     raise typer.Exit(code)
 
@@ -59,21 +74,39 @@ async def _work(
     lifeline: Lifeline | None,
     queues: Sequence[str] | None,
     concurrency: int | None,
+    *,
     until_empty: bool,
+    port: int | None,
 ) -> int:
-    async with app:
+    async with tracing(app.settings), app:
         worker = app.worker(queues=queues, concurrency=concurrency)
         if lifeline is not None:
             timing = app.settings.timing()
             lifeline.end_with_parent(timing.shutdown_grace + timing.release)
             worker.on_ready = lifeline.say_ready
-        code = await run_until_told(worker, until_empty=until_empty)
+        async with _served(app, worker, port or app.settings.worker_port):
+            code = await run_until_told(worker, until_empty=until_empty)
     if worker.has_stuck_steps:
         from headrace.worker.ending import end_process
 
         _say_ended(lifeline, code)
         end_process(code)
     return code
+
+
+@contextlib.asynccontextmanager
+async def _served(app: Headrace, worker: Worker, port: int | None) -> AsyncIterator[None]:
+    """Let the worker answer at its port, if it has one, inside an `async with` block."""
+    if port is None:
+        yield
+        return
+    try:
+        from headrace.web.port import open_port
+    except ModuleNotFoundError as error:
+        problem = f"needs {error.name}: pip install 'headrace[server]'"
+        raise SettingsError([Problem("HEADRACE_WORKER_PORT", problem)]) from None
+    async with open_port(app, worker, port):
+        yield
 
 
 def _say_ended(lifeline: Lifeline | None, code: int) -> None:

@@ -13,8 +13,11 @@ from headrace.variables import read_settings, variables
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PLATFORM_PORT: Final = "PORT"
-"""What Cloud Run and its like call the port that a service must listen on."""
+PLATFORM: Final = {
+    "PORT": ("port", "worker_port"),
+    "GOOGLE_CLOUD_PROJECT": ("otel_project",),
+}
+"""What Cloud Run and its like say without our prefix, and the fields that it fills."""
 
 
 class UnknownSetting(NamedTuple):
@@ -32,8 +35,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             names each setting and says what it takes.
     """
     given = dict(environ)
-    if PLATFORM_PORT in given:
-        given.setdefault(variable("port"), given[PLATFORM_PORT])
+    for name, fields in PLATFORM.items():
+        if name in given:
+            for field in fields:
+                given.setdefault(variable(field), given[name])
     return read_settings(Settings, given)
 
 

@@ -2,68 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from headrace.errors import SettingsError
 from headrace.settings.checks import contradictions
-from headrace.settings.issuers import EXAMPLE, TrustedIssuer, check_once, parse_issuers
+from headrace.settings.issuers import EXAMPLE
+from headrace.settings.kinds import (
+    Address,
+    Claim,
+    Endpoint,
+    Headers,
+    Issuers,
+    LogLevel,
+    Names,
+    Origins,
+    Port,
+    Proxies,
+)
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
+from headrace.settings.timings import timing_of
 from headrace.telemetry.events import Level
 from headrace.worker.timing import Timing
 
 KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
-
-
-def _split(value: object) -> object:
-    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _check_address(address: SecretStr) -> SecretStr:
-    if not re.match(r"postgres(ql)?://\S+$", address.get_secret_value()):
-        raise ValueError("no address of a PostgreSQL")
-    return address
-
-
-def _check_origin(origin: str) -> str:
-    if not re.fullmatch(r"https?://[\w.-]+(:\d+)?", origin):
-        raise ValueError("no origin")
-    return origin
-
-
-_Origin = Annotated[str, AfterValidator(_check_origin)]
-_Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split)]
-_Header = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9-]+$")]
-_Proxy = Annotated[str, Field(pattern=r"^(\*|[0-9a-fA-F:.]+(/\d{1,3})?)$")]
-_Proxies = Annotated[tuple[_Proxy, ...], NoDecode, BeforeValidator(_split)]
-_Headers = Annotated[tuple[_Header, ...], NoDecode, BeforeValidator(_split)]
-_Issuers = Annotated[
-    tuple[TrustedIssuer, ...],
-    NoDecode,
-    BeforeValidator(parse_issuers),
-    AfterValidator(check_once),
-]
-_Claim = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
-_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")]
-_Names = Annotated[tuple[_Name, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
-_Address = Annotated[SecretStr, AfterValidator(_check_address)]
-_Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Settings(BaseSettings):
@@ -82,12 +53,10 @@ class Settings(BaseSettings):
         "database.",
         json_schema_extra={"default_text": "production with a database address, else development"},
     )
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = (
-        Field(
-            "INFO",
-            description="The least level that is logged.",
-            json_schema_extra={"default_text": "DEBUG in development, else INFO"},
-        )
+    log_level: LogLevel = Field(
+        "INFO",
+        description="The least level that is logged.",
+        json_schema_extra={"default_text": "DEBUG in development, else INFO"},
     )
     log_format: Literal["json", "text"] | None = Field(
         None,
@@ -95,12 +64,12 @@ class Settings(BaseSettings):
         json_schema_extra={"default_text": "text on a terminal, else json"},
     )
 
-    database_url: _Address | None = Field(
+    database_url: Address | None = Field(
         None,
         description="The PostgreSQL to use: `postgresql://user:password@host:port/name`.",
         json_schema_extra={"default_text": "none: the embedded database"},
     )
-    direct_database_url: _Address | None = Field(
+    direct_database_url: Address | None = Field(
         None,
         description="The same database past a transaction pooler, for presence, LISTEN and "
         "migrations.",
@@ -117,7 +86,7 @@ class Settings(BaseSettings):
         description="Host, or socket folder, in place of DATABASE_URL. Any DB_HOST, DB_PORT, "
         "DB_NAME, DB_USER or DB_PASSWORD means that there is a database.",
     )
-    db_port: _Port = Field(5_432, description="Port of that database.")
+    db_port: Port = Field(5_432, description="Port of that database.")
     db_name: str = Field("headrace", min_length=1, description="Name of that database.")
     db_user: str = Field("postgres", min_length=1, description="User of that database.")
     db_password: SecretStr | None = Field(None, min_length=1, description="That user's password.")
@@ -130,15 +99,43 @@ class Settings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="Address where the API listens.")
-    port: _Port = Field(
+    port: Port = Field(
         8_080, description="Its port; the platform's PORT is taken where this is not set."
+    )
+
+    worker_port: Port | None = Field(
+        None,
+        description="Where a worker answers /health, /ready, /stats and /metrics, at HOST; the "
+        "platform's PORT is taken where this is not set.",
+        json_schema_extra={"default_text": "none: it answers nowhere"},
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Bearer token for /metrics; without it the API tells no metrics in production.",
+        json_schema_extra={"default_text": "none"},
+    )
+    otel_endpoint: Endpoint | None = Field(
+        None,
+        description="Where traces go, by OTLP over HTTP: `http://collector:4318`; needs "
+        "`headrace[otel]`.",
+        json_schema_extra={"default_text": "none: no traces"},
+    )
+    otel_sample: float = Field(
+        0.1, ge=0, le=1, description="The part of all traces that is recorded."
+    )
+    otel_project: Claim | None = Field(
+        None,
+        description="The Google Cloud project of the traces, by which Cloud Logging shows the "
+        "lines of a trace; the platform's GOOGLE_CLOUD_PROJECT is taken where this is not set.",
+        json_schema_extra={"default_text": "none"},
     )
 
     concurrency: int = Field(
         10, ge=1, le=1_000, description="Jobs that a worker runs at once; also its threads."
     )
     claim_batch: int = Field(100, ge=1, le=1_000, description="Most jobs taken by one claim.")
-    queues: _Names = Field(("default",), description="Queues that a worker serves.")
+    queues: Names = Field(("default",), description="Queues that a worker serves.")
     doorbell: Literal["listen", "poll"] = Field(
         "listen", description="How a worker is woken: LISTEN/NOTIFY with polling, or polling alone."
     )
@@ -203,7 +200,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         25 * MIB, ge=KIB, le=1_024 * MIB, description="File that is sent to the API."
     )
-    auth_issuers: _Issuers = Field(
+    auth_issuers: Issuers = Field(
         (),
         description="Identity providers whose tokens are accepted: of each its `issuer` and our "
         "`audience`; where they differ from its discovery document `jwks_url`, and `algorithms`; "
@@ -213,18 +210,18 @@ class Settings(BaseSettings):
             "takes": f"a JSON list, as `{EXAMPLE}`",
         },
     )
-    auth_tenant_claim: _Claim = Field(
+    auth_tenant_claim: Claim = Field(
         "tenant",
         description="Claim of a token that names the tenant; `a.b` also finds `b` inside `a`.",
     )
-    auth_owner_claim: _Claim = Field("sub", description="Claim that names the owner.")
-    cors_origins: _Origins = Field(
+    auth_owner_claim: Claim = Field("sub", description="Claim that names the owner.")
+    cors_origins: Origins = Field(
         (),
         description="Origins whose pages may use the API, as `https://app.example.com`; no "
         "wildcard.",
         json_schema_extra={"default_text": "http://localhost:5173 in development, else none"},
     )
-    cors_allow_headers: _Headers = Field(
+    cors_allow_headers: Headers = Field(
         (
             "Authorization",
             "Content-Type",
@@ -235,10 +232,13 @@ class Settings(BaseSettings):
         ),
         description="Headers that those pages may send.",
     )
-    trusted_proxies: _Proxies = Field(
+    trusted_proxies: Proxies = Field(
         ("127.0.0.1",),
         description="Addresses or networks whose X-Forwarded-For tells the client's address; `*` "
         "where only a proxy reaches the port, as on Cloud Run.",
+    )
+    request_limit_s: float = Field(
+        30, ge=1, le=300, description="A request takes no longer; streams and uploads do."
     )
     rate_submit: int = Field(
         30, ge=0, le=100_000, description="Submissions of one address in a minute; 0: any number."
@@ -327,18 +327,4 @@ class Settings(BaseSettings):
 
     def timing(self) -> Timing:
         """Return the worker's durations; those that follow from the lease keep their share."""
-        lease, heartbeat = timedelta(seconds=self.lease_s), timedelta(seconds=self.heartbeat_s)
-        usual = Timing()
-        return Timing(
-            lease=lease,
-            heartbeat=heartbeat,
-            presence_grace=heartbeat + (usual.presence_grace - usual.heartbeat),
-            fence_no_new=lease * (usual.fence_no_new / usual.lease),
-            fence_cancel=lease * (usual.fence_cancel / usual.lease),
-            poll=timedelta(seconds=self.poll_interval_s),
-            poll_error=timedelta(seconds=self.poll_error_interval_s),
-            sweep=timedelta(seconds=self.sweep_interval_s),
-            janitor_lease=timedelta(seconds=self.sweep_interval_s),
-            shutdown_grace=timedelta(seconds=self.shutdown_grace_s),
-            cancel_kill=timedelta(seconds=self.cancel_kill_s),
-        )
+        return timing_of(self)

@@ -53,6 +53,11 @@ class Connections:
         """Whether `close` was called."""
         return self._closed
 
+    @property
+    def usage(self) -> tuple[int, int, int]:
+        """Connections in use, open ones, and the most that there may be."""
+        return self._count - len(self._idle), self._count, self._most()
+
     async def take(self) -> HeldConnection:
         """A connection; it must be given back by `give` or `drop`.
 

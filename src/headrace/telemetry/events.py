@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -43,7 +43,7 @@ Sink: TypeAlias = Callable[[Event], None]
 
 _EventT = TypeVar("_EventT", bound=Event)
 _known: dict[str, type[Event]] = {}
-_sinks: tuple[tuple[Sink, Level], ...] = ()
+_sinks: tuple[tuple[Sink, Level, frozenset[type[Event]] | None], ...] = ()
 _routes: dict[type[Event], tuple[Sink, ...]] = {}  # replaced as a whole, so reading needs no lock
 _reported: set[int] = set()
 _changing = threading.Lock()
@@ -86,14 +86,21 @@ def emit(event: Event) -> None:
             _report_once(sink)
 
 
-def add_sink(sink: Sink, *, level: Level = Level.INFO) -> Callable[[], None]:
+def add_sink(
+    sink: Sink, *, level: Level = Level.INFO, kinds: Iterable[type[Event]] | None = None
+) -> Callable[[], None]:
     """Send every event of `level` and above to `sink`.
+
+    Args:
+        sink: What takes them.
+        level: The least level.
+        kinds: Only these classes; all others are not built because of this sink.
 
     Returns:
         A function that removes the sink again; calling it twice does no harm.
     """
     global _sinks  # noqa: PLW0603 - the one registry of the process
-    entry = (sink, level)
+    entry = (sink, level, None if kinds is None else frozenset(kinds))
     with _changing:
         _sinks = (*_sinks, entry)
         _route()
@@ -116,7 +123,11 @@ def _route() -> None:
     """Work out who gets what; called under the lock."""
     global _routes  # noqa: PLW0603
     wanted = {
-        known: tuple(sink for sink, level in _sinks if known.level >= level)
+        known: tuple(
+            sink
+            for sink, level, kinds in _sinks
+            if known.level >= level and (kinds is None or known in kinds)
+        )
         for known in _known.values()
     }
     _routes = {known: sinks for known, sinks in wanted.items() if sinks}

@@ -47,6 +47,7 @@ MEANINGS: Final = MappingProxyType(
         "pid": "Process id.",
         "pipeline": "Name of the pipeline.",
         "pipelines": "Pipelines and versions that the worker carries.",
+        "port": "Number of the port.",
         "presence": "Whether the worker's death is seen at once by its session lock.",
         "priority": "0 to 9, a higher one is claimed earlier.",
         "processes": "Processes that the step started and that still ran.",

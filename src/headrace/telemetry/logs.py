@@ -14,6 +14,7 @@ import traceback
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias, cast
 
+from headrace.telemetry import tracing
 from headrace.telemetry.bridges import OWN_FIELDS, bridge_logging, bridge_structlog, standard_log
 from headrace.telemetry.events import Event, Level, add_sink, emit, field_names
 from headrace.telemetry.lines import JsonLines, Line, Render, TextLines
@@ -52,7 +53,8 @@ class Logs:
         if known is None:
             known = self._getters[kind] = _getter(kind)
         names, values = known
-        fields: dict[str, object] = {}
+        tracing_now = tracing.current
+        fields = {} if tracing_now is None else tracing_now.log_fields()
         for name, value in zip(names, values(event), strict=True):
             if value is not None:
                 fields[name] = clean(value) if name != "stack" else clean_trace(str(value))
@@ -69,6 +71,8 @@ class Logs:
     ) -> None:
         """Write one line of a user or a library; the engine's `own` fields win over equal names."""
         cleaned = {clean_text(key): clean_field(key, value) for key, value in fields.items()}
+        if tracing.current is not None:
+            cleaned |= tracing.current.log_fields()
         if own:
             cleaned |= {key: clean(value) for key, value in own.items()}
         trace = None if exception is None else clean_trace(_traceback(exception))

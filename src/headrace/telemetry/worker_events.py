@@ -94,6 +94,14 @@ class ClaimsReconciled(WorkerEvent):
 
 
 @event(Level.DEBUG)
+class BatchClaimed(WorkerEvent):
+    """One claim took jobs: `jobs` of them, in the time that the worker waited for it."""
+
+    jobs: int
+    latency_ms: float
+
+
+@event(Level.DEBUG)
 class SweepCompleted(WorkerEvent):
     """One pass of the janitor ended."""
 
@@ -118,6 +126,22 @@ class ServiceFailed(WorkerEvent):
     """A background service failed; the worker is not ready until it runs again."""
 
     service: str
+    error: str
+    retry_in_s: float
+
+
+@event(Level.INFO)
+class PortOpened(Event):
+    """A worker answers questions about itself, at this address."""
+
+    host: str
+    port: int
+
+
+@event(Level.WARNING)
+class PortFailed(Event):
+    """A worker's port cannot be served; the worker goes on without it, and tries again."""
+
     error: str
     retry_in_s: float
 

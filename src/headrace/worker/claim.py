@@ -37,6 +37,7 @@ class Claim:
         age_s: Seconds between its submission and the claim.
         first_of_run: Whether the run was not claimed before.
         worker: Whose claim it is.
+        traceparent: The W3C trace context that the job was submitted in.
     """
 
     job: UUID
@@ -61,3 +62,4 @@ class Claim:
     age_s: float
     first_of_run: bool
     worker: int
+    traceparent: str | None = None

@@ -66,6 +66,7 @@ class Claimer(Service):
         batch: Most jobs in one claim.
         listen: Whether to LISTEN; else polling alone.
         job_timeout_s: Running time of a job whose pipeline says nothing else.
+        most: Jobs after which nothing is claimed any more; None for no end.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Claimer(Service):
         batch: int,
         listen: bool,
         job_timeout_s: float,
+        most: int | None = None,
     ) -> None:
         pauses = replace(timing, restart_most=max(timing.poll_error, timing.restart_first))
         super().__init__("claimer", worker_id=str(worker), timing=pauses)
@@ -89,7 +91,7 @@ class Claimer(Service):
         self._pipelines, self._queues = pipelines, queues
         self._executor, self._ledger = executor, ledger
         self._concurrency, self._batch, self._listen = concurrency, batch, listen
-        self._job_timeout_s = job_timeout_s
+        self._job_timeout_s, self._left = job_timeout_s, most
         self._bell = asyncio.Event()
         self._between = asyncio.Event()
         self._between.set()
@@ -99,6 +101,8 @@ class Claimer(Service):
         self.lanes: dict[int, Lane] = {}
         self.idle = asyncio.Event()
         """Set while the last claim found nothing and nothing runs."""
+        self.spent = asyncio.Event()
+        """Set when as many jobs were taken as there may be, or none was due."""
 
     def ring(self) -> None:
         """Look for due jobs now."""
@@ -144,13 +148,24 @@ class Claimer(Service):
         await self._ledger.wait_for_room()
         executor = self._executor
         free = min(self._concurrency - executor.busy, self._batch)
+        if self._left is not None:
+            free = min(free, self._left)
         if free <= 0 or not self._open or executor.halted is not None or not self.lanes:
             return 0
         self._between.clear()
         try:
-            return await self._take(connection, statement, free)
+            taken = await self._take(connection, statement, free)
         finally:
             self._between.set()
+        if self._left is not None:
+            self._count_down(taken)
+        return taken
+
+    def _count_down(self, taken: int) -> None:
+        self._left = (self._left or 0) - taken
+        if not self._left or not taken:
+            self._open = False
+            self.spent.set()
 
     async def _take(
         self,
@@ -162,7 +177,8 @@ class Claimer(Service):
         lanes = list(self.lanes)
         older = [number for number, lane in self.lanes.items() if lane.older]
         rows: list[asyncpg.Record] = []
-        if self._suspect_at <= monotonic() and not executor.suspects:
+        began = monotonic()
+        if self._suspect_at <= began and not executor.suspects:
             self._suspect_at = monotonic() + self._timing.reap.total_seconds()
             rows = await statement.fetch(self._worker, lanes, 1, True, older)  # noqa: FBT003 - SQL's
             self._count(rows)
@@ -172,6 +188,7 @@ class Claimer(Service):
             rows += more
         if rows:
             hit("claim.after_commit")
+            report.batch_claimed(self.worker_id, len(rows), monotonic() - began)
             await self._begin(connection, rows)
         return len(rows)
 
@@ -204,7 +221,7 @@ class Claimer(Service):
         (
             job, token, lane_number, number, seq, tenant, owner, text, suspicion, cancel_requested,
             deadline_s, ran_ms, waited_ms, preset, parameters, correlation_id, late_s,
-            age_s, first_of_run,
+            age_s, first_of_run, traceparent,
         ) = row  # fmt: skip
         lane = self.lanes[lane_number]
         pipeline = lane.pipeline
@@ -226,6 +243,7 @@ class Claimer(Service):
             seq == FIRST_CLAIM and suspicion == NORMAL, suspicion, cancel_requested, limit_s, cause,
             waited_ms / 1000, preset, orjson.loads(parameters) if parameters else None,
             correlation_id, late_s, age_s, first_of_run, self._worker,
+            traceparent,
         )  # fmt: skip
 
     # --- waiting ----------------------------------------------------------------------------------

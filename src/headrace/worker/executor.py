@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.errors import LeaseLostError, OutputError
 from headrace.store.entries import Committed, Refused, Stale
+from headrace.telemetry.tracing import adopt_tracing
 from headrace.worker import report
 from headrace.worker.attempt import Attempt
 from headrace.worker.outcomes import Interrupted, Lost
@@ -21,6 +22,7 @@ from headrace.worker.planning import plan
 from headrace.worker.run import Failure, JobRun, Stop
 from headrace.worker.settling import Policy, decide, settle
 from headrace.worker.stored import as_output
+from headrace.worker.traced import traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,6 +71,8 @@ class Executor:
         self.released = 0
         self.halted: Cause | None = None
         self.left: dict[int, int] = {}
+        tracing = adopt_tracing()
+        self._perform = perform if tracing is None else traced(perform, tracing)
         self._loop = engine.loop
         self._step_timeout_s = engine.limits.step_timeout_s
 
@@ -173,7 +177,7 @@ class Executor:
             self._start(attempt)
 
     def _start(self, attempt: Attempt) -> None:
-        work = perform if attempt.item or attempt.step.each is None else plan
+        work = self._perform if attempt.item or attempt.step.each is None else plan
         attempt.task = self._loop.create_task(work(attempt, self.engine, self.ended))
 
     def ended(self, attempt: Attempt, outcome: Outcome, artifact: str | None = None) -> None:

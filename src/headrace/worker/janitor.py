@@ -6,6 +6,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from headrace.store.requests import prune_requests
 from headrace.store.retention import (
     PAGE,
     RetentionPass,
@@ -126,7 +127,8 @@ class Janitor(PeriodicService):
         if self._pass is None:
             if not await self._may_begin():
                 return 0
-            removed = await self._forget_workers() + await self._sweep_artifacts()
+            removed = await self._forget_workers() + await self._forget_answers()
+            removed += await self._sweep_artifacts()
             self._pass = RetentionPass(self._retention)
         before = self._pass.jobs + self._pass.checkpoints
         after = await self._prune(self._pass)
@@ -156,6 +158,16 @@ class Janitor(PeriodicService):
     async def _forget_workers(self) -> int:
         async with self._session.use() as connection:
             return await prune_workers(connection, age=WORKERS_KEPT)
+
+    async def _forget_answers(self) -> int:
+        """Delete the answers of the API to idempotency keys that are out of date."""
+        removed = 0
+        while True:
+            async with self._session.use() as connection:
+                count = await prune_requests(connection)
+            removed += count
+            if count < PAGE:
+                return removed
 
     async def _sweep_artifacts(self) -> int:
         if self._delete_artifacts is None:

@@ -50,12 +50,14 @@ class Life(PresenceListener):
     Attributes:
         over: Set when the life should end: it was lost, or asked to drain.
         lost: Whether its jobs are others' by now.
+        has_begun: Whether it claims, or did.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, *, most: int | None = None) -> None:
+        self._parts, self._most = parts, most
         self.over = asyncio.Event()
         self.lost = False
+        self.has_begun = False
         self.crowded = False
         self._services: list[Service] = []
         self._emptied = asyncio.Event()
@@ -88,6 +90,7 @@ class Life(PresenceListener):
         self.ledger.start()
         for service in self._services:
             service.start()
+        self.has_begun = True
         self._tell_started()
 
     def _make_engine(self) -> Engine:
@@ -151,6 +154,7 @@ class Life(PresenceListener):
             batch=parts.claim_batch,
             listen=parts.listen,
             job_timeout_s=parts.job_timeout_s,
+            most=self._most,
         )
         self._overseer = Overseer(
             self.executor,
@@ -215,6 +219,13 @@ class Life(PresenceListener):
             if await self._nothing_left() and self.claimer.idle.is_set():
                 return
             await asyncio.sleep(pause_s)
+
+    async def wait_until_spent(self) -> None:
+        """Return when as many jobs were taken as there may be, or none was due, and all ended."""
+        await self.claimer.spent.wait()
+        while self.executor.runs:
+            self._emptied.clear()
+            await self._emptied.wait()
 
     async def _nothing_left(self) -> bool:
         async with self._parts.pool.acquire() as connection:
@@ -283,6 +294,15 @@ class Life(PresenceListener):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(0.1, max(0.0, end - loop.time()))):
                     await self._emptied.wait()
+
+    def obstacles(self) -> tuple[str, ...]:
+        """Why it takes no jobs, or may fail to look after them, a few words each; none is good."""
+        found = [f"the {one.name} does not work" for one in self._services if not one.is_healthy]
+        if not self.presence.is_healthy:
+            found.insert(0, "the lease is not renewed")
+        if self.lost or self.over.is_set():
+            found.insert(0, "it is ending")
+        return tuple(found)
 
     def _has_lease(self) -> bool:
         return self.presence.standing is Standing.HELD

@@ -86,6 +86,11 @@ class Presence:
         return self._clock.standing(clock_s())
 
     @property
+    def unrenewed_s(self) -> float:
+        """Seconds since the lease was last renewed."""
+        return self._clock.unrenewed_s(clock_s())
+
+    @property
     def is_healthy(self) -> bool:
         """Whether the worker is registered, not lost, and renews its lease in time."""
         beat = self._heartbeat

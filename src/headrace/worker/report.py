@@ -21,6 +21,7 @@ from headrace.telemetry.job_events import (
     StaleWriteRefused,
 )
 from headrace.telemetry.step_events import StepCompleted, StepFailed, StepSkipped, StepStarted
+from headrace.telemetry.worker_events import BatchClaimed
 from headrace.worker.outcomes import Done, Failed, Skipped, Stored
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 
 TIME_LIMITS: Final = frozenset({"job_timeout", "deadline_exceeded"})
 """The causes of failures that are told as a job's timeout."""
+
+
+def batch_claimed(worker_id: str, jobs: int, waited_s: float) -> None:
+    """A claim took jobs."""
+    if enabled(BatchClaimed):
+        latency_ms = round(1_000 * waited_s, 3)
+        emit(BatchClaimed(worker_id=worker_id, jobs=jobs, latency_ms=latency_ms))
 
 
 def wants_claims() -> bool:

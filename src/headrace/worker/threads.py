@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,7 +26,9 @@ async def call_in_thread(
         asyncio.CancelledError: The call was cancelled before a thread was free.
         Exception: What `function` raised.
     """
-    call = threads.submit(functools.partial(function, *args, **kwargs))
+    # In the caller's context, so that what it logs and calls is of the step's span.
+    context = contextvars.copy_context()
+    call = threads.submit(functools.partial(context.run, function, *args, **kwargs))
     waiter = asyncio.wrap_future(call)
     try:
         return await asyncio.shield(waiter)

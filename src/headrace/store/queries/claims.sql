@@ -51,7 +51,7 @@ claimed as (
         job.waited_ms, job.preset, job.parameters, job.correlation_id,
         date_part('epoch', headrace.now() - job.due_at) as late_s,
         date_part('epoch', job.claimed_at - job.created_at) as age_s,
-        job.wait_reason in ('new', 'scheduled') as first_of_run
+        job.wait_reason in ('new', 'scheduled') as first_of_run, job.traceparent
 ),
 claim as (
     insert into headrace.claims (token, worker, jobs)

@@ -10,6 +10,10 @@ SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents"})
 """POST there stores a job."""
 
 
+LONG: Final = frozenset({"/process", "/tasks/sweep"})
+"""They have limits of their own."""
+
+
 def takes_upload(method: str, path: str) -> bool:
     """Whether the body is a file, which its route reads as a stream."""
     return method == "POST" and path in UPLOADS
@@ -22,4 +26,4 @@ def submits(method: str, path: str) -> bool:
 
 def may_last(method: str, path: str) -> bool:
     """Whether it may take longer than other requests: event streams and uploads."""
-    return path.endswith("/events") or takes_upload(method, path)
+    return path.endswith("/events") or path in LONG or takes_upload(method, path)

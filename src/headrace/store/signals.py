@@ -1,0 +1,67 @@
+"""The state of the whole service in a few numbers, by one statement: for metrics and scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from headrace.store.sql import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.store.pool import Connection
+
+STATES: Final = ("due", "waiting", "running", "unclaimable")
+"""`due`: may run now; `waiting`: for its time; `unclaimable`: due, and no worker carries it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """The state of all queues and workers at one moment.
+
+    Attributes:
+        depth: Jobs by queue and state.
+        oldest_age_s: By queue and state: since when the oldest is due or runs; 0 for what waits.
+        paused: Queues from which nothing is claimed.
+        workers: Those that live.
+        heartbeat_age_s: How long ago the most silent of them renewed its lease; None without any.
+        dead_letters: Failed jobs that nobody dealt with.
+        dead_letter_age_s: How long ago the oldest of them failed.
+    """
+
+    depth: Mapping[tuple[str, str], int]
+    oldest_age_s: Mapping[tuple[str, str], float]
+    paused: frozenset[str]
+    workers: int
+    heartbeat_age_s: float | None
+    dead_letters: int
+    dead_letter_age_s: float | None
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(sorted({queue for queue, _ in self.depth}))
+
+
+async def read_signals(connection: Connection) -> Signals:
+    """Read them."""
+    row = await connection.fetchrow(SQL["signals.read_signals"])
+    assert row is not None  # noqa: S101 - it has no `from`
+    parts = orjson.loads(row["parts"] or "[]")
+    depth = {(name, state): 0 for name in orjson.loads(row["queues"] or "[]") for state in STATES}
+    ages = dict.fromkeys(depth, 0.0)
+    for part in parts:
+        key = (part["queue"], part["state"])
+        depth[key], ages[key] = int(part["depth"]), float(part["oldest_age_s"])
+    return Signals(
+        depth,
+        ages,
+        frozenset(orjson.loads(row["paused"] or "[]")),
+        row["workers"],
+        row["heartbeat_age_s"],
+        row["dead_letters"],
+        row["dead_letter_age_s"],
+    )
