@@ -105,6 +105,8 @@ class DeadLetterFilter:
     text: str | None = None
     """Part of the message, in any case."""
     jobs: Sequence[UUID] | None = None
+    queue: str | None = None
+    correlation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,12 @@ async def list_jobs(
 ) -> list[JobSummary]:
     """Jobs, newest first, from the one after `before` on, or after passing over `offset`."""
     rows = await connection.fetch(
-        SQL["reads.list_jobs"], *_filters(wanted), before, limit, wanted.preset, offset
+        SQL["reads.list_owned_jobs" if _is_of_one(wanted) else "reads.list_jobs"],
+        *_filters(wanted),
+        before,
+        limit,
+        wanted.preset,
+        offset,
     )
     return [_made(JobSummary, row) for row in rows]
 
@@ -212,9 +219,16 @@ async def list_jobs(
 async def count_jobs(connection: Connection, wanted: JobFilter, *, most: int) -> int:
     """How many jobs there are, counted up to `most`."""
     count: int = await connection.fetchval(
-        SQL["reads.count_jobs"], *_filters(wanted), most, wanted.preset
+        SQL["reads.count_owned_jobs" if _is_of_one(wanted) else "reads.count_jobs"],
+        *_filters(wanted),
+        most,
+        wanted.preset,
     )
     return count
+
+
+def _is_of_one(wanted: JobFilter) -> bool:
+    return wanted.tenant is not None and wanted.owner is not None
 
 
 def _filters(wanted: JobFilter) -> tuple[Any, ...]:
@@ -268,6 +282,8 @@ async def list_dead_letters(
         before and before[1],
         limit,
         wanted.owner,
+        wanted.queue,
+        wanted.correlation_id,
     )
     return [_made(DeadLetter, row) for row in rows]
 
@@ -275,6 +291,17 @@ async def list_dead_letters(
 async def list_queues(connection: Connection) -> list[QueueStatus]:
     """Every queue, by name."""
     return [_made(QueueStatus, row) for row in await connection.fetch(SQL["reads.list_queues"])]
+
+
+async def list_queues_of(
+    connection: Connection, tenant: str, owner: str | None
+) -> list[QueueStatus]:
+    """Every queue, by name, with counts of the jobs of a tenant, or of one owner of it.
+
+    Why one is paused is not told.
+    """
+    rows = await connection.fetch(SQL["reads.list_queues_of"], tenant, owner)
+    return [_made(QueueStatus, row) for row in rows]
 
 
 async def list_queue_names(connection: Connection) -> list[str]:

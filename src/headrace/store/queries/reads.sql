@@ -92,6 +92,35 @@ and ($15::text is null or job.preset = $15)
 order by job.id desc
 limit $14 offset $16;
 
+-- name: list_owned_jobs
+-- As list_jobs, for one owner of one tenant: read from the index for listings, in its order.
+-- $1 tenant, $2 owner, $3 states text[], $4 pipeline, $5 queue, $6 priority, $7 wait reason,
+-- $8 cause, $9 correlation id, $10 parent job, $11 created since, $12 created before,
+-- $13 only jobs with smaller ids, $14 most rows, $15 preset, $16 rows to pass over
+select
+    job.id, lane.queue, lane.pipeline, lane.version, job.tenant, job.owner, job.state, job.priority,
+    job.run, job.wait_reason, job.due_at, job.cause, job.lease_losses, job.correlation_id,
+    job.parent_job, left(job.input::text, 100) as input_preview, job.created_at, job.started_at,
+    job.finished_at
+from headrace.jobs as job
+join headrace.lanes as lane on lane.id = job.lane
+where job.tenant = $1::text
+and job.owner = $2::text
+and ($3::text[] is null or job.state = any($3))
+and ($4::text is null or lane.pipeline = $4)
+and ($5::text is null or lane.queue = $5)
+and ($6::smallint is null or job.priority = $6)
+and ($7::text is null or (job.state = 'queued' and job.wait_reason = $7))
+and ($8::text is null or job.cause = $8)
+and ($9::text is null or job.correlation_id = $9)
+and ($10::uuid is null or job.parent_job = $10)
+and ($11::timestamptz is null or job.created_at >= $11)
+and ($12::timestamptz is null or job.created_at < $12)
+and ($13::uuid is null or job.id < $13)
+and ($15::text is null or job.preset = $15)
+order by job.id desc
+limit $14 offset $16;
+
 -- name: count_jobs
 -- How many jobs a listing has in all, counted up to a limit. Every filter may be null.
 -- $1 to $12 as list_jobs, $13 most to count, $14 preset
@@ -100,6 +129,28 @@ select count(*) from (
     join headrace.lanes as lane on lane.id = job.lane
     where ($1::text is null or job.tenant = $1)
     and ($2::text is null or job.owner = $2)
+    and ($3::text[] is null or job.state = any($3))
+    and ($4::text is null or lane.pipeline = $4)
+    and ($5::text is null or lane.queue = $5)
+    and ($6::smallint is null or job.priority = $6)
+    and ($7::text is null or (job.state = 'queued' and job.wait_reason = $7))
+    and ($8::text is null or job.cause = $8)
+    and ($9::text is null or job.correlation_id = $9)
+    and ($10::uuid is null or job.parent_job = $10)
+    and ($11::timestamptz is null or job.created_at >= $11)
+    and ($12::timestamptz is null or job.created_at < $12)
+    and ($14::text is null or job.preset = $14)
+    limit $13
+) as counted;
+
+-- name: count_owned_jobs
+-- As count_jobs, for one owner of one tenant.
+-- $1 to $12 as list_jobs, $13 most to count, $14 preset
+select count(*) from (
+    select from headrace.jobs as job
+    join headrace.lanes as lane on lane.id = job.lane
+    where job.tenant = $1::text
+    and job.owner = $2::text
     and ($3::text[] is null or job.state = any($3))
     and ($4::text is null or lane.pipeline = $4)
     and ($5::text is null or lane.queue = $5)
@@ -129,7 +180,8 @@ order by position, item;
 -- name: list_dead_letters
 -- Failed runs that were neither redriven nor purged, newest first. Every filter may be null.
 -- $1 tenant, $2 pipeline, $3 cause, $4 code, $5 failed since, $6 failed before, $7 text,
--- $8 jobs uuid[], $9 and $10 only those before this time and job, $11 most rows, $12 owner
+-- $8 jobs uuid[], $9 and $10 only those before this time and job, $11 most rows, $12 owner,
+-- $13 queue, $14 correlation id
 select
     dead.job, dead.run, job.tenant, job.owner, lane.queue, lane.pipeline, lane.version, dead.cause,
     dead.code, dead.message, dead.step, dead.item, dead.attempts, job.lease_losses,
@@ -148,6 +200,8 @@ and ($7::text is null or strpos(lower(dead.message), lower($7)) > 0)
 and ($8::uuid[] is null or dead.job = any($8))
 and ($9::timestamptz is null or (dead.failed_at, dead.job) < ($9, $10::uuid))
 and ($12::text is null or job.owner = $12)
+and ($13::text is null or lane.queue = $13)
+and ($14::text is null or job.correlation_id = $14)
 order by dead.failed_at desc, dead.job desc
 limit $11;
 
@@ -172,6 +226,39 @@ running as (
 )
 select
     queue.name, queue.paused_at, queue.paused_by, queue.pause_reason,
+    coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
+    coalesce(running.running, 0) as running,
+    greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)::float8 as oldest_age_s
+from headrace.queues as queue
+left join waiting on waiting.queue = queue.name
+left join running on running.queue = queue.name
+order by queue.name;
+
+-- name: list_queues_of
+-- As list_queues, but only the jobs of one tenant, or of one owner of it, are counted.
+-- $1 tenant, $2 owner or null for all
+with waiting as (
+    select lane.queue, count(*) as depth,
+        count(*) filter (where entry.ready or entry.due_at <= headrace.now()) as due,
+        min(entry.due_at) filter (where entry.due_at <= headrace.now()) as oldest_due_at
+    from headrace.queued as entry
+    join headrace.jobs as job on job.id = entry.job
+    join headrace.lanes as lane on lane.id = entry.lane
+    where job.tenant = $1::text and ($2::text is null or job.owner = $2)
+    group by lane.queue
+),
+running as (
+    select lane.queue, count(*) as running
+    from headrace.claims as claim
+    cross join unnest(claim.jobs) as given (id)
+    join headrace.jobs as job
+        on job.id = given.id and job.token = claim.token and job.state = 'running'
+        and job.tenant = $1 and ($2 is null or job.owner = $2)
+    join headrace.lanes as lane on lane.id = job.lane
+    group by lane.queue
+)
+select
+    queue.name, queue.paused_at, null::text as paused_by, null::text as pause_reason,
     coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
     coalesce(running.running, 0) as running,
     greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)::float8 as oldest_age_s

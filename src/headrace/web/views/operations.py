@@ -1,0 +1,205 @@
+"""Dead letters, pipelines and queues as the API shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from headrace.web.views.errors import StepError, shown_message
+from headrace.web.views.jobs import A_TIME, AN_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.model.pipeline import Pipeline
+    from headrace.model.step import Step
+    from headrace.settings import Settings
+    from headrace.store.reads import DeadLetter, QueueStatus, RegisteredPipeline
+
+
+class DeadLetterView(BaseModel):
+    """A run that failed and was not started again."""
+
+    job_id: UUID = Field(examples=[AN_ID])
+    run: int = Field(examples=[1])
+    owner: str = Field(examples=["ann"])
+    queue: str = Field(examples=["default"])
+    pipeline: str = Field(examples=["documents"])
+    version: str = Field(examples=["1.0.0"])
+    cause: str = Field(description="Why the job failed.", examples=["permanent_error"])
+    error: StepError
+    attempts: int = Field(description="Tries of the step that failed.", examples=[1])
+    lease_losses: int = Field(examples=[0])
+    correlation_id: str | None
+    failed_at: datetime = Field(examples=[A_TIME])
+
+
+class DeadLetterPage(BaseModel):
+    """Part of a list of dead letters, newest first."""
+
+    items: list[DeadLetterView]
+    limit: int
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+
+class PipelineStep(BaseModel):
+    """A step of a pipeline."""
+
+    name: str = Field(examples=["parse"])
+    needs: list[str] = Field(description="The steps that it waits for.")
+    per_item: bool = Field(description="Whether it runs once for each item of a list.")
+    attempts: int = Field(description="How often it is tried.", examples=[3])
+    timeout_s: float = Field(description="Limit of one try, in seconds.", examples=[300.0])
+    may_skip: bool
+
+
+class PipelineVersion(BaseModel):
+    """A version that workers or submissions have registered."""
+
+    version: str = Field(examples=["1.0.0"])
+    hash: str = Field(description="Of its definition.")
+    steps: list[str] = Field(description="Names.", examples=[["parse", "split"]])
+    registered_at: datetime = Field(examples=[A_TIME])
+
+
+class PipelineLimits(BaseModel):
+    """How large and how long its jobs may be."""
+
+    payload_bytes: int = Field(description="Largest payload, in bytes.", examples=[524_288])
+    job_timeout_s: float = Field(description="Running time of a job, in seconds.")
+    items: int = Field(description="Most items of a step that runs once for each.")
+    output_bytes: int = Field(description="Largest output of a step, in bytes.")
+
+
+class PipelineView(BaseModel):
+    """A pipeline to which jobs can be submitted here."""
+
+    name: str = Field(examples=["documents"])
+    version: str = Field(description="Of new jobs.", examples=["1.0.0"])
+    queue: str = Field(examples=["default"])
+    presets: dict[str, Any] = Field(description="Parameters by name of the preset.")
+    steps: list[PipelineStep]
+    limits: PipelineLimits
+    versions: list[PipelineVersion] = Field(description="Registered so far, newest first.")
+
+
+class PipelineDetail(PipelineView):
+    """A pipeline with the JSON schemas of what goes in and comes out."""
+
+    input_schema: dict[str, Any] = Field(description="Of `payload`.")
+    output_schema: dict[str, Any] = Field(description="Of `result`.")
+
+
+class QueueView(BaseModel):
+    """A queue; the counts are of the jobs that the caller may see."""
+
+    name: str = Field(examples=["default"])
+    is_paused: bool = Field(description="Whether nothing more is started there.")
+    paused_at: datetime | None
+    depth: int = Field(description="Jobs that wait.", examples=[0])
+    due: int = Field(description="Those of them that could start now.", examples=[0])
+    running: int = Field(examples=[0])
+    oldest_age_s: float | None = Field(
+        description="Seconds since the oldest job that could start became due; null without one."
+    )
+
+
+def dead_letter_view(letter: DeadLetter) -> dict[str, Any]:
+    """A `DeadLetterView`."""
+    return {
+        "job_id": letter.job,
+        "run": letter.run,
+        "owner": letter.owner,
+        "queue": letter.queue,
+        "pipeline": letter.pipeline,
+        "version": letter.version,
+        "cause": letter.cause,
+        "error": {
+            "code": letter.code,
+            "kind": letter.error_class,
+            "message": shown_message(letter.code, letter.message),
+            "step": letter.step or None,
+            "item": letter.item or None,
+        },
+        "attempts": letter.attempts,
+        "lease_losses": letter.lease_losses,
+        "correlation_id": letter.correlation_id,
+        "failed_at": letter.failed_at,
+    }
+
+
+def pipeline_view(
+    pipeline: Pipeline[Any, Any], registered: Sequence[RegisteredPipeline], settings: Settings
+) -> dict[str, Any]:
+    """A `PipelineView`.
+
+    Args:
+        pipeline: The code.
+        registered: Every version of every pipeline.
+        settings: Whose limits hold where the pipeline sets none.
+    """
+    job_timeout = pipeline.timeout
+    return {
+        "name": pipeline.name,
+        "version": pipeline.version,
+        "queue": pipeline.queue,
+        "presets": {name: dict(values) for name, values in pipeline.presets.items()},
+        "steps": [_step_view(step, settings) for step in pipeline.steps.values()],
+        "limits": {
+            "payload_bytes": settings.max_payload_bytes,
+            "job_timeout_s": (
+                settings.job_timeout_s if job_timeout is None else job_timeout.total_seconds()
+            ),
+            "items": settings.fanout_max,
+            "output_bytes": settings.artifact_max_bytes,
+        },
+        "versions": [
+            {
+                "version": known.version,
+                "hash": known.hash,
+                "steps": [step["name"] for step in known.definition["steps"]],
+                "registered_at": known.registered_at,
+            }
+            for known in registered
+            if known.name == pipeline.name
+        ],
+    }
+
+
+def pipeline_detail(
+    pipeline: Pipeline[Any, Any], registered: Sequence[RegisteredPipeline], settings: Settings
+) -> dict[str, Any]:
+    """A `PipelineDetail`."""
+    return {
+        **pipeline_view(pipeline, registered, settings),
+        "input_schema": pipeline.input.schema(),
+        "output_schema": pipeline.output.schema(),
+    }
+
+
+def _step_view(step: Step, settings: Settings) -> dict[str, Any]:
+    timeout = step.timeout
+    return {
+        "name": step.name,
+        "needs": step.needs,
+        "per_item": step.each is not None,
+        "attempts": step.retry.attempts,
+        "timeout_s": settings.step_timeout_s if timeout is None else timeout.total_seconds(),
+        "may_skip": step.may_skip,
+    }
+
+
+def queue_view(queue: QueueStatus) -> dict[str, Any]:
+    """A `QueueView`."""
+    return {
+        "name": queue.name,
+        "is_paused": queue.paused_at is not None,
+        "paused_at": queue.paused_at,
+        "depth": queue.depth,
+        "due": queue.due,
+        "running": queue.running,
+        "oldest_age_s": queue.oldest_age_s,
+    }
