@@ -9,6 +9,7 @@ from headrace.testing import Engine
 from tests.documents.trial import TRIAL
 
 SMALL: Final = Space("small", "1", dimension=8, most_tokens=256)
+LONG_S: Final = 50
 CHUNKS: Final = 100
 """In each document."""
 
@@ -73,13 +74,13 @@ class Crowd:
             texts = [str(vector) for vector in vectors]
             await connection.execute("set local statement_timeout = 0")
             await connection.execute("set local enable_nestloop = off")
-            await connection.execute(VECTORS, tenant, owner, texts, self.space)
+            await connection.execute(VECTORS, tenant, owner, texts, self.space, timeout=LONG_S)
 
     async def settle(self) -> None:
         """Let the planner know what is there, as it does by itself after a while."""
         async with self.engine.connection() as connection, connection.transaction():
             await connection.execute("set local statement_timeout = 0")
-            await connection.execute(INDEX.format(space=self.space))
+            await connection.execute(INDEX.format(space=self.space), timeout=LONG_S)
             for table in ("documents", "chunks", "vectors"):
                 await connection.execute(f"analyze headrace_documents.{table}")
 

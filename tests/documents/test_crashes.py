@@ -112,7 +112,7 @@ POINTS: Final = (
     "claim", "parse", "validate", "split", "chunk", "first batch", "last batch", "embed", "store",
     "finalize", "end",
 )  # fmt: skip
-REPRESENTATIVE: Final = [(5, True), (6, False), (6, True), (9, False), (9, True)]
+REPRESENTATIVE: Final = [(5, True), (6, False), (6, True), (9, False)]
 ALL: Final = [(nth, commit) for nth in range(1, len(POINTS) + 1) for commit in (False, True)]
 
 

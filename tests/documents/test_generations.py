@@ -99,8 +99,9 @@ class TestAnotherGeneration:
             while True:
                 hits = await library.search(QUESTION, limit=100)
                 seen[frozenset(hit.chunk for hit in hits)] += 1
+                await asyncio.sleep(0.002)
 
-        readers = [asyncio.create_task(read()) for _ in range(4)]
+        readers = [asyncio.create_task(read()) for _ in range(2)]
         for chunker in ("markdown-simple@1", "markdown@1"):
             monkeypatch.setenv("HEADRACE_DOCUMENTS_CHUNKER", chunker)
             await library.add(data, name="mixture.md", again=True)
