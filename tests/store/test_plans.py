@@ -146,6 +146,50 @@ class TestSubmissions:
         assert found == {}
 
 
+class TestRequests:
+    async def test_insert_jobs_reads_no_table(self, large: Connection):
+        ids = [f"0192f1e2-1234-7abc-8def-00000000000{n}" for n in range(3)]
+        found = await explain(
+            large, "requests.insert_jobs", ids, ["1"] * 3, [1] * 3, ["a"] * 3, ["b"] * 3, [5] * 3,
+            [], [], [], [], [], [], [], [], [], "1 min", "default",
+        )  # fmt: skip
+        assert found == {}
+
+    async def test_insert_keyed_jobs_reads_no_table(self, large: Connection):
+        ids = [f"0192f1e2-1234-7abc-8def-00000000000{n}" for n in range(3)]
+        found = await explain(
+            large, "requests.insert_keyed_jobs", ids, ["1"] * 3, [1] * 3, ["a"] * 3, ["b"] * 3,
+            [5] * 3, [], [], [], [], [], [], [], [], [], "1 min", "default", ["x", "y", "z"], [],
+        )  # fmt: skip
+        assert found == {}
+
+    async def test_find_keyed_jobs_reads_the_keys(self, large: Connection):
+        found = await explain(large, "requests.find_keyed_jobs", ["tenant"], ["owner"], ["key"])
+        assert found["jobs"].ways == {"jobs_idempotency"}
+
+    async def test_find_owned_job_reads_one_job(self, large: Connection):
+        job = await large.fetchval("select id from headrace.jobs limit 1")
+        found = await explain(large, "requests.find_owned_job", str(job), "tenant", "owner")
+        check(found, {"jobs": ({"jobs_pkey"}, 1)})
+
+    async def test_a_page_of_ones_own_jobs_reads_so_many(self, large: Connection):
+        nothing = [None] * 10
+        found = await explain(
+            large, "reads.list_owned_jobs", "tenant", "owner", *nothing, None, 31, None, 0
+        )
+        # Here all jobs are of one owner, so the primary key is as good as the index for listings.
+        assert found["jobs"].ways <= {"jobs_listing", "jobs_pkey"}
+        assert found["jobs"].rows <= 31
+        counted = await explain(
+            large, "reads.count_owned_jobs", "tenant", "owner", *nothing, 101, None
+        )
+        assert counted["jobs"].rows <= 110  # a mean over loops
+
+    async def test_request_keys_are_found_by_key(self, large: Connection):
+        found = await explain(large, "requests.find_request", "tenant", "owner", "key")
+        assert found["request_keys"].ways == {"request_keys_pkey"}
+
+
 class TestWorkers:
     async def test_renew_worker(self, large: Connection):
         found = await explain(large, "workers.renew_worker", 7, "1 hour", PRESENCE, 3, [1, 2])

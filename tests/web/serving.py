@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import httpx2
+from fastapi import FastAPI
 
 from headrace.settings import Settings
 from headrace.store.api_keys import create_api_key
@@ -17,7 +18,7 @@ from headrace.telemetry.request_events import RequestFailed
 from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.auth.identity import Identity, Scope
-from headrace.web.serving import make_server
+from headrace.web.serving import ApiServer, make_server
 from headrace.web.state import Verifier
 from tests.waiting import eventually
 
@@ -38,6 +39,7 @@ class Api:
     engine: Engine
     port: int
     exits: contextlib.AsyncExitStack
+    server: ApiServer
     clients: dict[Identity, httpx2.AsyncClient] = field(default_factory=dict)
 
     @property
@@ -76,21 +78,25 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def serve(engine: Engine, *, verifier: Verifier | None = None) -> AsyncIterator[Api]:
+async def serve(
+    engine: Engine, *, verifier: Verifier | None = None, made: FastAPI | None = None
+) -> AsyncIterator[Api]:
     """The API of an engine's app, inside an `async with` block.
 
     Args:
         engine: Whose app.
         verifier: In place of that of the settings.
+        made: In place of the API that is made of all this.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = make_server(create_api(engine.app, verifier=verifier), engine.app.settings)
+        api = made or create_api(engine.app, verifier=verifier)
+        server = make_server(api, engine.app.settings)
         forget = add_sink(_show_failures, level=Level.ERROR)
         running = asyncio.create_task(server.serve_on(listener))
         await eventually(lambda: server.started or running.done())
         try:
             async with contextlib.AsyncExitStack() as exits:
-                yield Api(engine, listener.getsockname()[1], exits)
+                yield Api(engine, listener.getsockname()[1], exits, server)
         finally:
             server.stop()
             await running

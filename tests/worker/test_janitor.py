@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from headrace.store.pool import connect
+from headrace.store.requests import RequestKey, begin_request
 from headrace.store.retention import RetentionRules, take_duty
 from headrace.store.session import ENGINE_SETTINGS, Session
 from headrace.store.workers import stop_worker
@@ -152,6 +153,19 @@ class TestCleanup:
         await rows.wait(timedelta(days=31))
         await Janitor(session, 1, Timing(), KEEP).tick()
         assert await rows.count("jobs") == 0
+
+    async def test_answers_to_keys_are_deleted_when_their_time_is_over(
+        self, rows: Rows, session: Session
+    ) -> None:
+        key = RequestKey("tenant", "owner", "key")
+        hour = timedelta(hours=1)
+        await begin_request(rows.connection, key, b"1", pending=hour, keep=hour)
+        await rows.wait(timedelta(minutes=59))
+        await Janitor(session, 1, Timing(), KEEP).tick()
+        assert await rows.count("request_keys") == 1
+        await rows.wait(timedelta(hours=2))
+        await Janitor(session, 1, Timing(), KEEP).tick()
+        assert await rows.count("request_keys") == 0
 
     async def test_artifacts_that_nothing_refers_to_are_removed_with_their_bytes(
         self, rows: Rows, session: Session

@@ -106,6 +106,7 @@ from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where job.tenant = $1::text
 and job.owner = $2::text
+and job.id < coalesce($13::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 and ($3::text[] is null or job.state = any($3))
 and ($4::text is null or lane.pipeline = $4)
 and ($5::text is null or lane.queue = $5)
@@ -116,7 +117,6 @@ and ($9::text is null or job.correlation_id = $9)
 and ($10::uuid is null or job.parent_job = $10)
 and ($11::timestamptz is null or job.created_at >= $11)
 and ($12::timestamptz is null or job.created_at < $12)
-and ($13::uuid is null or job.id < $13)
 and ($15::text is null or job.preset = $15)
 order by job.id desc
 limit $14 offset $16;

@@ -1,0 +1,94 @@
+"""The database goes away: what was accepted is there, what was not is said not to be."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from headrace.testing import Engine
+from headrace.web.app import create_api
+from tests.proxy import Proxy, proxy_to
+from tests.web.pipes import PIPELINES
+from tests.web.serving import SETTINGS, Api, serve
+
+BODY = {"pipeline": "double", "payload": 1}
+
+
+@dataclass
+class Shaky:
+    """An API whose database is behind a proxy."""
+
+    api: Api
+    proxy: Proxy
+
+
+@pytest.fixture
+async def shaky(database_server: str) -> AsyncIterator[Shaky]:
+    engine = Engine(PIPELINES, server=database_server, settings=SETTINGS)
+    async with engine, proxy_to(engine.database) as proxy:
+        app = engine.app_with(PIPELINES, database=proxy.address)
+        async with app, serve(engine, made=create_api(app)) as api:
+            yield Shaky(api, proxy)
+
+
+class TestAnOutage:
+    async def test_requests_are_told_when_to_come_again(self, shaky: Shaky):
+        client = await shaky.api.client()
+        job = (await client.post("/v1/jobs", json=BODY)).headers["Location"]
+        shaky.proxy.refuse()
+        shaky.proxy.cut()
+        for method, path in (
+            ("GET", "/v1/jobs"),
+            ("GET", job),
+            ("DELETE", job),
+            ("POST", f"{job}/cancel"),
+        ):
+            answer = await client.request(method, path)
+            assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_ERROR"), path
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert "proxy" not in answer.text
+        shaky.proxy.accept()
+        assert (await client.get(job)).json()["state"] == "queued"
+
+    async def test_each_key_is_one_job_however_often_it_was_cut_off(self, shaky: Shaky):
+        client = await shaky.api.client()
+        stored: dict[str, str] = {}
+
+        async def insist(key: str) -> None:
+            while key not in stored:
+                answer = await client.post("/v1/jobs", json=BODY, headers={"Idempotency-Key": key})
+                if answer.status_code == 202:
+                    stored[key] = answer.json()["job_id"]
+                else:
+                    assert answer.status_code == 503, answer.text
+                    assert "Retry-After" in answer.headers
+                    await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(60):
+                group.create_task(insist(f"key {number}"))
+                if number % 20 == 10:
+                    await asyncio.sleep(0)
+                    shaky.proxy.cut()
+            for _ in range(5):
+                await asyncio.sleep(0.005)
+                shaky.proxy.cut()
+        rows = await shaky.api.engine.jobs()
+        assert sorted(row.id for row in rows) == sorted(stored.values())
+        assert len(stored) == 60
+
+    async def test_without_a_key_what_was_accepted_is_there(self, shaky: Shaky):
+        client = await shaky.api.client()
+
+        async def try_once() -> str | None:
+            answer = await client.post("/v1/jobs", json=BODY)
+            assert answer.status_code in {202, 503}, answer.text
+            return answer.json().get("job_id")
+
+        tries = [asyncio.create_task(try_once()) for _ in range(60)]
+        for _ in range(5):
+            await asyncio.sleep(0.005)
+            shaky.proxy.cut()
+        accepted = {job for job in await asyncio.gather(*tries) if job is not None}
+        assert accepted <= {row.id for row in await shaky.api.engine.jobs()}
