@@ -136,8 +136,9 @@ def _fingerprint(request: Request) -> bytes:
     if JSON_VALUE in scope:
         body = orjson.dumps(scope[JSON_VALUE], option=orjson.OPT_SORT_KEYS)
     else:
-        names = ("content-length", "content-type")
-        body = " ".join(request.headers.get(name, "") for name in names).encode()
+        kind = request.headers.get("content-type", "").partition(";")[0]
+        # The boundary of a form is another one each time.
+        body = f"{request.headers.get('content-length', '')} {kind}".encode()
     parts = (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body)
     return hashlib.sha256(b"\n".join(parts)).digest()
 

@@ -11,6 +11,18 @@ class FileRefusedError(InvalidError):
     code = "file_refused"
 
 
+class FileTooLargeError(FileRefusedError):
+    """A file has more bytes than are accepted."""
+
+    code = "file_too_large"
+
+
+class FileKindError(FileRefusedError):
+    """A file is of no kind that is read."""
+
+    code = "file_kind"
+
+
 class QuestionRefusedError(InvalidError):
     """A question, or a bound of its answers, is out of range."""
 

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace import UserError
-from headrace.pipelines.documents.errors import FileRefusedError
+from headrace.pipelines.documents.errors import (
+    FileKindError,
+    FileRefusedError,
+    FileTooLargeError,
+)
 from headrace.pipelines.documents.files import raw_address
 from headrace.pipelines.documents.ids import checked_name, document_id
 from headrace.pipelines.documents.model import Document
 from headrace.pipelines.documents.parsing import kind_of
+from headrace.pipelines.documents.parsing.errors import UnsupportedFileError
 
 if TYPE_CHECKING:
     from headrace.pipelines.documents.parsed import Owner
@@ -52,6 +57,8 @@ def read_upload(
                 f"{shown} has the sha256 {found}, not {sha256[:64]}: send it again"
             )
         kind = kind_of(data, shown)
+    except UnsupportedFileError as error:
+        raise FileKindError(str(error)) from error
     except UserError as error:
         raise FileRefusedError(str(error)) from error
     key = document_id(owner.tenant, owner.name, found)
@@ -69,7 +76,7 @@ def _content(file: Path | bytes, name: str, most: int) -> bytes:
     if size == 0:
         raise FileRefusedError(f"{name} is empty")
     if size > most:
-        raise FileRefusedError(
+        raise FileTooLargeError(
             f"{name} has {size:,} bytes; {most:,} are accepted (HEADRACE_DOCUMENTS_MAX_BYTES)"
         )
     return file if isinstance(file, bytes) else file.read_bytes()

@@ -1,0 +1,103 @@
+"""The library of documents in this process, where the app carries them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Final
+
+from headrace.errors import HeadraceError, UserError
+from headrace.web.problems import Detail, ProblemError, not_found
+from headrace.web.state import service_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+
+    from headrace.app import Headrace
+    from headrace.pipelines.documents import Library
+
+MODULE: Final = "headrace.pipelines.documents"
+AT_ONCE: Final = 4
+"""Files that are in memory at the same time; others wait on disk."""
+CODES: Final = {
+    "file_too_large": "PAYLOAD_TOO_LARGE",
+    "file_kind": "UNSUPPORTED_MEDIA_TYPE",
+    "file_refused": "VALIDATION_ERROR",
+    "question_refused": "VALIDATION_ERROR",
+}
+"""Of errors whose texts are written for users."""
+OTHER_MODEL: Final = frozenset({"other_space", "other_dimension"})
+
+
+class Documents:
+    """The library, and how many files it takes in at once.
+
+    Args:
+        library: Closed by `close`.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.room = asyncio.Semaphore(AT_ONCE)
+
+    async def close(self) -> None:
+        """Close what a search has opened."""
+        await self.library.close()
+
+
+def documents_of(app: Headrace) -> Documents | None:
+    """The library of an app; None where it does not carry the pipeline that headrace brings.
+
+    Nothing is imported for it: an app that carries the pipeline has imported it.
+    """
+    module = sys.modules.get(MODULE)
+    if module is None or app.pipelines.get("documents") is not module.documents:
+        return None
+    return Documents(module.Library(app))
+
+
+def library_of(request: Request) -> Library:
+    """The library; the routes that ask for it are only there where there is one."""
+    return _documents(request).library
+
+
+def room_of(request: Request) -> asyncio.Semaphore:
+    """What an upload takes while its file is in memory."""
+    return _documents(request).room
+
+
+def _documents(request: Request) -> Documents:
+    documents = service_of(request).documents
+    if documents is None:
+        raise not_found("path")
+    return documents
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What the library refuses, as problems.
+
+    Raises:
+        ProblemError: What a client is told.
+    """
+    try:
+        yield
+    except UserError as error:  # the question is longer than the model reads
+        raise ProblemError("VALIDATION_ERROR", str(error)) from error
+    except HeadraceError as error:
+        raise _problem(error) from error
+
+
+def _problem(error: HeadraceError) -> Exception:
+    if error.code == "document_not_found":
+        return not_found("document")
+    if error.code in OTHER_MODEL:
+        return ProblemError("CONFLICT", "the documents are embedded by another model: send again")
+    code = CODES.get(error.code)
+    if code is None:
+        return error
+    place = "$.query" if error.code == "question_refused" else "$.file"
+    return ProblemError(code, str(error), errors=[Detail(place, str(error))])

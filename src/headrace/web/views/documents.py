@@ -1,0 +1,246 @@
+"""Documents as the API shows them: the models of the document, and what fills them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.web.views.actions import Reason
+from headrace.web.views.errors import shown_message
+from headrace.web.views.jobs import A_TIME, AN_ID
+
+if TYPE_CHECKING:
+    from headrace.pipelines.documents import Chunk, DocumentStatus, Hit
+
+A_HASH: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+UPLOAD: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "additionalProperties": False,
+                "properties": {
+                    "file": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "PDF, DOCX, HTML, Markdown or text; its own name is the "
+                        "document's, of at most 120 characters.",
+                    },
+                    "sha256": {
+                        "type": "string",
+                        "pattern": "^[0-9a-fA-F]{64}$",
+                        "description": "Of the file; refused where it is another.",
+                        "example": A_HASH,
+                    },
+                    "force": {
+                        "type": "string",
+                        "enum": ["true", "false"],
+                        "default": "false",
+                        "description": "Ingest it again where that was done.",
+                    },
+                },
+            }
+        }
+    },
+}
+"""The body of an upload; its route reads it as a stream."""
+
+
+class UploadedDocument(BaseModel):
+    """A file that is stored, and will be ingested."""
+
+    document_id: UUID = Field(examples=[AN_ID])
+    job_id: UUID = Field(description="Ingests it.", examples=[AN_ID])
+    is_new: bool = Field(description="False where the same content is being ingested already.")
+
+
+class DocumentProblemView(BaseModel):
+    """Why a document could not be ingested."""
+
+    code: str = Field(examples=["USER_ERROR"])
+    message: str = Field(description="Safe to show.", examples=["the PDF has no text"])
+
+
+class DocumentView(BaseModel):
+    """A document, and how far it is."""
+
+    document_id: UUID = Field(examples=[AN_ID])
+    name: str = Field(examples=["handbook.pdf"])
+    kind: str = Field(examples=["pdf"])
+    bytes: int = Field(examples=[120_311])
+    sha256: str = Field(examples=[A_HASH])
+    stage: str = Field(
+        description="`uploaded` to `complete`, `failed_...` or `cancelled`.", examples=["complete"]
+    )
+    progress: float = Field(description="Percent.", examples=[100.0])
+    chunks_total: int
+    chunks_done: int
+    embeds_total: int
+    embeds_done: int
+    pages: int | None = Field(description="Null where the file has no pages.")
+    generation: int | None = Field(description="That is in search; null without one.")
+    problem: DocumentProblemView | None
+    job_id: UUID | None = Field(description="The job that ingests or ingested it.")
+    created_at: datetime = Field(examples=[A_TIME])
+    processing_started_at: datetime | None
+    processing_ended_at: datetime | None
+
+
+class DocumentsPage(BaseModel):
+    """Part of a list of documents, newest first."""
+
+    items: list[DocumentView]
+    limit: int
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+
+class ChunkView(BaseModel):
+    """A piece of a document, with its place in the parsed text."""
+
+    chunk_id: UUID
+    ordinal: int = Field(description="Its place in the document, from 0.")
+    type: str = Field(examples=["paragraph"])
+    text: str
+    start: int = Field(description="Character of the parsed text.")
+    end: int
+    start_line: int = Field(description="Line of the parsed text, from 1.")
+    end_line: int
+    page: int | None
+
+
+class ChunkPage(BaseModel):
+    """Some chunks of a document, in order."""
+
+    document_id: UUID = Field(examples=[AN_ID])
+    items: list[ChunkView]
+    next: int | None = Field(description="`first` of the next page; null on the last one.")
+
+
+class SearchBody(BaseModel):
+    """A question."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"query": "Who opens the sluice?", "top_k": 3}]},
+    )
+
+    query: Annotated[str, Field(min_length=1, max_length=2_000)]
+    top_k: Annotated[int, Field(strict=True, ge=1, le=100, description="Most passages.")] = 10
+    document_ids: Annotated[
+        list[UUID] | None,
+        Field(min_length=1, max_length=1_000, description="Look in these alone."),
+    ] = None
+    min_score: Annotated[
+        float | None,
+        Field(ge=-1, le=1, description="Leave out passages with a smaller cosine similarity."),
+    ] = None
+
+
+class HitView(BaseModel):
+    """A passage that was found."""
+
+    text: str
+    score: float = Field(description="Cosine similarity with the question.", examples=[0.71])
+    document_id: UUID = Field(examples=[AN_ID])
+    name: str = Field(examples=["handbook.pdf"])
+    chunk_id: UUID
+    ordinal: int
+    type: str
+    position: str = Field(description="Where to look.", examples=["page 3", "lines 10-12"])
+    start: int
+    end: int
+    start_line: int
+    end_line: int
+    page: int | None
+
+
+class SearchResult(BaseModel):
+    """The passages that are nearest to a question, the nearest first."""
+
+    items: list[HitView]
+
+
+class DocumentRetryBody(BaseModel):
+    """How a document is ingested again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
+    force: bool = Field(
+        default=False, strict=True, description="From the beginning, also where it is complete."
+    )
+
+
+class DocumentReopened(BaseModel):
+    """A document that is ingested again."""
+
+    document_id: UUID = Field(examples=[AN_ID])
+    job_id: UUID = Field(examples=[AN_ID])
+    run: int = Field(examples=[2])
+
+
+def document_view(document: DocumentStatus) -> dict[str, Any]:
+    """A `DocumentView`."""
+    problem = document.problem
+    return {
+        "document_id": document.id,
+        "name": document.name,
+        "kind": document.kind,
+        "bytes": document.bytes,
+        "sha256": document.sha256,
+        "stage": document.stage,
+        "progress": document.progress,
+        "chunks_total": document.chunks_total,
+        "chunks_done": document.chunks_done,
+        "embeds_total": document.embeds_total,
+        "embeds_done": document.embeds_done,
+        "pages": document.pages,
+        "generation": document.generation,
+        "problem": None
+        if problem is None
+        else {"code": problem.code, "message": shown_message(problem.code, problem.message)},
+        "job_id": document.job,
+        "created_at": document.created_at,
+        "processing_started_at": document.processing_started_at,
+        "processing_ended_at": document.processing_ended_at,
+    }
+
+
+def chunk_view(chunk: Chunk) -> dict[str, Any]:
+    """A `ChunkView`."""
+    return {
+        "chunk_id": chunk.id,
+        "ordinal": chunk.ordinal,
+        "type": chunk.type,
+        "text": chunk.text,
+        "start": chunk.start,
+        "end": chunk.end,
+        "start_line": chunk.start_line,
+        "end_line": chunk.end_line,
+        "page": chunk.page,
+    }
+
+
+def hit_view(hit: Hit) -> dict[str, Any]:
+    """A `HitView`."""
+    return {
+        "text": hit.text,
+        "score": hit.score,
+        "document_id": hit.document,
+        "name": hit.name,
+        "chunk_id": hit.chunk,
+        "ordinal": hit.ordinal,
+        "type": hit.type,
+        "position": hit.position,
+        "start": hit.start,
+        "end": hit.end,
+        "start_line": hit.start_line,
+        "end_line": hit.end_line,
+        "page": hit.page,
+    }
