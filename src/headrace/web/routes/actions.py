@@ -37,8 +37,8 @@ OF_ONE = (*WRITING, "NOT_FOUND", "CONFLICT")
 )
 async def cancel_job(
     request: Request,
-    job_id: OwnedJob,
     identity: Writer,
+    job_id: OwnedJob,
     body: Annotated[CancelBody | None, Body()] = None,
 ) -> Response:
     """Cancel a job: a queued one at once, a running one within seconds. Outputs are kept."""
@@ -57,7 +57,7 @@ async def cancel_job(
     openapi_extra=keyed(),
 )
 async def retry_job(
-    request: Request, job_id: OwnedJob, identity: Writer, body: RetryBody
+    request: Request, identity: Writer, job_id: OwnedJob, body: RetryBody
 ) -> Response:
     """Open the next run of a failed or cancelled job; stored outputs are taken over."""
     run = await service_of(request).app.retry(
@@ -79,7 +79,7 @@ async def retry_job(
     openapi_extra=keyed(),
 )
 async def replay_job(
-    request: Request, job_id: OwnedJob, identity: Writer, body: RetryBody
+    request: Request, identity: Writer, job_id: OwnedJob, body: RetryBody
 ) -> Response:
     """Open the next run of a completed job, from a step on, or with `force` from the beginning."""
     run = await service_of(request).app.replay(
@@ -99,7 +99,7 @@ async def replay_job(
     response_model=Deleted,
     responses=responses(*OF_ONE, malformed=True),
 )
-async def delete_job(request: Request, job_id: OwnedJob, identity: Writer) -> Response:
+async def delete_job(request: Request, identity: Writer, job_id: OwnedJob) -> Response:
     """Cancel a job that has not ended; of one that has, erase what it was given and what it made.
 
     What stays of an erased job is that it was: its state, its times, its transitions.

@@ -32,8 +32,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 )
 async def get_artifact(
     request: Request,
-    job_id: OwnedJob,
     identity: Reader,
+    job_id: OwnedJob,
     name: Annotated[str, Path(max_length=200, description="The step.")],
     item: Annotated[str, Query(max_length=1_000, description="The item of a fan-out.")] = "",
 ) -> Response:

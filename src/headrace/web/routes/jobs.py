@@ -51,7 +51,7 @@ OF_ONE = (*READING, "NOT_FOUND")
     response_model=JobView,
     responses=responses(*OF_ONE, malformed=True),
 )
-async def get_job(request: Request, job_id: OwnedJob, identity: Reader) -> Response:
+async def get_job(request: Request, identity: Reader, job_id: OwnedJob) -> Response:
     """The state of a job with every step; those that have not started are `pending`."""
     status, more = await _read(request, job_id, identity)
     return json_response(job_view(status, more))
@@ -63,7 +63,7 @@ async def get_job(request: Request, job_id: OwnedJob, identity: Reader) -> Respo
     response_model=JobResult,
     responses=responses(*OF_ONE, "NOT_COMPLETED", "CHECKPOINT_CORRUPT", malformed=True),
 )
-async def get_result(request: Request, job_id: OwnedJob, identity: Reader) -> Response:
+async def get_result(request: Request, identity: Reader, job_id: OwnedJob) -> Response:
     """What a job made; 409 with its state while there is nothing, and where there never will be."""
     service = service_of(request)
     async with reading(request, identity) as connection:
@@ -91,7 +91,7 @@ async def get_result(request: Request, job_id: OwnedJob, identity: Reader) -> Re
     response_model=JobInputView,
     responses=responses(*OF_ONE, malformed=True),
 )
-async def get_input(request: Request, job_id: OwnedJob, identity: Reader) -> Response:
+async def get_input(request: Request, identity: Reader, job_id: OwnedJob) -> Response:
     """What a job was given, as it was accepted."""
     async with reading(request, identity) as connection:
         found = await read_input(connection, job_id)
@@ -112,7 +112,7 @@ async def get_input(request: Request, job_id: OwnedJob, identity: Reader) -> Res
     response_model=list[StoredStepView],
     responses=responses(*OF_ONE, malformed=True),
 )
-async def list_steps(request: Request, job_id: OwnedJob, identity: Reader) -> Response:
+async def list_steps(request: Request, identity: Reader, job_id: OwnedJob) -> Response:
     """The steps of the present run, in order, with their latencies and large outputs."""
     async with reading(request, identity) as connection:
         status, _ = await _read_with(request, connection, job_id)
@@ -133,8 +133,8 @@ async def list_steps(request: Request, job_id: OwnedJob, identity: Reader) -> Re
 )
 async def list_history(
     request: Request,
-    job_id: OwnedJob,
     identity: Reader,
+    job_id: OwnedJob,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="`seq` of the last known.")] = 0,
 ) -> Response:
     """The transitions of a job, oldest first; at most 1,000 at a time."""
@@ -149,7 +149,7 @@ async def list_history(
     response_model=list[AttemptView],
     responses=responses(*OF_ONE, malformed=True),
 )
-async def list_attempts(request: Request, job_id: OwnedJob, identity: Reader) -> Response:
+async def list_attempts(request: Request, identity: Reader, job_id: OwnedJob) -> Response:
     """The tries of the present run that failed or were put off, oldest first."""
     async with reading(request, identity) as connection:
         row = await connection.fetchrow(SQL["reads.read_outcome"], job_id)
