@@ -285,6 +285,25 @@ async def past_transactions_are_over(rows: Rows) -> None:
     await eventually(is_over, within=30)
 
 
+class TestFollowing:
+    async def test_read_next_looks_at_the_jobs_that_are_followed(self, large: Connection):
+        jobs, _ = await running(large)
+        found = await explain(
+            large, "following.read_next", jobs, ["tenant"] * CLAIM, ["owner"] * CLAIM,
+            [1] * CLAIM, [0] * CLAIM, [0] * CLAIM, 100,
+        )  # fmt: skip
+        check(
+            found,
+            {
+                "jobs": ({"jobs_pkey"}, CLAIM),
+                "job_events": ({"job_events_pkey"}, CLAIM),
+                "steps": ({"steps_pkey"}, 2 * CLAIM),
+                "tries": ({"tries_pkey"}, CLAIM),
+                "progress": ({"progress_pkey"}, CLAIM),
+            },
+        )
+
+
 async def finish(rows: Rows, claims: list[asyncpg.Record], worker: int) -> None:
     count = len(claims)
     await rows.connection.execute(
