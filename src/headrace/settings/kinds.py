@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -50,3 +50,14 @@ Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 Address = Annotated[SecretStr, AfterValidator(_check_address)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+def per_minute(usual: int, meaning: str) -> Any:  # noqa: ANN401 - the default of a field
+    """A number of requests of one address in a minute; 0 counts nothing."""
+    return Field(usual, ge=0, le=100_000, description=meaning)
+
+
+def per_tenant(usual: int, meaning: str) -> Any:  # noqa: ANN401 - the default of a field
+    """A number of requests of one tenant in a minute; 0 counts nothing."""
+    told = {"default_text": f"{usual}; 0 in development"}
+    return Field(usual, ge=0, le=1_000_000, description=meaning, json_schema_extra={**told})

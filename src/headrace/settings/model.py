@@ -27,6 +27,8 @@ from headrace.settings.kinds import (
     Origins,
     Port,
     Proxies,
+    per_minute,
+    per_tenant,
 )
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
 from headrace.settings.timings import timing_of
@@ -35,6 +37,8 @@ from headrace.worker.timing import Timing
 
 KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
+TENANT_RATES: Final = ("rate_tenant_writes", "rate_tenant_reads")
+"""Of no use to a developer, and off in development."""
 
 
 class Settings(BaseSettings):
@@ -240,20 +244,20 @@ class Settings(BaseSettings):
     request_limit_s: float = Field(
         30, ge=1, le=300, description="A request takes no longer; streams and uploads do."
     )
-    rate_submit: int = Field(
-        30, ge=0, le=100_000, description="Submissions of one address in a minute; 0: any number."
+    rate_submit: int = per_minute(30, "Submissions of one address in a minute; 0: any number.")
+    rate_status: int = per_minute(60, "Questions of one address about single jobs in a minute.")
+    rate_health: int = per_minute(1_000, "Calls of one address to /health and /ready in a minute.")
+    rate_other: int = per_minute(100, "Other requests of one address in a minute.")
+    rate_tenant_writes: int = per_tenant(
+        60, "Writing requests of one tenant in a minute, in all processes; 0: any number."
     )
-    rate_status: int = Field(
-        60, ge=0, le=100_000, description="Questions of one address about single jobs in a minute."
+    rate_tenant_reads: int = per_tenant(
+        300, "Reading requests of one tenant in a minute, in all processes."
     )
-    rate_health: int = Field(
-        1_000,
-        ge=0,
-        le=100_000,
-        description="Calls of one address to /health and /ready in a minute.",
-    )
-    rate_other: int = Field(
-        100, ge=0, le=100_000, description="Other requests of one address in a minute."
+    admin_api: bool = Field(
+        default=False,
+        description="Whether operators have /v1/admin, for what is of all tenants.",
+        json_schema_extra={"default_text": "false", "takes": "true or false"},
     )
 
     idempotency_ttl_s: int = Field(
@@ -286,7 +290,10 @@ class Settings(BaseSettings):
         address = not (ADDRESS_PARTS | {"database_url"}).isdisjoint(values)
         env = values.get("env", "production" if address else "development")
         level = "DEBUG" if env == "development" else "INFO"
-        return {"env": env, "log_level": level, **values}
+        chosen = {"env": env, "log_level": level}
+        if env == "development":
+            chosen |= dict.fromkeys(TENANT_RATES, 0)
+        return {**chosen, **values}
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:

@@ -67,8 +67,17 @@ async def list_own_dead_letters(
     )
 
 
-def filter_of(wanted: DeadLetterQuery, tenant: str | None, owner: str | None) -> DeadLetterFilter:
-    """The filter that a query means, within a tenant and an owner where they are given."""
+def filter_of(
+    wanted: DeadLetterQuery, tenant: str | None, owner: str | None, *, text: str | None = None
+) -> DeadLetterFilter:
+    """The filter that a query means, within a tenant and an owner where they are given.
+
+    Args:
+        wanted: The query.
+        tenant: Whose.
+        owner: Whose within the tenant.
+        text: Part of the message: for operators, as owners do not see every message.
+    """
     return DeadLetterFilter(
         tenant=tenant,
         owner=owner,
@@ -79,6 +88,7 @@ def filter_of(wanted: DeadLetterQuery, tenant: str | None, owner: str | None) ->
         correlation_id=wanted.correlation_id,
         failed_since=wanted.start_date,
         failed_before=wanted.end_date,
+        text=text,
     )
 
 

@@ -1,0 +1,17 @@
+"""/v1/admin: what operators see and do across all tenants. Off unless HEADRACE_ADMIN_API is true.
+
+Each call takes a reason and leaves a row in `headrace.admin_audit`: who, what, why, before, after.
+"""
+
+from headrace.web.routes.admin import (
+    api_keys,
+    audit,
+    dead_letters,
+    jobs,
+    queues,
+    retention,
+    workers,
+)
+
+ADMIN = (jobs, dead_letters, queues, workers, api_keys, retention, audit)
+"""Modules with a `router`."""
