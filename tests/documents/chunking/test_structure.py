@@ -69,6 +69,32 @@ class TestHeadings:
         assert second.endswith("```")
 
 
+class TestSmallPieces:
+    NESTED = "".join(f"  - A line about the number {n} of many\n" for n in range(40))
+
+    def test_the_line_before_a_long_nested_list_is_no_chunk(self):
+        found = chunks("".join(f"- Part {n}\n{self.NESTED}" for n in range(3)))
+        assert len(found) > 5
+        assert min(map(minilm, found)) > 32
+
+    def test_one_before_a_section_is_added_to_it(self):
+        first, _ = chunks(f"| a | b |\n\n## Two\n\n{SENTENCE * 21}")
+        assert first.startswith("| a | b |\n\n## Two\n\nA worker")
+
+    def test_one_after_the_rest_of_a_paragraph_is_added_to_it(self):
+        _, last = chunks(f"Short and sweet.\n\n{SENTENCE * 21}\n\n| a | b |")
+        assert last.startswith("A worker")
+        assert last.endswith("moment. \n\n| a | b |")
+
+    def test_one_between_full_chunks_takes_nothing_from_another_section(self):
+        texts = ["# One", SENTENCE * 12, SENTENCE * 9, "Short and sweet.", "# Two", SENTENCE * 21]
+        assert "Short and sweet." in chunks("\n\n".join(texts))
+
+    def test_one_of_more_than_32_tokens_is_none(self):
+        first, *_ = chunks(f"- {SENTENCE * 3}\n{self.NESTED}")
+        assert first == f"- {SENTENCE * 3}".strip()
+
+
 class TestTables:
     ROW = "| the name of a cell | and what it holds, in ten words or so |\n"
 

@@ -70,6 +70,11 @@ class Outline:
             return None
         return self._fence_ends[index]
 
+    def begins_heading(self, place: int) -> bool:
+        """Whether a heading begins at a place."""
+        index = bisect_left(self.headings, place)
+        return index < len(self.headings) and self.headings[index] == place
+
     def lead_in(self, start: int, end: int) -> int | None:
         """Where the lines begin with which a range ends and that mean nothing without what follows.
 

@@ -18,6 +18,10 @@ CHARACTERS_A_TOKEN: Final = 8
 """What a chunk may have on average. Prose has 4 to 5; a tokenizer that takes a word of any length
 for one unknown token would otherwise let whole files through."""
 
+_SMALL: Final = 8
+"""A piece of one part in so many of a chunk is small: 32 tokens of 256, or some 20 words."""
+
+_INDENTATION: Final = 40  # characters that are looked at
 _PROBE: Final = "The 1st line, quite short.\nAnd (after it) an unbelievably longer second line!"
 _TOLERANCE: Final = 0.05
 _MOST_WORDS: Final = 100_000  # remembered: about 10 MB
@@ -53,6 +57,8 @@ class Sizes:
         self.most_characters = most_tokens * CHARACTERS_A_TOKEN
         self._count = count
         self._measure = self._bounded(_estimate(count))
+        self.is_small = functools.lru_cache(8)(self._is_small)  # of a piece it is asked often
+        """Whether a range says too little to be a chunk by itself."""
 
     def fits(self, start: int, end: int) -> bool:
         """Whether a range can be one chunk."""
@@ -89,12 +95,22 @@ class Sizes:
         for part in self._cut(start, end, self._bounded(self._count), most_tokens):
             yield from self._halved(*part)
 
+    def _is_small(self, start: int, end: int) -> bool:
+        most = self.most_tokens // _SMALL
+        return end - start <= most * CHARACTERS_A_TOKEN and self.tokens(start, end) <= most
+
     def _cut(
         self, start: int, end: int, measure: Callable[[str], int], most_tokens: int
     ) -> Iterator[Range]:
         splitter = _splitter().from_callback(measure, most_tokens)
+        start = self._with_indentation(start)
         for offset, piece in splitter.chunk_indices(self.text[start:end]):
             yield from self._bare(start + offset, start + offset + len(piece))
+
+    def _with_indentation(self, start: int) -> int:
+        """Where the line begins, if there is only white space before: it tells a list's level."""
+        line_start = self.text.rfind("\n", max(start - _INDENTATION, 0), start) + 1
+        return line_start if line_start and self.text[line_start:start].isspace() else start
 
     def _bare(self, start: int, end: int) -> Iterator[Range]:
         piece = self.text[start:end]

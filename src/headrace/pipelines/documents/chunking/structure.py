@@ -14,8 +14,12 @@ _WINDOW: Final = 8_192
 
 
 def structured_ranges(outline: Outline, sizes: Sizes) -> Iterator[Range]:
-    """The chunks of the whole text; none ends with a heading if that can be helped."""
-    return _with_lead_ins(outline, sizes, in_windows(outline, sizes, 0, len(sizes.text)))
+    """The chunks of the whole text.
+
+    None ends with a heading, and none is small, if that can be helped.
+    """
+    pieces = in_windows(outline, sizes, 0, len(sizes.text))
+    return _with_small_joined(sizes, _with_lead_ins(outline, sizes, pieces))
 
 
 def in_windows(outline: Outline, sizes: Sizes, start: int, stop: int) -> Iterator[Range]:
@@ -53,6 +57,10 @@ def _with_lead_ins(outline: Outline, sizes: Sizes, pieces: Iterator[Range]) -> I
 
 def _moved(outline: Outline, sizes: Sizes, first: Range, second: Range) -> Iterator[Range]:
     lead_in = outline.lead_in(*first)
+    # The splitter fills a chunk from one level of the text only: the line of a list before a nested
+    # one would be a chunk of its own, all title, and nearer to many questions than its text.
+    if lead_in is None and sizes.is_small(*first) and not outline.begins_heading(second[0]):
+        lead_in = first[0]
     if lead_in is None:
         yield from (first, second)
         return
@@ -89,3 +97,18 @@ def _inside_row(text: str, start: int, end: int) -> bool:
     line_start = text.rfind("\n", start, end) + 1
     line = text[line_start:end]
     return line.lstrip().startswith("|") and text[end : end + 1] not in {"", "\n"}
+
+
+def _with_small_joined(sizes: Sizes, pieces: Iterator[Range]) -> Iterator[Range]:
+    """The pieces, each small one joined with its neighbours, as far as they fit in a chunk."""
+    held = next(pieces, None)
+    if held is None:
+        return
+    for piece in pieces:
+        is_one_small = sizes.is_small(*held) or sizes.is_small(*piece)
+        if is_one_small and sizes.fits(held[0], piece[1]):
+            held = held[0], piece[1]
+        else:
+            yield held
+            held = piece
+    yield held
