@@ -16,6 +16,7 @@ from starlette.responses import Response
 from headrace import __version__
 from headrace.errors import HeadraceError
 from headrace.web.auth.verifier import make_verifier
+from headrace.web.document import describe
 from headrace.web.express import Express
 from headrace.web.gate import paths
 from headrace.web.gate.body import BodyGate, BodyLimits
@@ -75,6 +76,7 @@ def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
     _guard(api, settings)
     for module in (submission, listing, jobs, actions, artifacts):
         api.include_router(module.router)
+    api.openapi = describe(api)  # type: ignore[method-assign]
     return api
 
 
@@ -86,7 +88,7 @@ def _guard(api: FastAPI, settings: Settings) -> None:
     )
     api.add_middleware(Express, route=submission.ROUTE, serve=submission.submit_at_once)
     api.add_middleware(BodyGate, limits=limits, takes_upload=paths.takes_upload)
-    api.add_middleware(TimeLimit, may_last=paths.may_last)
+    api.add_middleware(TimeLimit, may_last=paths.may_last, seconds=settings.request_limit_s)
     api.add_middleware(RateGate, rates=rates, submits=paths.submits, clock=monotonic)
     origins = settings.cors_origins or (DEVELOPMENT_ORIGIN if settings.env == "development" else ())
     if origins:

@@ -76,7 +76,10 @@ class Envelope:
                 given = message["headers"]
                 given += headers
                 given.append((_ID_HEADER, request_id))
-                if not any(name == b"cache-control" for name, _ in given):
+                for name, _ in given:
+                    if name == b"cache-control":
+                        break
+                else:
                     given.append((b"cache-control", b"no-store"))
             await send(message)
 

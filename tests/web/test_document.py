@@ -1,0 +1,84 @@
+"""The OpenAPI document: complete, and true of what is answered."""
+
+from typing import Any
+
+import pytest
+
+from headrace.web.problems import CODES
+from tests.web.asking import submit
+from tests.web.serving import Api
+
+Operation = dict[str, Any]
+
+
+async def operations(api: Api) -> dict[tuple[str, str], Operation]:
+    document = (await (await api.stranger()).get("/openapi.json")).json()
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+class TestTheDocument:
+    async def test_every_operation_is_named_tagged_and_told(self, api: Api):
+        found = await operations(api)
+        names = [operation["operationId"] for operation in found.values()]
+        assert len(set(names)) == len(names)
+        for place, operation in found.items():
+            assert operation["tags"], place
+            assert operation["description"], place
+            assert "__" not in operation["operationId"], place
+
+    async def test_every_problem_is_in_the_table_and_in_the_form_of_problems(self, api: Api):
+        for place, operation in (await operations(api)).items():
+            if not place[1].startswith("/v1/"):
+                continue
+            for status, response in operation["responses"].items():
+                if int(status) < 400:
+                    continue
+                content = response["content"]
+                assert "application/problem+json" in content, (place, status)
+                for code in content["application/problem+json"]["examples"]:
+                    assert code in CODES
+            assert "500" in operation["responses"], place
+
+    async def test_posts_name_the_key_and_v1_asks_for_credentials(self, api: Api):
+        for (method, path), operation in (await operations(api)).items():
+            if not path.startswith("/v1/jobs"):
+                continue
+            assert operation["security"], path
+            headers = [one["name"] for one in operation.get("parameters", ())]
+            assert ("Idempotency-Key" in headers) == (method == "POST"), path
+
+    async def test_the_submission_has_an_example_that_fits(self, api: Api):
+        body = (await operations(api))["POST", "/v1/jobs"]["requestBody"]
+        schema = body["content"]["application/json"]["schema"]
+        [example] = schema["examples"]
+        assert set(example) <= set(schema["properties"])
+        assert schema["additionalProperties"] is False
+
+    @pytest.mark.parametrize(
+        "path", ["", "/{job_id}", "/{job_id}/input", "/{job_id}/steps", "/{job_id}/history"]
+    )
+    async def test_what_is_answered_has_the_members_that_are_told(self, api: Api, path: str):
+        job, client = await submit(api, "decide", {"title": "a"}), await api.client()
+        await api.engine.run_until_empty()
+        document = (await client.get("/openapi.json")).json()
+        operation = document["paths"][f"/v1/jobs{path}"]["get"]
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        answer = (await client.get(f"/v1/jobs{path}".format(job_id=job))).json()
+        assert_fits(answer, schema, document)
+
+
+def assert_fits(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:  # noqa: ANN401
+    """Every member is told, and every member that is told is there."""
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if schema.get("type") == "array":
+        for part in value:
+            assert_fits(part, schema["items"], document)
+    elif "properties" in schema:
+        assert set(value) == set(schema["properties"])
+        for name, part in schema["properties"].items():
+            assert_fits(value[name], part, document)
