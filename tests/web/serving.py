@@ -18,6 +18,7 @@ from headrace.telemetry.request_events import RequestFailed
 from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.auth.identity import Identity, Scope
+from headrace.web.events.hub import Pace
 from headrace.web.serving import ApiServer, make_server
 from headrace.web.state import Verifier
 from tests.waiting import eventually
@@ -79,17 +80,22 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def serve(
-    engine: Engine, *, verifier: Verifier | None = None, made: FastAPI | None = None
+    engine: Engine,
+    *,
+    verifier: Verifier | None = None,
+    pace: Pace | None = None,
+    made: FastAPI | None = None,
 ) -> AsyncIterator[Api]:
     """The API of an engine's app, inside an `async with` block.
 
     Args:
         engine: Whose app.
         verifier: In place of that of the settings.
+        pace: In place of the usual durations of event streams.
         made: In place of the API that is made of all this.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        api = made or create_api(engine.app, verifier=verifier)
+        api = made or create_api(engine.app, verifier=verifier, pace=pace)
         server = make_server(api, engine.app.settings)
         forget = add_sink(_show_failures, level=Level.ERROR)
         running = asyncio.create_task(server.serve_on(listener))

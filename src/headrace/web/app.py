@@ -9,59 +9,128 @@ from typing import TYPE_CHECKING, Final
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace import __version__
 from headrace.errors import HeadraceError
+from headrace.telemetry.tracing import adopt_tracing
 from headrace.web.auth.verifier import make_verifier
 from headrace.web.document import describe
+from headrace.web.events.hub import Hub
 from headrace.web.express import Express
 from headrace.web.gate import paths
 from headrace.web.gate.body import BodyGate, BodyLimits
 from headrace.web.gate.envelope import Envelope
 from headrace.web.gate.limit import TimeLimit
 from headrace.web.gate.rates import AddressRates, RateGate
+from headrace.web.gate.traced import Traced
+from headrace.web.library import documents_of
 from headrace.web.problems import ProblemError, problem_for
-from headrace.web.routes import actions, artifacts, jobs, listing, submission
+from headrace.web.routes import (
+    actions,
+    artifacts,
+    dead_letters,
+    documents,
+    events,
+    jobs,
+    listing,
+    pipelines,
+    queues,
+    submission,
+)
+from headrace.web.service import routes as service_routes
+from headrace.web.service import tasks
+from headrace.web.service.monitor import Monitor
 from headrace.web.state import Service, Verifier
 from headrace.web.submitting import Submissions
+from headrace.web.uploads import FORM_BYTES
 from headrace.web.wall import Wall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+    from types import ModuleType
 
     from headrace.app import Headrace
     from headrace.settings import Settings
+    from headrace.web.events.hub import Pace
+    from headrace.worker.worker import Worker
 
+NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False, "metrics": False, "logs": False, "operation_spans": False,
+    "auto_configure": False,
+}  # fmt: skip
+"""The framework's own would tell addresses and errors as they are; ours are masked and bounded."""
 DEVELOPMENT_ORIGIN: Final = ("http://localhost:5173",)
 METHODS: Final = ("GET", "POST", "DELETE")
 EXPOSED: Final = ("Location", "Retry-After", "X-Request-ID", "Idempotent-Replay")
 """Headers of answers that pages of other origins may read."""
+OF_JOBS: Final = (submission, listing, jobs, events, actions, artifacts)
+OF_ENGINE: Final = (dead_letters, pipelines, queues)
+OF_PROCESSES: Final = (service_routes, tasks)
+"""Modules with a `router`: those of the API, and those that a worker's own port has too."""
 
 
-def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
+def create_api(
+    app: Headrace, *, verifier: Verifier | None = None, pace: Pace | None = None
+) -> FastAPI:
     """The API of an application; it opens that when it starts, and leaves it open when it ends.
 
     Args:
         app: Its jobs.
         verifier: Tells whose a credential is; that of `make_verifier` if left out.
+        pace: Other durations of event streams, for tests.
     """
-    settings = app.settings
+    monitor = Monitor(app, mode="api")
+    service = _service(app, monitor, verifier, Hub(app, pace=pace))
+    service.documents = documents_of(app)
+    return _compose(service, tuple(_modules(service)))
+
+
+def _modules(service: Service) -> Iterator[ModuleType]:
+    yield from OF_JOBS + OF_ENGINE + OF_PROCESSES
+    if service.documents is not None:
+        yield documents
+
+
+def create_service(app: Headrace, worker: Worker, *, verifier: Verifier | None = None) -> FastAPI:
+    """What a worker tells of itself, without the API of jobs; guarded in the same way.
+
+    Args:
+        app: The worker's.
+        worker: Of whom it tells.
+        verifier: As for `create_api`.
+    """
+    monitor = Monitor(app, mode="worker", worker=worker)
+    return _compose(_service(app, monitor, verifier, Hub(app)), OF_PROCESSES)
+
+
+def _service(app: Headrace, monitor: Monitor, verifier: Verifier | None, hub: Hub) -> Service:
     verifier = verifier or make_verifier(app)
-    service = Service(app, settings, verifier, Wall(app), Submissions(app))
+    monitor.streams = lambda: hub.streams
+    return Service(app, app.settings, verifier, Wall(app), Submissions(app), hub, monitor)
+
+
+def _compose(service: Service, modules: tuple[ModuleType, ...]) -> FastAPI:
+    settings = service.settings
     is_development = settings.env == "development"
 
     @contextlib.asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
-        await app.open()
+        await service.app.open()
+        service.monitor.start()
         service.submissions.start()
         try:
             yield
         finally:
+            await service.hub.close()
+            if service.documents is not None:
+                await service.documents.close()
             await service.submissions.stop()
-            await verifier.close()
+            await service.monitor.stop()
+            await service.verifier.close()
 
     api = FastAPI(
         title="headrace",
@@ -70,11 +139,14 @@ def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
         docs_url="/docs" if is_development else None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
     )
     api.state.service = service
     _answer_errors(api)
+    if submission in modules:
+        api.add_middleware(Express, route=submission.ROUTE, serve=submission.submit_at_once)
     _guard(api, settings)
-    for module in (submission, listing, jobs, actions, artifacts):
+    for module in modules:
         api.include_router(module.router)
     api.openapi = describe(api)  # type: ignore[method-assign]
     return api
@@ -82,11 +154,12 @@ def create_api(app: Headrace, *, verifier: Verifier | None = None) -> FastAPI:
 
 def _guard(api: FastAPI, settings: Settings) -> None:
     """Put the gate before the routes; the layer that is added last is the outermost."""
-    limits = BodyLimits(settings.max_json_bytes, settings.max_body_bytes, settings.max_upload_bytes)
+    limits = BodyLimits(
+        settings.max_json_bytes, settings.max_body_bytes, settings.max_upload_bytes + FORM_BYTES
+    )
     rates = AddressRates(
         settings.rate_submit, settings.rate_status, settings.rate_health, settings.rate_other
     )
-    api.add_middleware(Express, route=submission.ROUTE, serve=submission.submit_at_once)
     api.add_middleware(BodyGate, limits=limits, takes_upload=paths.takes_upload)
     api.add_middleware(TimeLimit, may_last=paths.may_last, seconds=settings.request_limit_s)
     api.add_middleware(RateGate, rates=rates, submits=paths.submits, clock=monotonic)
@@ -100,6 +173,9 @@ def _guard(api: FastAPI, settings: Settings) -> None:
             expose_headers=EXPOSED,
         )
     api.add_middleware(Envelope, is_production=settings.env == "production")
+    tracing = adopt_tracing()
+    if tracing is not None:
+        api.add_middleware(Traced, tracing=tracing)
 
 
 def _answer_errors(api: FastAPI) -> None:

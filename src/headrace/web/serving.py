@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from headrace.settings import Settings
+    from headrace.web.state import Service
 
 KEEP_ALIVE_S: Final = 30
 SHUTDOWN_S: Final = 30
@@ -48,7 +49,13 @@ class ApiServer(uvicorn.Server):
         """Let requests end, and close."""
         self._sweep.cancel()
         await asyncio.gather(self._sweep, return_exceptions=True)
+        self._end_streams()
         await super().shutdown(sockets)
+
+    def _end_streams(self) -> None:
+        """Event streams go on for minutes: they are ended, and their clients come back."""
+        service: Service = cast("FastAPI", self.config.app).state.service
+        service.hub.end_streams()
 
 
 def make_server(api: FastAPI, settings: Settings, **more: Any) -> ApiServer:

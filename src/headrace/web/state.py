@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.settings import Settings
     from headrace.web.auth.identity import Identity
+    from headrace.web.events.hub import Hub
+    from headrace.web.library import Documents
+    from headrace.web.service.monitor import Monitor
     from headrace.web.submitting import Submissions
     from headrace.web.wall import Wall
 
@@ -38,6 +41,10 @@ class Service:
     verifier: Verifier
     wall: Wall
     submissions: Submissions
+    hub: Hub
+    monitor: Monitor
+    documents: Documents | None = None
+    """Where the app carries them."""
 
 
 def service_of(request: Request) -> Service:

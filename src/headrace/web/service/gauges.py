@@ -40,6 +40,8 @@ def _of_process(monitor: Monitor) -> Iterator[Gauge]:
         ("state",),
         {(state,): count for state, count in states.items()},
     )
+    if monitor.streams is not None:
+        yield _one("event_streams", "Clients that follow events.", monitor.streams())
     load = monitor.worker.load() if monitor.worker is not None else None
     if load is not None:
         yield _one("worker_running", "Jobs in this worker's hands.", load.running)

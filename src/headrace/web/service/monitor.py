@@ -52,6 +52,7 @@ class Monitor:
         listener: Callable[[], bool] | None = None,
     ) -> None:
         self.app, self.mode, self.worker, self.listener = app, mode, worker, listener
+        self.streams: Callable[[], int] | None = None
         self.metrics = Metrics(
             known={
                 "pipeline": app.pipelines,
@@ -83,6 +84,10 @@ class Monitor:
             self._reading.cancel()
             await asyncio.wait({self._reading})
         await self.probe.stop()
+
+    def attend(self, worker: Worker) -> None:
+        """Watch this worker too, which runs beside the API."""
+        self.worker, self.mode = worker, "dev"
 
     @property
     def uptime_s(self) -> float:
