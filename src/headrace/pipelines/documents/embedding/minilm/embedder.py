@@ -94,7 +94,7 @@ def computations(
 
 
 async def open_minilm(folder: Path | None = None, *, threads: int | None = None) -> MiniLM:
-    """Load the model, off the event loop; takes about half a second and 260 MiB.
+    """Load the model, off the event loop; takes about half a second and 210 MiB.
 
     Args:
         folder: Holds its `model.onnx` and `tokenizer.json`; None for the installed package.

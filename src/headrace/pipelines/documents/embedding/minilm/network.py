@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -66,4 +68,16 @@ def load_network(model: bytes) -> Network:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _SEVERE
-    return Network(onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    _return_memory()
+    return Network(session)
+
+
+def _return_memory() -> None:
+    """Give back what loading has freed; glibc would keep these 60 MiB for good. Takes 10 ms.
+
+    Other allocators cannot be asked to.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
