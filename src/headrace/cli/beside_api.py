@@ -12,15 +12,18 @@ from headrace.cli.running import beside
 from headrace.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from headrace.app import Headrace
     from headrace.settings import Settings
+    from headrace.worker.worker import Worker
 
 
 @contextlib.asynccontextmanager
-async def developers_api(app: Headrace) -> AsyncIterator[None]:
+async def developers_api(app: Headrace) -> AsyncIterator[Callable[[Worker], None]]:
     """Serve the API of an app inside an `async with` block, and tell how to use it.
+
+    What the block is given lets the API tell of the worker beside it.
 
     Where HEADRACE_PORT is not set and its default is taken, another port is. Where the extra
     `server` is not installed, it is told so, and nothing is served.
@@ -38,7 +41,7 @@ async def developers_api(app: Headrace) -> AsyncIterator[None]:
             "pip install 'headrace[server]'",
             err=True,
         )
-        yield
+        yield lambda _: None
         return
     from headrace.cli.trying import lines_to_try
 
@@ -49,7 +52,7 @@ async def developers_api(app: Headrace) -> AsyncIterator[None]:
         server = make_server(api, app.settings, timeout_graceful_shutdown=1)
         typer.echo(lines_to_try(app, _address_of(listener), token), err=True)
         async with beside(server.serve_on(listener), stop=server.stop):
-            yield
+            yield api.state.service.monitor.attend
 
 
 def _listen(settings: Settings) -> socket.socket:

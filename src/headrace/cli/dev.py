@@ -61,10 +61,11 @@ async def _dev(
     async with tracing(app.settings), app:
         where = "the embedded database" if app.settings.embedded else "the database of the settings"
         typer.echo(f"headrace: serving {', '.join(queues)} on {where}", err=True)
-        async with developers_api(app):
+        async with developers_api(app) as tell_of:
             with _shown(app):
                 tell_unknown_settings()
                 worker = app.worker(queues=queues, concurrency=concurrency)
+                tell_of(worker)
                 return await run_until_told(worker, until_empty=until_empty)
 
 

@@ -2,7 +2,8 @@
 
 Code says `emit(JobStarted(...))`; logs, metrics and traces are sinks. Where an event would be
 built thousands of times a second, `enabled(StepStarted)` is asked first: it costs 0.03 us and
-is false when no sink wants that event.
+is false when no sink wants that event. Where only counters want it, `counting(StepStarted)` gives
+them, and it is counted without being built: building costs twice what counting does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from types import MappingProxyType
-from typing import ClassVar, Final, TypeAlias, TypeVar, dataclass_transform
+from typing import ClassVar, Final, Protocol, TypeAlias, TypeVar, dataclass_transform
 
 
 class Level(IntEnum):
@@ -41,10 +42,28 @@ class Event:
 Sink: TypeAlias = Callable[[Event], None]
 """Receives events on the thread that emitted them: it must return at once and never wait."""
 
+
+class Tally(Protocol):
+    """A sink that can also count events that were not built."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take an event."""
+
+    def count(self, kind: type[Event], values: tuple[object, ...], ms: float = 0.0) -> None:
+        """Count an event of a kind.
+
+        Args:
+            kind: Its class.
+            values: Its name, and those of its fields that are labels, in their order.
+            ms: How long it took, where events of this kind tell that.
+        """
+
+
 _EventT = TypeVar("_EventT", bound=Event)
 _known: dict[str, type[Event]] = {}
 _sinks: tuple[tuple[Sink, Level, frozenset[type[Event]] | None], ...] = ()
 _routes: dict[type[Event], tuple[Sink, ...]] = {}  # replaced as a whole, so reading needs no lock
+_counted: dict[type[Event], Tally] = {}
 _reported: set[int] = set()
 _changing = threading.Lock()
 
@@ -71,6 +90,11 @@ def event(level: Level) -> Callable[[type[_EventT]], type[_EventT]]:
 def enabled(event_class: type[Event]) -> bool:
     """Tell whether any sink wants this event, so that it need not be built for nobody."""
     return event_class in _routes
+
+
+def counting(event_class: type[Event]) -> Tally | None:
+    """What counts an event that nobody else wants, so that it need not be built."""
+    return _counted.get(event_class)
 
 
 def emit(event: Event) -> None:
@@ -121,7 +145,7 @@ def field_names(event_class: type[Event]) -> tuple[str, ...]:
 
 def _route() -> None:
     """Work out who gets what; called under the lock."""
-    global _routes  # noqa: PLW0603
+    global _routes, _counted  # noqa: PLW0603
     wanted = {
         known: tuple(
             sink
@@ -131,6 +155,8 @@ def _route() -> None:
         for known in _known.values()
     }
     _routes = {known: sinks for known, sinks in wanted.items() if sinks}
+    alone = {known: sinks[0] for known, sinks in _routes.items() if len(sinks) == 1}
+    _counted = {known: one for known, one in alone.items() if hasattr(one, "count")}
 
 
 def _report_once(sink: Sink) -> None:

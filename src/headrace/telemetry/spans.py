@@ -30,12 +30,18 @@ def choose_trace(trace_id: int) -> Iterator[None]:
         _chosen.reset(token)
 
 
+class OwnProvider(TracerProvider):
+    """A provider that headrace made, not the program around it."""
+
+    headrace = True
+
+
 class _ChosenIds(RandomIdGenerator):
     def generate_trace_id(self) -> int:
         return _chosen.get() or super().generate_trace_id()
 
 
-def make_provider(address: str, *, sample: float, version: str) -> TracerProvider:
+def make_provider(address: str, *, sample: float, version: str) -> OwnProvider:
     """What makes spans and sends them in batches, from a thread of its own.
 
     Args:
@@ -47,7 +53,7 @@ def make_provider(address: str, *, sample: float, version: str) -> TracerProvide
     resource = Resource.create(
         {"service.name": "headrace", "service.version": version, "host.name": platform.node()}
     )
-    provider = TracerProvider(
+    provider = OwnProvider(
         sampler=ParentBased(TraceIdRatioBased(sample)),
         resource=resource,
         id_generator=_ChosenIds(),

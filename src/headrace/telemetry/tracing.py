@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "headrace"
 TRACES_PATH: Final = "/v1/traces"
+OWN: Final = "headrace"
+"""What marks the providers of `start_tracing`: once one was stopped, nothing comes out of it."""
 MS_IN_NS: Final = 1_000_000
 
 
@@ -192,10 +194,11 @@ def start_tracing(
     global current  # noqa: PLW0603 - the one configuration of the process
     from opentelemetry import trace  # noqa: PLC0415
 
-    from headrace.telemetry.spans import choose_trace, make_provider  # noqa: PLC0415
+    from headrace.telemetry.spans import OwnProvider, choose_trace, make_provider  # noqa: PLC0415
 
     provider = make_provider(address_of(endpoint), sample=sample, version=version)
-    trace.set_tracer_provider(provider)  # so that the spans of a step's own calls come here too
+    if not isinstance(trace.get_tracer_provider(), OwnProvider):  # it can be set only once
+        trace.set_tracer_provider(provider)  # so that the spans of a step's calls come here too
     tracer = provider.get_tracer(NAME, version)
     mine = current = Tracing(tracer, project=project, choose_trace=choose_trace)
 
@@ -217,7 +220,7 @@ def adopt_tracing() -> Tracing | None:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
         provider = trace.get_tracer_provider()
-        if isinstance(provider, TracerProvider):
+        if isinstance(provider, TracerProvider) and not hasattr(provider, OWN):
             current = Tracing(provider.get_tracer(NAME))
     return current
 

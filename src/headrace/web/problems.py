@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from headrace import errors
 from headrace.store.failures import is_retryable, is_unavailable
+from headrace.telemetry.masking import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +98,7 @@ class Problem:
             "title": CODES[self.code].title,
             "status": self.status,
             "detail": self.detail,
-            "instance": scope["path"],
+            "instance": clean_text(scope["path"]),  # a stranger's own text: it may hold a token
             "code": self.code,
             "request_id": scope.get(REQUEST_ID, ""),
         }

@@ -20,6 +20,7 @@ from headrace.errors import (
     Skip,
     UserError,
 )
+from headrace.telemetry.masking import mask_shapes
 
 if TYPE_CHECKING:
     from headrace.model.step import Step
@@ -28,6 +29,8 @@ DETAIL_MOST: Final = 20_000
 """Characters of a traceback that are kept, counted from its end, where the cause is."""
 TEXT_MOST: Final = 20_000
 """Characters of a message that are kept, counted from its beginning."""
+SECRET_MOST: Final = 4_000
+"""Characters of the longest secret that is looked for: a private key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +147,16 @@ def read_error(error: BaseException, step: Step) -> Outcome:
 
 
 def fit_text(text: str) -> str:
-    """A text that people are shown, as PostgreSQL can store it: cut, and said so, if it is long."""
+    """A text that people are shown, as PostgreSQL can store it: cut, and said so, if it is long.
+
+    What looks like a secret is masked: errors of clients quote addresses, headers, settings.
+    """
     if len(text) > TEXT_MOST:
-        text = f"{text[:TEXT_MOST]}... and {len(text) - TEXT_MOST:,} more characters"
+        # Masked before it is cut, or half a secret would stay.
+        kept = mask_shapes(text[: TEXT_MOST + SECRET_MOST])[:TEXT_MOST]
+        text = f"{kept}... and {len(text) - TEXT_MOST:,} more characters"
+    else:
+        text = mask_shapes(text)
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
@@ -169,7 +179,8 @@ def _skip(error: Skip, step: Step) -> Outcome:
 
 def _failure(error: BaseException, step: Step) -> Failed:
     name = type(error).__name__
-    detail = fit_text("".join(traceback.format_exception(error))[-DETAIL_MOST:])
+    trace = "".join(traceback.format_exception(error))[-DETAIL_MOST - SECRET_MOST :]
+    detail = fit_text(mask_shapes(trace)[-DETAIL_MOST:])
     message = fit_text(str(error)) or name
     for types, kind, code in _PERMANENT:
         if isinstance(error, types):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.entries import End
-from headrace.telemetry.events import emit, enabled
+from headrace.telemetry.events import counting, emit, enabled
 from headrace.telemetry.job_events import (
     DeadLettered,
     JobCancelled,
@@ -52,15 +53,28 @@ def wants_claims() -> bool:
 def claimed(claim: Claim, lease_s: float) -> None:
     """A job was taken."""
     waited_ms = max(0.0, 1000 * claim.late_s)
-    if enabled(JobClaimed):
+    tally = counting(JobClaimed)
+    if tally is not None:
+        tally.count(JobClaimed, ("job_claimed", claim.pipeline.name, claim.queue), waited_ms)
+    elif enabled(JobClaimed):
         emit(JobClaimed(**_job(claim), queue_latency_ms=waited_ms, lease_s=lease_s))
-    if claim.first_of_run and enabled(JobStarted):
+    if not claim.first_of_run:
+        return
+    tally = counting(JobStarted)
+    if tally is not None:
+        tally.count(JobStarted, ("job_started", claim.pipeline.name, claim.queue), waited_ms)
+    elif enabled(JobStarted):
         emit(JobStarted(**_job(claim), queue_latency_ms=waited_ms, lease_s=lease_s))
 
 
 def attempt_began(attempt: Attempt) -> None:
     """A step's function is about to be called."""
-    if enabled(StepStarted):
+    tally = counting(StepStarted)
+    if tally is not None:
+        claim = attempt.run.claim
+        words = ("step_started", claim.pipeline.name, claim.queue, attempt.step.name)
+        tally.count(StepStarted, words)
+    elif enabled(StepStarted):
         emit(StepStarted(**_step(attempt)))
 
 
@@ -68,8 +82,7 @@ def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
     """A step or item came to an outcome."""
     kind = type(outcome)
     if kind is Done or kind is Stored:
-        if enabled(StepCompleted):
-            emit(StepCompleted(**_step(attempt), latency_ms=1000 * (now - attempt.started)))
+        _step_completed(attempt, 1000 * (now - attempt.started))
     elif isinstance(outcome, Failed):
         emit(
             StepFailed(
@@ -82,6 +95,16 @@ def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
         )
     elif isinstance(outcome, Skipped):
         emit(StepSkipped(**_step(attempt), reason=outcome.reason))
+
+
+def _step_completed(attempt: Attempt, latency_ms: float) -> None:
+    tally = counting(StepCompleted)
+    if tally is not None:
+        claim = attempt.run.claim
+        words = ("step_completed", claim.pipeline.name, claim.queue, attempt.step.name)
+        tally.count(StepCompleted, words, latency_ms)
+    elif enabled(StepCompleted):
+        emit(StepCompleted(**_step(attempt), latency_ms=latency_ms))
 
 
 def left(run: JobRun, move: Move, outcome: Committed) -> None:
@@ -99,8 +122,7 @@ def stale(run: JobRun) -> None:
 
 def _ended(run: JobRun, move: End, state: str) -> None:
     if state == "completed":
-        if enabled(JobCompleted):
-            emit(JobCompleted(**_job(run.claim), job_latency_ms=_latency(run)))
+        _completed(run)
         return
     latency = _latency(run)
     if state == "cancelled":
@@ -132,6 +154,15 @@ def _ended(run: JobRun, move: End, state: str) -> None:
         emit(DeadLettered(**_job(run.claim), **common, attempts=attempts))  # type: ignore[arg-type]
 
 
+def _completed(run: JobRun) -> None:
+    tally = counting(JobCompleted)
+    if tally is not None:
+        words = ("job_completed", run.claim.pipeline.name, run.claim.queue)
+        tally.count(JobCompleted, words, _latency(run))
+    elif enabled(JobCompleted):
+        emit(JobCompleted(**_job(run.claim), job_latency_ms=_latency(run)))
+
+
 def _released(run: JobRun, move: Release, state: str | None) -> None:
     if state == "cancelled":
         emit(JobCancelled(**_job(run.claim), actor="user", job_latency_ms=_latency(run)))
@@ -159,8 +190,6 @@ def _waiting(run: JobRun, move: Release) -> None:
 
 
 def _latency(run: JobRun) -> float:
-    from time import monotonic  # noqa: PLC0415 - beside its only use
-
     return 1000 * (run.claim.age_s + monotonic() - run.started_at)
 
 
