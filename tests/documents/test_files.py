@@ -103,7 +103,7 @@ class TestParsedFile:
         assert self.parse(store) == (address, True)
 
     @pytest.mark.parametrize("suffix", ["", ".json"])
-    @pytest.mark.parametrize("content", [None, b"", b"{", b"# Tit"])
+    @pytest.mark.parametrize("content", [None, b"", b"{", b"# Tit", bytes(300)])
     def test_what_is_not_is_made_anew(self, store: FileStore, suffix: str, content: bytes | None):
         address, _ = self.parse(store)
         if content is None:

@@ -23,15 +23,22 @@ class FileStore:
 
     folder: Path
 
-    def write(self, address: str, data: bytes) -> None:
-        """Store a file in place of any other at its address."""
+    def write(self, address: str, data: bytes, *, synced: bool = True) -> None:
+        """Store a file in place of any other at its address.
+
+        Args:
+            address: Where.
+            data: What.
+            synced: Wait for the disk. Else a loss of power may leave the file empty or mixed up.
+        """
         path = self._path(address)
         descriptor, name = _open_part(path)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if synced:
+                    file.flush()
+                    os.fsync(file.fileno())
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -64,8 +64,9 @@ def parsed_file(
     text = result.markdown.encode()
     made = ParsedFile(address, hashlib.sha256(text).hexdigest(), len(result.markdown), result.pages)
     files.write(address, text)
-    # Written last: without it the Markdown does not count.
-    files.write(_notes(address), orjson.dumps({"parse": wanted, "file": made}))
+    # Written last: without it the Markdown does not count, and whoever misses it parses again.
+    notes = orjson.dumps({"parse": wanted, "file": made})
+    files.write(_notes(address), notes, synced=False)
     return made
 
 
