@@ -34,8 +34,32 @@ class TestPages:
         with pytest.raises(InvalidError, match="no cursor"):
             await library.documents(cursor=cursor)
 
+    @pytest.mark.parametrize(
+        "bounds", [{"limit": 0}, {"limit": 1_001}, {"first": -1}, {"first": 2**31}]
+    )
+    async def test_chunks_have_bounds(self, library: Library, bounds: dict[str, int]):
+        added = await library.add(b"# Text\n", name="a.md")
+        with pytest.raises(InvalidError, match=r"is [01] to 1,000"):
+            await library.chunks(added.document, **bounds)
+
 
 class TestOwners:
+    @pytest.mark.parametrize("whose", [{"tenant": "a\0b"}, {"owner": "a\ud800"}, {"owner": ""}])
+    async def test_one_that_cannot_be_is_told_in_every_call(
+        self, library: Library, whose: dict[str, str]
+    ):
+        document = (await library.add(b"# Text\n", name="a.md")).document
+        for call in (
+            lambda: library.document(document, **whose),
+            lambda: library.statuses([document], **whose),
+            lambda: library.documents(**whose),
+            lambda: library.chunks(document, **whose),
+            lambda: library.search("text", **whose),
+            lambda: library.delete(document, **whose),
+        ):
+            with pytest.raises(InvalidError, match="printable text"):
+                await call()
+
     async def test_a_tenant_and_an_owner_never_share_a_document_with_others(
         self, engine: Engine, library: Library
     ):

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 DEFAULT: Final = "default"
 MOST_DOCUMENTS: Final = 1_000
 """On a page."""
+MOST_CHUNKS: Final = 1_000
+"""Asked for at once."""
+MOST_ORDINAL: Final = 1_000_000
+"""More chunks than a document may have by its settings."""
 
 
 class Library:
@@ -109,21 +113,24 @@ class Library:
         Raises:
             DocumentNotFoundError: There is none of this owner.
         """
-        async with self._app.connection() as connection:
-            row = await connection.fetchrow(
-                SQL["documents.show"], parse_key(document), tenant, owner
-            )
-        if row is None:
+        found = await self.statuses([document], tenant=tenant, owner=owner)
+        if not found:
             raise DocumentNotFoundError(document)
-        return status_of(row)
+        return found[0]
 
     async def statuses(
         self, documents: Sequence[str], *, tenant: str = DEFAULT, owner: str = DEFAULT
     ) -> list[DocumentStatus]:
-        """Several documents by their ids, in no order; those that are not there are left out."""
+        """Several documents by their ids, in no order; those that are not there are left out.
+
+        Raises:
+            DocumentNotFoundError: One of these is no id.
+            InvalidError: The tenant or the owner cannot be one.
+        """
+        whose = Owner(tenant, owner)
         keys = [parse_key(document) for document in documents]
         async with self._app.connection() as connection:
-            rows = await connection.fetch(SQL["documents.show_some"], keys, tenant, owner)
+            rows = await connection.fetch(SQL["documents.show"], keys, whose.tenant, whose.name)
         return [status_of(row) for row in rows]
 
     async def documents(
@@ -143,14 +150,15 @@ class Library:
             cursor: `next` of the page before.
 
         Raises:
-            InvalidError: The limit is out of range, or the cursor is none.
+            InvalidError: The limit is out of range, the cursor is none, or the owner cannot be one.
         """
+        whose = Owner(tenant, owner)
         if not 1 <= limit <= MOST_DOCUMENTS:
             raise InvalidError(f"limit is 1 to {MOST_DOCUMENTS:,}, not {limit}")
         created, key = read_cursor(cursor)
         async with self._app.connection() as connection:
             rows = await connection.fetch(
-                SQL["documents.list"], tenant, owner, limit + 1, created, key
+                SQL["documents.list"], whose.tenant, whose.name, limit + 1, created, key
             )
         return DocumentPage.of(rows, limit)
 
@@ -169,12 +177,24 @@ class Library:
             document: Its id.
             tenant: The customer.
             owner: The user.
-            first: The ordinal to begin with, from 0.
-            limit: Most chunks.
+            first: The ordinal to begin with, 0 to 1,000,000.
+            limit: Most chunks, 1 to 1,000.
+
+        Returns:
+            Nothing where no document of this owner with that id is in search.
+
+        Raises:
+            DocumentNotFoundError: It is no id.
+            InvalidError: `first` or the limit is out of range, or the owner cannot be one.
         """
+        whose, key = Owner(tenant, owner), parse_key(document)
+        if not 0 <= first <= MOST_ORDINAL:
+            raise InvalidError(f"first is 0 to {MOST_ORDINAL:,}, not {first}")
+        if not 1 <= limit <= MOST_CHUNKS:
+            raise InvalidError(f"limit is 1 to {MOST_CHUNKS:,}, not {limit}")
         async with self._app.connection() as connection:
             rows = await connection.fetch(
-                SQL["chunks.list"], parse_key(document), tenant, owner, first, limit
+                SQL["chunks.list"], key, whose.tenant, whose.name, first, limit
             )
         return [Chunk(str(row[0]), *row[1:]) for row in map(tuple, rows)]
 
@@ -202,6 +222,7 @@ class Library:
 
         Raises:
             QuestionRefusedError: The question, or the limit, is out of range.
+            DocumentNotFoundError: One of `documents` is no id.
             OtherSpaceError: The documents were embedded by another model.
             OtherDimensionError: The model's vectors have another length in this database.
         """

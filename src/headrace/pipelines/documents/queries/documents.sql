@@ -90,19 +90,6 @@ returning job, raw_path, parsed_path;
 delete from headrace_documents.documents where id = $1 and deleting;
 
 -- name: show
--- $1 id, $2 tenant, $3 owner
-select document.*, job.state as job_state, job.error as job_error, job.run as job_run,
-    space.model, space.version,
-    array(
-        select step.step from headrace.steps as step
-        where step.job = document.job and step.run = job.run
-    ) as steps_done
-from headrace_documents.documents as document
-left join headrace.jobs as job on job.id = document.job
-left join headrace_documents.spaces as space on space.id = document.space
-where document.id = $1 and document.tenant = $2 and document.owner = $3 and not document.deleting;
-
--- name: show_some
 -- $1 ids uuid[], $2 tenant, $3 owner
 select document.*, job.state as job_state, job.error as job_error, job.run as job_run,
     space.model, space.version,
