@@ -1,2 +1,0 @@
--- Webhooks.
-select;
