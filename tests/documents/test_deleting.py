@@ -98,6 +98,19 @@ class TestDeletion:
         assert await rows(engine) == NOTHING
         assert files_of(folder, "unread") == []
 
+    async def test_content_that_came_under_two_kinds_of_name_leaves_no_file(
+        self, engine: Engine, library: Library, folder: Path
+    ):
+        await library.add(b"# A text\n", name="first.txt", tenant="kinds")
+        await engine.run_until_empty(40)
+        again = await library.add(b"# A text\n", name="second.md", tenant="kinds", again=True)
+        status = await library.document(again.document, tenant="kinds")
+        assert (status.name, status.kind) == ("second.md", "markdown")
+        await engine.run_until_empty(40)
+        await library.delete(again.document, tenant="kinds")
+        assert await rows(engine) == NOTHING
+        assert files_of(folder, "kinds") == []
+
     async def test_during_ingestion_nothing_comes_back(
         self, engine: Engine, library: Library, folder: Path, trial: Trial
     ):

@@ -118,7 +118,17 @@ class Intake:
                 owner=owner.name,
                 connection=connection,
             )
-            await connection.execute(SQL["documents.begin_job"], key, UUID(job.id))
+            await connection.execute(
+                SQL["documents.begin_job"],
+                key,
+                UUID(job.id),
+                document.name,
+                document.kind.value,
+                document.kind.mime,
+                upload.address,
+            )
+            if row["raw_path"] != upload.address:  # it came as Markdown, and now as text
+                await asyncio.to_thread(self._files.delete, row["raw_path"])
         return Added(document.id, job, is_new=True)
 
     def _present_job(self, row: Row, *, again: bool) -> JobHandle[Ingested] | None:

@@ -25,9 +25,11 @@ where document.id = $1 and document.tenant = $2 and document.owner = $3
 for update;
 
 -- name: begin_job
--- $1 id, $2 job
+-- The file is what its job was told: the same content may come again under another name.
+-- $1 id, $2 job, $3 name, $4 kind, $5 mime, $6 path of the file
 update headrace_documents.documents
-set job = $2, processing_started_at = clock_timestamp(), processing_ended_at = null,
+set job = $2, name = $3, kind = $4, mime = $5, raw_path = $6,
+    processing_started_at = clock_timestamp(), processing_ended_at = null,
     updated_at = clock_timestamp()
 where id = $1;
 
