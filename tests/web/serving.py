@@ -23,7 +23,15 @@ from headrace.web.serving import ApiServer, make_server
 from headrace.web.state import Verifier
 from tests.waiting import eventually
 
-SETTINGS = Settings(env="testing", rate_submit=0, rate_status=0, rate_health=0, rate_other=0)
+SETTINGS = Settings(
+    env="testing",
+    rate_submit=0,
+    rate_status=0,
+    rate_health=0,
+    rate_other=0,
+    rate_tenant_writes=0,
+    rate_tenant_reads=0,
+)
 """Those of an API under test: as many requests as a test needs."""
 USER = frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE})
 

@@ -29,6 +29,7 @@ CALLS = [
     ("GET", "/api-keys"),
     ("POST", "/api-keys"),
     ("DELETE", "/api-keys/aaaaaaaaaaaaaaaa"),
+    ("POST", "/rates"),
     ("GET", "/retention"),
     ("POST", "/retention/run"),
     ("GET", "/audit"),
@@ -139,9 +140,9 @@ class TestDeadLetters:
     async def test_they_are_listed_with_the_whole_error(self, api: Api):
         await api.engine.submit(fragile, "secret", tenant="globex", owner="ann")
         await api.engine.run_until_empty()
-        [letter] = (await call(api, "GET", "/dead-letters", text="HUNTER2"))["items"]
+        [letter] = (await call(api, "GET", "/dead-letters", text="REFUSED IT"))["items"]
         assert letter["tenant"] == "globex"
-        assert "hunter2" in letter["error"]["message"]
+        assert "db.internal" in letter["error"]["message"]
         assert (await call(api, "GET", "/dead-letters", text="else"))["items"] == []
 
     async def test_one_some_or_none_run_again(self, api: Api):
@@ -231,6 +232,16 @@ class TestApiKeys:
             {"key": "hr_mine"},
         ):
             await call(api, "POST", "/api-keys", 422, **{**wanted, **wrong})
+
+
+class TestRates:
+    async def test_a_tenant_gets_a_limit_of_its_own(self, api: Api):
+        limit = {"tenant": "acme", "kind": "writes", "per_minute": 5}
+        assert await call(api, "POST", "/rates", **limit) == limit
+        await call(api, "POST", "/rates", 422, **{**limit, "kind": "all"})
+        await call(api, "POST", "/rates", 422, **{**limit, "per_minute": -1})
+        [entry] = [one for one in await entries(api) if one["action"] == "rate.set"]
+        assert (entry["target"], entry["after"]) == ("acme", limit)
 
 
 class TestRetention:

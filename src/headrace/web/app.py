@@ -29,6 +29,7 @@ from headrace.web.gate.rates import AddressRates, RateGate
 from headrace.web.gate.traced import Traced
 from headrace.web.library import documents_of
 from headrace.web.problems import ProblemError, problem_for
+from headrace.web.rates import TenantRates
 from headrace.web.routes import (
     actions,
     artifacts,
@@ -41,6 +42,7 @@ from headrace.web.routes import (
     queues,
     submission,
 )
+from headrace.web.routes.admin import ADMIN
 from headrace.web.service import routes as service_routes
 from headrace.web.service import tasks
 from headrace.web.service.monitor import Monitor
@@ -86,13 +88,21 @@ def create_api(
     monitor = Monitor(app, mode="api")
     service = _service(app, monitor, verifier, Hub(app, pace=pace))
     service.documents = documents_of(app)
+    service.rates = _rates(app)
     return _compose(service, tuple(_modules(service)))
+
+
+def _rates(app: Headrace) -> TenantRates | None:
+    writes, reads = app.settings.rate_tenant_writes, app.settings.rate_tenant_reads
+    return TenantRates(app, writes=writes, reads=reads) if writes or reads else None
 
 
 def _modules(service: Service) -> Iterator[ModuleType]:
     yield from OF_JOBS + OF_ENGINE + OF_PROCESSES
     if service.documents is not None:
         yield documents
+    if service.settings.admin_api:
+        yield from ADMIN
 
 
 def create_service(app: Headrace, worker: Worker, *, verifier: Verifier | None = None) -> FastAPI:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from headrace.web.auth.identity import Identity
     from headrace.web.events.hub import Hub
     from headrace.web.library import Documents
+    from headrace.web.rates import TenantRates
     from headrace.web.service.monitor import Monitor
     from headrace.web.submitting import Submissions
     from headrace.web.wall import Wall
@@ -45,6 +46,8 @@ class Service:
     monitor: Monitor
     documents: Documents | None = None
     """Where the app carries them."""
+    rates: TenantRates | None = None
+    """Where tenants have limits."""
 
 
 def service_of(request: Request) -> Service:

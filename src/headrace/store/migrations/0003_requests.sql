@@ -22,3 +22,18 @@ create table headrace.request_keys (
 );
 
 create index request_keys_expiry on headrace.request_keys (expires_at);
+
+-- Requests of a tenant in its present minute, which begins with the first of them. Processes take
+-- permits in portions; `granted` is the last one. `per_minute` is a limit of this tenant's own,
+-- where it has one; 0: any number.
+create table headrace.tenant_rates (
+    tenant text collate "C" not null,
+    kind text collate "C" not null,
+    per_minute integer,
+    window_at timestamptz not null,
+    taken integer not null,
+    granted integer not null,
+    primary key (tenant, kind),
+    constraint tenant_rates_kind check (kind in ('writes', 'reads')),
+    constraint tenant_rates_per_minute check (per_minute >= 0)
+);

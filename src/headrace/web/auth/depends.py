@@ -19,6 +19,8 @@ from headrace.web.state import service_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from headrace.store.rates import Kind
+
 CHALLENGE: Final = 'Bearer realm="headrace"'
 
 
@@ -49,7 +51,10 @@ def _credential(request: Request) -> str:
 
 
 class Requirement(SecurityBase):
-    """A dependency that gives the identity of a request, if it has all the scopes that it needs."""
+    """A dependency that gives the identity of a request, if it has all the scopes that it needs.
+
+    It also counts the request for its tenant, where tenants have limits.
+    """
 
     scheme_name = "bearer"
     model = HTTPBearer(
@@ -60,6 +65,7 @@ class Requirement(SecurityBase):
 
     def __init__(self, scopes: frozenset[Scope]) -> None:
         self.scopes = scopes
+        self._kind = _kind_of(scopes)
         names = " ".join(sorted(scopes))
         self._headers: Mapping[str, str] = {
             "WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{names}"'
@@ -71,7 +77,17 @@ class Requirement(SecurityBase):
         if not identity.scopes >= self.scopes:
             missing = ", ".join(sorted(self.scopes - identity.scopes))
             raise ProblemError("FORBIDDEN", f"it takes the scope {missing}", headers=self._headers)
+        rates = service_of(request).rates
+        if rates is not None and self._kind is not None:
+            await rates.spend(identity.tenant, self._kind)
         return identity
+
+
+def _kind_of(scopes: frozenset[Scope]) -> Kind | None:
+    """As what a request counts for its tenant; what operators do counts for nobody."""
+    if Scope.JOBS_WRITE in scopes:
+        return "writes"
+    return "reads" if Scope.JOBS_READ in scopes else None
 
 
 def requires(*scopes: Scope) -> Requirement:

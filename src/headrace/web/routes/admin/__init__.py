@@ -9,9 +9,10 @@ from headrace.web.routes.admin import (
     dead_letters,
     jobs,
     queues,
+    rates,
     retention,
     workers,
 )
 
-ADMIN = (jobs, dead_letters, queues, workers, api_keys, retention, audit)
+ADMIN = (jobs, dead_letters, queues, workers, api_keys, rates, retention, audit)
 """Modules with a `router`."""
