@@ -1,14 +1,15 @@
 """The files of documents, and what crashes leave of them."""
 
 import hashlib
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from headrace import PermanentError
+from headrace import PermanentError, UserError
 from headrace.pipelines.documents.files import FileStore, parsed_address, raw_address
-from headrace.pipelines.documents.ids import document_id
+from headrace.pipelines.documents.ids import checked_name, document_id
 from headrace.pipelines.documents.model import Document
 from headrace.pipelines.documents.parsed import Owner, parsed_file
 from headrace.pipelines.documents.parsing import Kind, ParseLimits
@@ -33,6 +34,34 @@ class TestAddresses:
     def test_what_is_no_address_of_a_file_here_is_refused(self, tmp_path: Path, address: str):
         with pytest.raises(ValueError, match="no address"):
             FileStore(tmp_path).read(address)
+
+
+class TestWriting:
+    def test_the_file_and_every_folder_above_it_are_synced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        synced, sync = [], os.fsync
+
+        def noted(descriptor: int) -> None:
+            synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", noted)
+        FileStore(tmp_path).write(raw_address("t", "o", "a", ".md"), b"x")
+        part, *folders = synced
+        assert part.parent == folders[0] == tmp_path / "raw" / "t" / "o"
+        assert folders[1:] == [tmp_path / "raw" / "t", tmp_path / "raw", tmp_path]
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", [".", "..", "notes/..", "a\\.", " .. ", "", "x/", "a\tb"])
+    def test_one_that_names_no_file_is_refused(self, name: str):
+        with pytest.raises(UserError, match="name"):
+            checked_name(name)
+
+    @pytest.mark.parametrize("name", ["...", "..a", ".md", "notes/../a.md"])
+    def test_dots_are_part_of_others(self, name: str):
+        assert checked_name(name) == name.rpartition("/")[2]
 
 
 class TestDeletion:

@@ -18,7 +18,8 @@ TRIES: Final = 100
 class FileStore:
     """Files in a folder, by addresses that name no place on this machine.
 
-    A file is there whole or not at all, also after a crash. All processes share the folder.
+    A file is there whole or not at all, also after a crash, and what was written stays when the
+    machine loses power. All processes share the folder.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class FileStore:
                     file.flush()
                     os.fsync(file.fileno())
             Path(name).replace(path)
+            self._sync_folders(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -80,6 +82,18 @@ class FileStore:
         if not (address.startswith(SCHEME) and path.is_relative_to(self.folder.resolve())):
             raise ValueError(f"{address!r} is no address of a file here")
         return path
+
+    def _sync_folders(self, path: Path) -> None:
+        """Let a new name last, and those of new folders: syncing the file does not do that."""
+        for folder in path.relative_to(self.folder.resolve()).parents:
+            try:
+                descriptor = os.open(self.folder / folder, os.O_RDONLY)
+            except FileNotFoundError:  # a deletion came at once: nothing is left that should last
+                continue
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def raw_address(tenant: str, owner: str, document: str, suffix: str) -> str:

@@ -51,13 +51,16 @@ def checked_name(name: str) -> str:
     """A file name that can be shown: the last part of a path, white space collapsed.
 
     Raises:
-        UserError: Nothing is left of it, it is longer than 120 characters, or has control ones.
+        UserError: Nothing is left of it, it is longer than 120 characters, has control ones, or
+            means a folder.
     """
     last = " ".join(re.split(r"[/\\]", name)[-1].split(" ")).strip()
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in last):
         raise UserError(f"the file name {last!r} has control characters: rename the file")
     if not 0 < len(last) <= MOST_NAME:
         raise UserError(f"a file name has 1 to {MOST_NAME} characters, not {len(last)}")
+    if last in {".", ".."}:
+        raise UserError(f"{last!r} is no name of a file")
     return last
 
 
