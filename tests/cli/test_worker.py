@@ -92,6 +92,7 @@ class TestDev:
         assert result.code == 0, result.err
         assert result.out.count(" job_completed ") == 2
         assert "serving default, slow on the embedded database" in result.err
+        assert "Traceback" not in result.out + result.err
 
     async def test_it_brings_a_database_of_the_settings_up_to_date(
         self, bare_commands: Commands

@@ -51,7 +51,13 @@ async def developers_api(app: Headrace) -> AsyncIterator[Callable[[Worker], None
         # A stream that somebody follows would hold up the end of the command.
         server = make_server(api, app.settings, timeout_graceful_shutdown=1)
         typer.echo(lines_to_try(app, _address_of(listener), token), err=True)
-        async with beside(server.serve_on(listener), stop=server.stop):
+
+        def stop() -> None:
+            # Called twice, but a server that is told twice leaves its own end out.
+            if not server.should_exit:
+                server.stop()
+
+        async with beside(server.serve_on(listener), stop=stop):
             yield api.state.service.monitor.attend
 
 
