@@ -41,7 +41,8 @@ class FileStore:
                     file.flush()
                     os.fsync(file.fileno())
             Path(name).replace(path)
-            self._sync_folders(path)
+            if synced:
+                self._sync_folders(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
