@@ -15,6 +15,7 @@ from headrace.cli.output import Json, print_json, print_table, text_of
 from headrace.cli.running import run_async
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Iterator
 
     from headrace.app import Headrace
@@ -56,9 +57,9 @@ def add(
     """Take files in, and show how they go until they can be searched.
 
     PDF, DOCX, HTML, Markdown and plain text are read; what a folder holds beside them is listed
-    and does no harm. The same content is ingested once for each owner. Where no worker is alive
-    that carries `documents`, one runs in this process meanwhile. Interrupted, the same command
-    goes on.
+    and does no harm. The same content is ingested once for each owner. Where there is
+    something to do and no worker is alive that carries `documents`, one runs in this process
+    meanwhile. Interrupted, the same command goes on.
     """
     from headrace.cli.gathering import gather
     from headrace.cli.intake import Entry, HowToAdd, Intake
@@ -100,7 +101,7 @@ async def _add(
             try:
                 async with asyncio.timeout(timeout_s):
                     if wait:
-                        async with _worker(app, view):
+                        async with _worker(app, view, intake.has_work):
                             await intake.add_and_follow(library, view.show)
                     else:
                         await intake.add(library)
@@ -111,13 +112,13 @@ async def _add(
 
 
 @contextlib.asynccontextmanager
-async def _worker(app: Headrace, view: IntakeView) -> AsyncIterator[None]:
+async def _worker(app: Headrace, view: IntakeView, wanted: asyncio.Event) -> AsyncIterator[None]:
     from headrace.cli.standing_in import worker_for
     from headrace.pipelines.documents import documents
     from headrace.telemetry.events import Level
 
     # How documents end is told in the table: a failed one is no trouble of this process.
-    async with worker_for(app, documents, stream=view.stream, least=Level.CRITICAL):
+    async with worker_for(app, documents, wanted=wanted, stream=view.stream, least=Level.CRITICAL):
         yield
 
 

@@ -114,6 +114,8 @@ class Intake:
     entries: list[Entry]
     how: HowToAdd
     since: float = field(default_factory=time.monotonic)
+    has_work: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a file was taken whose document has not ended."""
     _open: dict[str, list[Entry]] = field(default_factory=dict)
     """The entries of each document that has not ended."""
     _turn: int = 0
@@ -128,7 +130,7 @@ class Intake:
         """Store every file and begin its job, a few at once.
 
         Raises:
-            HeadraceError: No file can be stored, as while the database is away.
+            HeadraceError: No file can be stored, as while the database is away or the disk is full.
         """
         todo = iter([entry for entry in self.entries if entry.outcome == "waiting"])
 
@@ -186,6 +188,8 @@ class Intake:
                 entry.note(statuses.get(document), is_copy=place > 0)
             if all(entry.outcome not in OPEN for entry in self._open[document]):
                 del self._open[document]
+            else:
+                self.has_work.set()
 
     async def _add(self, library: Library, entry: Entry) -> None:
         from headrace.pipelines.documents import DocumentNotFoundError, FileRefusedError
@@ -202,13 +206,13 @@ class Intake:
             )
         except FileRefusedError as error:
             entry.refuse(str(error), is_ignored=_is_beside(entry, error))
-        except OSError as error:
-            entry.refuse(f"cannot be read: {error.strerror or error}", is_ignored=False)
         except DocumentNotFoundError:
             entry.note(None)
         else:
             entry.document, entry.is_new = added.document, added.is_new
             self._open.setdefault(added.document, []).append(entry)
+            if added.is_new:
+                self.has_work.set()
 
 
 def _is_beside(entry: Entry, error: Exception) -> bool:

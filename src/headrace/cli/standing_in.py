@@ -31,6 +31,7 @@ async def worker_for(
     app: Headrace,
     pipeline: Pipeline[Any, Any],
     *,
+    wanted: asyncio.Event | None = None,
     stream: TextIO | None = None,
     least: Level = Level.WARNING,
 ) -> AsyncIterator[None]:
@@ -41,31 +42,39 @@ async def worker_for(
     Args:
         app: Open, and carries the pipeline.
         pipeline: What is to be run.
+        wanted: Set once there is work; set here at the end. There is work from the beginning if
+            left out.
         stream: Where it is told that a worker runs here, and its log; the standard error.
         least: The least level that is logged.
     """
     from headrace.cli.logs import log_to
 
     told = stream or sys.stderr
-    stand_in = StandIn(app, pipeline, told)
+    if wanted is None:
+        wanted = asyncio.Event()
+        wanted.set()
+    stand_in = StandIn(app, pipeline, told, wanted)
     with log_to(told, app.settings, least=least):
         async with beside(stand_in.run(), stop=stand_in.stop):
             yield
 
 
 class StandIn:
-    """Runs a worker once no other one is alive for a pipeline."""
+    """Runs a worker once there is work and no other one is alive for a pipeline."""
 
-    def __init__(self, app: Headrace, pipeline: Pipeline[Any, Any], told: TextIO) -> None:
-        self._app, self._pipeline, self._told = app, pipeline, told
+    def __init__(
+        self, app: Headrace, pipeline: Pipeline[Any, Any], told: TextIO, wanted: asyncio.Event
+    ) -> None:
+        self._app, self._pipeline, self._told, self._wanted = app, pipeline, told, wanted
         self._stopped = asyncio.Event()
         self._worker: Worker | None = None
         self._seen: dict[int, tuple[datetime, float]] = {}
         """The last heartbeat of each worker, and when it was new here."""
 
     async def run(self) -> None:
-        """Wait until nobody does the work, then do it; until stopped."""
-        while await self._is_carried():
+        """Wait until there is work that nobody does, then do it; until stopped."""
+        await self._wanted.wait()
+        while not self._stopped.is_set() and await self._is_carried():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), PAUSE_S)
                 return
@@ -83,6 +92,7 @@ class StandIn:
     def stop(self) -> None:
         """End the worker; the second call leaves running steps no time."""
         self._stopped.set()
+        self._wanted.set()
         if self._worker is not None:
             self._worker.stop()
 
