@@ -101,6 +101,23 @@ class TestAdd:
         assert result.code == 0, result.err
         assert "no worker is alive" not in result.err
 
+    async def test_without_anything_to_do_it_runs_no_worker(
+        self, library: Commands, folder: Path
+    ) -> None:
+        (folder / "picture.png").write_bytes(PICTURE)
+        result = await library.run("documents", "add", str(folder / "picture.png"))
+        assert result.code == 20, result.err
+        assert "no worker is alive" not in result.err
+
+    async def test_a_folder_that_takes_no_files_is_told_apart_from_the_database(
+        self, library: Commands, folder: Path
+    ) -> None:
+        place = folder / "wheel.md"
+        result = await library.run(*QUIET, str(place), HEADRACE_DOCUMENTS_FOLDER=str(place))
+        assert result.code == 10, result.err
+        assert f"the folder of the documents, {place}, cannot be written to" in result.err
+        assert "Not a directory" in result.err
+
     async def test_what_was_cut_off_goes_on_with_the_same_command(
         self, library: Commands, folder: Path
     ) -> None:

@@ -46,7 +46,8 @@ MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         "failed.",
         ExitCode.JOB_CANCELLED: "`run` and `jobs watch`: the job was cancelled. `documents add`: a "
         "document was cancelled or deleted meanwhile, and none failed.",
-        ExitCode.UNAVAILABLE: "The database does not answer; the same command may work later.",
+        ExitCode.UNAVAILABLE: "The database does not answer, or the folder of the "
+        "documents takes no files; the same command may work later.",
         ExitCode.TIMEOUT: "`run`, `jobs watch` and `documents add`: the time given by `--timeout` "
         "is over; the jobs go on.",
         ExitCode.INVALID: "An input or an option is not accepted; nothing was stored. `documents "

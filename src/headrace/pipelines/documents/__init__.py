@@ -17,6 +17,7 @@ from headrace import Headrace
 from headrace.pipelines.documents.errors import (
     DocumentNotFoundError,
     FileRefusedError,
+    FilesUnavailableError,
     OtherDimensionError,
     OtherSpaceError,
     QuestionRefusedError,
@@ -36,6 +37,7 @@ __all__ = [
     "DocumentPage",
     "DocumentStatus",
     "FileRefusedError",
+    "FilesUnavailableError",
     "Hit",
     "Ingested",
     "Library",

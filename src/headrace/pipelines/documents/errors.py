@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace import ConflictError, InvalidError, NotFoundError
+from headrace import ConflictError, InvalidError, NotFoundError, UnavailableError
 
 
 class FileRefusedError(InvalidError):
@@ -21,6 +21,12 @@ class FileKindError(FileRefusedError):
     """A file is of no kind that is read."""
 
     code = "file_kind"
+
+
+class FilesUnavailableError(UnavailableError):
+    """The folder of the files takes or gives none now: it is full, or not to be written to."""
+
+    code = "files_unavailable"
 
 
 class QuestionRefusedError(InvalidError):

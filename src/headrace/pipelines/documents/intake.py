@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from headrace import ConflictError, HeadraceError, JobHandle, JobState, NotFoundError
-from headrace.pipelines.documents.errors import DocumentNotFoundError
+from headrace.pipelines.documents.errors import DocumentNotFoundError, FilesUnavailableError
 from headrace.pipelines.documents.files import parsed_address
 from headrace.pipelines.documents.parsed import delete_parsed
 from headrace.pipelines.documents.pipeline import documents
 from headrace.pipelines.documents.statements import SQL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace import Headrace, Row
     from headrace.pipelines.documents.files import FileStore
     from headrace.pipelines.documents.model import Ingested
@@ -110,7 +112,8 @@ class Intake:
             present = self._present_job(row, again=again)
             if present is not None:
                 return Added(document.id, present, is_new=False)
-            await asyncio.to_thread(self._files.write, upload.address, upload.data)
+            with _told_of_files(self._files):
+                await asyncio.to_thread(self._files.write, upload.address, upload.data)
             job = await self._app.submit(
                 documents,
                 document,
@@ -128,7 +131,8 @@ class Intake:
                 upload.address,
             )
             if row["raw_path"] != upload.address:  # it came as Markdown, and now as text
-                await asyncio.to_thread(self._files.delete, row["raw_path"])
+                with _told_of_files(self._files):
+                    await asyncio.to_thread(self._files.delete, row["raw_path"])
         return Added(document.id, job, is_new=True)
 
     def _present_job(self, row: Row, *, again: bool) -> JobHandle[Ingested] | None:
@@ -144,8 +148,9 @@ class Intake:
             if row is None or not row["deleting"]:  # another call has finished it
                 return
             parsed = parsed_address(owner.tenant, owner.name, str(key))
-            await asyncio.to_thread(self._files.delete, row["raw_path"])
-            await asyncio.to_thread(delete_parsed, self._files, parsed)
+            with _told_of_files(self._files):
+                await asyncio.to_thread(self._files.delete, row["raw_path"])
+                await asyncio.to_thread(delete_parsed, self._files, parsed)
             await connection.execute(SQL["documents.end_delete"], key)
 
     async def _end_job(self, job: UUID) -> None:
@@ -155,6 +160,18 @@ class Intake:
             if state is JobState.RUNNING:
                 with contextlib.suppress(HeadraceError, TimeoutError):
                     await self._app.job(job).result(END_S)
+
+
+@contextlib.contextmanager
+def _told_of_files(files: FileStore) -> Iterator[None]:
+    """Tell the folder's troubles apart from those of the connection, which are OSErrors too."""
+    try:
+        yield
+    except OSError as error:
+        raise FilesUnavailableError(
+            f"the folder of the documents, {files.folder}, cannot be written to: "
+            f"{error.strerror or error}; see HEADRACE_DOCUMENTS_FOLDER"
+        ) from error
 
 
 def parse_key(document: str) -> UUID:

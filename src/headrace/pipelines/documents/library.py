@@ -82,6 +82,7 @@ class Library:
 
         Raises:
             FileRefusedError: It is not accepted; the text says why.
+            FilesUnavailableError: The folder of the files is full, or cannot be written to.
             DatabaseUnavailableError: No server answered; the call can be repeated.
         """
         whose = Owner(tenant, owner)

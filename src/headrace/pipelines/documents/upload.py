@@ -67,16 +67,16 @@ def read_upload(
 
 
 def _content(file: Path | bytes, name: str, most: int) -> bytes:
-    if isinstance(file, bytes):
-        size = len(file)
-    elif not file.is_file():
-        raise FileRefusedError(f"there is no file {file}")
-    else:
-        size = file.stat().st_size
-    if size == 0:
-        raise FileRefusedError(f"{name} is empty")
-    if size > most:
-        raise FileTooLargeError(
-            f"{name} has {size:,} bytes; {most:,} are accepted (HEADRACE_DOCUMENTS_MAX_BYTES)"
-        )
-    return file if isinstance(file, bytes) else file.read_bytes()
+    try:
+        if isinstance(file, Path) and not file.is_file():
+            raise FileRefusedError(f"there is no file {file}")
+        size = len(file) if isinstance(file, bytes) else file.stat().st_size
+        if size == 0:
+            raise FileRefusedError(f"{name} is empty")
+        if size > most:
+            raise FileTooLargeError(
+                f"{name} has {size:,} bytes; {most:,} are accepted (HEADRACE_DOCUMENTS_MAX_BYTES)"
+            )
+        return file if isinstance(file, bytes) else file.read_bytes()
+    except OSError as error:
+        raise FileRefusedError(f"{name} cannot be read: {error.strerror}") from error
