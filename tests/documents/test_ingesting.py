@@ -1,5 +1,6 @@
 """From a file to passages in search."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -89,6 +90,16 @@ class TestTheSameContent:
         assert [document.id for document in (await library.documents()).documents] == [
             first.document
         ]
+
+    async def test_added_several_times_at_once_it_begins_one_job(
+        self, engine: Engine, library: Library
+    ):
+        data = markdown("crowd", 2).encode()
+        added = await asyncio.gather(*(library.add(data, name="crowd.md") for _ in range(6)))
+        assert sum(one.is_new for one in added) == 1
+        assert len({one.job.id for one in added}) == 1
+        async with engine.connection() as connection:
+            assert await connection.fetchval("select count(*) from headrace.jobs") == 1
 
     async def test_another_owner_has_a_document_of_its_own(
         self, engine: Engine, library: Library, trial: Trial
