@@ -1,5 +1,7 @@
 """How far a document is, as its owner sees it."""
 
+from pathlib import Path
+
 import pytest
 
 from headrace import JobState, PermanentError
@@ -13,6 +15,7 @@ from tests.documents.writing import markdown
 from tests.waiting import eventually
 
 STEPS = list(documents.steps)
+ROOT = Path(__file__).parents[2]
 
 
 class TestOneIngestion:
@@ -115,6 +118,17 @@ class TestFailures:
 class TestTheTable:
     def test_every_step_has_its_stages_in_the_order_of_the_steps(self):
         assert list(STAGES) == STEPS
+
+    def test_the_reference_shows_it(self):
+        page = (ROOT / "docs" / "reference" / "documents.md").read_text()
+        rows = [
+            [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+            for line in page.partition("## Steps and stages")[2].partition("\n## ")[0].splitlines()
+            if line.startswith("| `")
+        ]
+        assert [(row[0], *row[2:]) for row in rows] == [
+            (step, shown.waiting, shown.running, shown.failed) for step, shown in STAGES.items()
+        ]
 
     @pytest.mark.parametrize("state", ["queued", "running", "failed"])
     def test_the_stage_follows_from_the_first_step_that_is_not_done(self, state: str):
