@@ -120,7 +120,8 @@ class TestLooking:
         rest = (await client.get("/v1/documents", params={"cursor": first["next"]})).json()
         found = [one["document_id"] for one in first["items"] + rest["items"]]
         assert (found, rest["next"]) == (sent[::-1], None)
-        for wrong in ({"cursor": "x"}, {"limit": 0}, {"owner": "bob"}):
+        far = f"0001-01-01T00:00:00+23:59_{NOBODY}"
+        for wrong in ({"cursor": "x"}, {"cursor": far}, {"limit": 0}, {"owner": "bob"}):
             assert (await client.get("/v1/documents", params=wrong)).status_code == 400
 
     async def test_chunks_come_in_order_and_in_pages(self, api: Api):

@@ -72,6 +72,9 @@ class TestDeadLetters:
         for filters in (
             {"cursor": "x"},
             {"cursor": "2026-01-01T00:00:00_0192f1e2-1234-7abc-8def-001122334455"},
+            {"cursor": "0001-01-01T00:00:00+23:59_0192f1e2-1234-7abc-8def-001122334455"},
+            {"start_date": "0001-01-01T00:00:00+23:59"},
+            {"end_date": "9999-12-31T23:59:59-23:59"},
             {"limit": 101},
             {"cause": "bad luck"},
             {"text": "hunter2"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID
 
@@ -51,12 +51,13 @@ def read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
         return None, None
     created, _, key = cursor.partition("_")
     try:
-        time, document = datetime.fromisoformat(created), UUID(key)
-    except ValueError:
-        time, document = None, None
-    if time is None or time.tzinfo is None:
+        time = datetime.fromisoformat(created)
+        place = (time.astimezone(UTC), UUID(key)) if time.tzinfo else None
+    except (ValueError, OverflowError):
+        place = None
+    if place is None:
         raise InvalidError(f"{cursor[:80]!r} is no cursor of a page of documents")
-    return time, document
+    return place
 
 
 def status_of(row: Row) -> DocumentStatus:

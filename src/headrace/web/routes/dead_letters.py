@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.model.job import FailureCause
 from headrace.store.reads import DeadLetter, DeadLetterFilter, list_dead_letters
@@ -17,6 +17,7 @@ from headrace.web.auth.depends import Reader
 from headrace.web.problems import MALFORMED, READING, Detail, ProblemError, responses
 from headrace.web.routes.listing import Name
 from headrace.web.views.operations import DeadLetterPage, dead_letter_view
+from headrace.web.views.times import Time, in_utc
 from headrace.web.wall import reading
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
@@ -36,8 +37,8 @@ class DeadLetterQuery(BaseModel):
     cause: FailureCause | None = None
     code: Name | None = Field(None, description="The code of the error.")
     correlation_id: Name | None = None
-    start_date: AwareDatetime | None = Field(None, description="Failed then or later.")
-    end_date: AwareDatetime | None = Field(None, description="Failed before.")
+    start_date: Time | None = Field(None, description="Failed then or later.")
+    end_date: Time | None = Field(None, description="Failed before.")
 
 
 @router.get(
@@ -107,10 +108,11 @@ def place_of(cursor: str | None) -> tuple[datetime, UUID] | None:
         return None
     at, _, job = cursor.rpartition("_")
     try:
-        time, last = datetime.fromisoformat(at), UUID(job)
+        time = datetime.fromisoformat(at)
+        place = (in_utc(time), UUID(job)) if time.tzinfo else None
     except ValueError:
-        time, last = None, None
-    if time is None or time.tzinfo is None or last is None:
+        place = None
+    if place is None:
         wrong = Detail("query.cursor", "it is no `next` of this list")
         raise ProblemError("VALIDATION_ERROR", status=MALFORMED, errors=[wrong])
-    return time, last
+    return place

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace.model.job import FailureCause, WaitReason
 from headrace.store.reads import JobFilter, count_jobs, list_jobs
@@ -15,6 +15,7 @@ from headrace.web.answers import json_response
 from headrace.web.auth.depends import Reader
 from headrace.web.problems import READING, responses
 from headrace.web.views.jobs import JobPage, State, summary_view
+from headrace.web.views.times import Time
 from headrace.web.wall import reading
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -41,8 +42,8 @@ class JobQuery(BaseModel):
     parent_job_id: UUID | None = None
     correlation_id: Name | None = None
     cause: FailureCause | None = None
-    start_date: AwareDatetime | None = Field(None, description="Created then or later.")
-    end_date: AwareDatetime | None = Field(None, description="Created before.")
+    start_date: Time | None = Field(None, description="Created then or later.")
+    end_date: Time | None = Field(None, description="Created before.")
 
     @model_validator(mode="after")
     def _one_way(self) -> JobQuery:

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.model.job import FailureCause
 from headrace.web.auth.identity import Scope
 from headrace.web.views.actions import Reason, StepName
 from headrace.web.views.jobs import A_TIME, JobSummaryView, summary_view
 from headrace.web.views.operations import DeadLetterView, QueueView, dead_letter_view, queue_view
+from headrace.web.views.times import Time
 
 if TYPE_CHECKING:
     from headrace.store.api_keys import ApiKey
@@ -49,8 +50,8 @@ class RedriveBody(RequeueBody):
     code: Text | None = None
     correlation_id: Text | None = None
     text: Text | None = Field(None, description="Part of the error's message, in any case.")
-    failed_since: AwareDatetime | None = None
-    failed_before: AwareDatetime | None = None
+    failed_since: Time | None = None
+    failed_before: Time | None = None
     job_ids: list[UUID] | None = Field(None, min_length=1, max_length=1_000)
     dry_run: bool = Field(default=False, strict=True, description="Only count them.")
     limit: int = Field(100, strict=True, ge=1, le=1_000, description="Most jobs.")

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
 
+from headrace.web.views.times import Time
+
 EXAMPLE: Final[dict[str, Any]] = {
     "pipeline": "documents",
     "payload": {"upload": "0192f1e2-1234-7abc-8def-001122334455"},
@@ -41,11 +43,11 @@ class NewJobBody(BaseModel):
         Field(description="0 to 9; `low` is 1, `normal` 5, `high` 9."),
     ] = 5
     due_at: Annotated[
-        AwareDatetime | None,
+        Time | None,
         Field(description="When it may start, at most 365 days ahead; now if left out."),
     ] = None
     deadline: Annotated[
-        AwareDatetime | None, Field(description="When to give up if it has not started.")
+        Time | None, Field(description="When to give up if it has not started.")
     ] = None
     correlation_id: Annotated[
         str | None,
