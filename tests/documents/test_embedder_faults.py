@@ -2,11 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from headrace.pipelines.documents import Library, Stage
-from headrace.pipelines.documents.embedding import EmbedderOptions
+from headrace.pipelines.documents.embedding import (
+    EmbedderError,
+    EmbedderOptions,
+    EmbeddingFailedError,
+)
 from headrace.testing import EmbeddingServer, Engine, Fault, VectorFault
 from tests.documents.trial import Trial
 from tests.documents.writing import markdown
@@ -133,3 +138,16 @@ class TestNoQuota:
             text for call in scene.server.calls if call.status == 200 for text in call.texts
         ]
         assert len(answered) == len(set(answered)) == 9
+
+
+class TestQuestions:
+    async def test_what_tells_a_step_how_to_go_on_is_told_to_who_asks(self, scene: Scene):
+        await scene.ingest("asked")
+        scene.server.fail_next(Fault.RATE_LIMITED)
+        with pytest.raises(EmbeddingFailedError, match="429") as busy:
+            await scene.library.search("Which book is asked?")
+        assert busy.value.retry_after == timedelta(seconds=2)
+        scene.server.fail_next(Fault.NO_QUOTA)
+        with pytest.raises(EmbedderError, match="no quota left"):
+            await scene.library.search("Which book is asked?")
+        assert await scene.library.search("Which book is asked?")

@@ -166,6 +166,14 @@ class TestRefusal:
         with pytest.raises(QuestionRefusedError, match=r"1 to 2,000 characters"):
             await scene.library.search(text)
 
+    async def test_a_question_has_no_more_tokens_than_the_embedder_takes(self, scene: Scene):
+        with pytest.raises(QuestionRefusedError, match="500 tokens"):
+            await scene.library.search("word " * 299 + "word?", owner="small")
+
+    async def test_a_question_is_valid_text(self, scene: Scene):
+        with pytest.raises(QuestionRefusedError, match="Unicode"):
+            await scene.library.search("Who \udcff?")
+
     @pytest.mark.parametrize("limit", [0, -1, 101])
     async def test_a_limit_has_bounds(self, scene: Scene, limit: int):
         with pytest.raises(QuestionRefusedError, match="limit is 1 to 100"):

@@ -226,6 +226,8 @@ class Library:
             DocumentNotFoundError: One of `documents` is no id.
             OtherSpaceError: The documents were embedded by another model.
             OtherDimensionError: The model's vectors have another length in this database.
+            EmbedderError: The embedder cannot be opened, or refuses to work, as with a wrong key.
+            EmbeddingFailedError: The embedder gives no vector now; another try may help.
         """
         wanted = Question(question, limit, least_score, documents)
         wanted.check()

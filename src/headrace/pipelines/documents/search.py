@@ -6,6 +6,8 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headrace import PermanentError, RetryAfter, UserError
+from headrace.pipelines.documents.embedding import EmbedderError, EmbeddingFailedError
 from headrace.pipelines.documents.errors import (
     OtherDimensionError,
     OtherSpaceError,
@@ -55,6 +57,8 @@ class Question:
             raise QuestionRefusedError(
                 f"a question has 1 to {MOST_QUESTION:,} characters, not {len(self.text.strip())}"
             )
+        if any("\ud800" <= letter <= "\udfff" for letter in self.text):
+            raise QuestionRefusedError("the question is no valid Unicode text")
         if not 1 <= self.limit <= MOST_HITS:
             raise QuestionRefusedError(f"limit is 1 to {MOST_HITS}, not {self.limit}")
 
@@ -66,6 +70,8 @@ async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Ques
         QuestionRefusedError: The question is out of range.
         OtherSpaceError: There are documents, but none embedded by this embedder.
         OtherDimensionError: Its vectors have another length in this database.
+        EmbedderError: The embedder refuses to work, as with a wrong key.
+        EmbeddingFailedError: The embedder gives no vector now.
     """
     question.check()
     space = embedder.space
@@ -76,13 +82,26 @@ async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Ques
         return []
     if found["dimension"] != space.dimension:
         raise OtherDimensionError(str(space), found["dimension"], space.dimension)
-    embedded = await embedder.embed([question.text])
-    rows = await _nearest(app, found, owner, question, array("f", embedded.vectors[0]))
+    vector = await _vector_of(embedder, question.text)
+    rows = await _nearest(app, found, owner, question, vector)
     if not rows:
         await _refuse_other_spaces(app, owner, str(space))
     least = question.least_score
     hits = [_hit(row) for row in rows]
     return hits if least is None else [hit for hit in hits if hit.score >= least]
+
+
+async def _vector_of(embedder: Embedder, text: str) -> array[float]:
+    """The vector of a question; what tells a step how to go on is told to a caller here."""
+    try:
+        embedded = await embedder.embed([text])
+    except UserError as error:
+        raise QuestionRefusedError(error.message) from error
+    except PermanentError as error:
+        raise EmbedderError(error.message) from error
+    except RetryAfter as error:
+        raise EmbeddingFailedError(error.reason, error.delay) from error
+    return array("f", embedded.vectors[0])
 
 
 async def _nearest(
