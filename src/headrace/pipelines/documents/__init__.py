@@ -10,7 +10,7 @@
             print(hit.score, hit.name, hit.position, hit.text)
 
 It needs `pip install 'headrace[documents,embeddings]'`, workers that carry `documents`, and a
-PostgreSQL with pgvector, as the embedded one. Settings begin with HEADRACE_DOCUMENTS_.
+PostgreSQL with pgvector 0.8, as the embedded one. Settings begin with HEADRACE_DOCUMENTS_.
 """
 
 from headrace import Headrace
