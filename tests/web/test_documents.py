@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from headrace import PermanentError
 from headrace.testing import Engine
 from headrace.web.auth.identity import Scope
 from tests.documents.conftest import FOLDER, documents
@@ -144,6 +145,14 @@ class TestLooking:
         assert hit["position"].startswith("line")
         elsewhere = {**body, "document_ids": [NOBODY]}
         assert (await client.post("/v1/documents/search", json=elsewhere)).json()["items"] == []
+
+    async def test_an_embedder_that_refuses_to_work_is_not_told_to_users(self, api: Api):
+        client = await api.client()
+        await ingested(api, client)
+        TRIAL.failure = PermanentError("the key sk-canary is wrong")
+        answer = await client.post("/v1/documents/search", json={"query": "sluice"})
+        assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_ERROR")
+        assert "canary" not in answer.text
 
     async def test_a_question_out_of_range_is_refused(self, api: Api):
         client = await api.client()

@@ -96,6 +96,8 @@ def _problem(error: HeadraceError) -> Exception:
         return not_found("document")
     if error.code in OTHER_MODEL:
         return ProblemError("CONFLICT", "the documents are embedded by another model: send again")
+    if error.code == "embedder_unusable":  # its operators are to see why; nobody else is
+        return RuntimeError(str(error))
     code = CODES.get(error.code)
     if code is None:
         return error
