@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Final, Self
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -49,6 +50,19 @@ SESSION_SETTINGS: Final = {
 }
 
 
+_made: ContextVar[list[HeldConnection]] = ContextVar("connections that are being made")
+
+
+class _NotedConnection(asyncpg.Connection):  # type: ignore[type-arg]  # no generic at run time
+    """Noted as soon as it is made: the driver forgets one while it asks whether it may write."""
+
+    __slots__ = ()
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        _made.get().append(self)
+
+
 async def connect(
     dsn: str,
     *,
@@ -70,11 +84,14 @@ async def connect(
         DatabaseUnavailableError: No server that accepts writes answered within 5 s.
         asyncpg.PostgresError: The server refused for good: wrong password, no such database.
     """
+    made: list[HeldConnection] = []
+    token = _made.set(made)
     try:
         # The driver's own limit is per host, and does not cover the search for one that writes.
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             connection = await asyncpg.connect(
                 dsn,
+                connection_class=_NotedConnection,
                 server_settings={"application_name": name, **SESSION_SETTINGS, **(settings or {})},
                 command_timeout=command_timeout,
                 target_session_attrs=SessionAttribute.read_write,
@@ -82,8 +99,14 @@ async def connect(
                 max_cached_statement_lifetime=0,
                 max_cacheable_statement_size=0,
             )
-    except Exception as error:
-        raise _translate(error) from error
+    except BaseException as error:
+        for unfinished in made:
+            unfinished.terminate()
+        if isinstance(error, Exception):
+            raise _translate(error) from error
+        raise
+    finally:
+        _made.reset(token)
     _keep_alive(connection)
     return connection
 
