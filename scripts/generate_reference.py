@@ -1,4 +1,4 @@
-"""Writes the reference pages of settings, events, states and commands.
+"""Writes the reference pages of settings, events, metrics, states and commands.
 
 python scripts/generate_reference.py            write docs/reference/
 python scripts/generate_reference.py --check    fail when a page is not current
@@ -39,7 +39,10 @@ from headrace.telemetry import (
 )
 from headrace.telemetry.events import EVENTS, Event, field_names
 from headrace.telemetry.fields import MEANINGS
+from headrace.telemetry.metrics import HISTOGRAMS, histogram_labels, labels_of
+from headrace.telemetry.series import BUCKETS_S, MOST_SERIES, MOST_VALUES
 from headrace.variables import describe as describe_class
+from headrace.web.service.gauges import GAUGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,6 +76,23 @@ once its change is committed. In JSON a line has Cloud Logging's names: `severit
 by key and by shape at any depth; text over 200 characters is cut and its length shown.
 
 `HEADRACE_LOG_LEVEL=INFO` shows a job's life, `DEBUG` every claim and every step.
+"""
+METRICS_INTRO: Final = f"""\
+What `GET /metrics` tells, in the text format of Prometheus or, to those who ask for it, of
+OpenMetrics; beside it what every process of Python tells (`process_...`, `python_...`). A label
+tells {MOST_VALUES} values apart and a metric {MOST_SERIES:,} combinations of them; all others are
+counted as `other`. No label names a job, a tenant or a user.
+"""
+COUNTERS_INTRO: Final = """\
+Each [event](events.md) is counted, once its change is committed, by the process that tells it.
+"""
+HISTOGRAMS_INTRO: Final = f"""\
+In seconds. The buckets end at {", ".join(f"{bound:g}" for bound in BUCKETS_S)} s.
+"""
+GAUGES_INTRO: Final = """\
+As it is when it is read; what the database tells, from `headrace_queue_depth` on, is 10 s old at
+most, and is missing while the database does not answer. Those are the same in every process: take
+the `max` of them, not the sum.
 """
 STATES_INTRO: Final = """\
 The tables of `headrace.model.job` as a page. The database refuses every change of a job's state
@@ -168,7 +188,7 @@ def events_page() -> str:
     """The page of all events and of the fields that they bear."""
     lines = ["# Events", "", NOTE, "", EVENTS_INTRO]
     for title, module in FAMILIES:
-        members = [kind for kind in EVENTS.values() if kind.__module__ == module.__name__]
+        members = kinds_of(module)
         shared = shared_fields(members)
         lines += [f"## {title}", ""]
         if shared:
@@ -178,6 +198,38 @@ def events_page() -> str:
     used = {name for kind in EVENTS.values() for name in field_names(kind)}
     meanings = ((f"`{name}`", MEANINGS[name]) for name in sorted(used))
     return "\n".join((*lines, "## Fields", "", *table(("field", "meaning"), meanings), ""))
+
+
+def metrics_page() -> str:
+    """The page of all metrics."""
+    known = {kind.name: kind for _, module in FAMILIES for kind in kinds_of(module)}
+    counters = (
+        (f"`headrace_{name}_total`", labels_text(labels_of(kind).values()))
+        for name, kind in sorted(known.items())
+    )
+    histograms = (
+        (f"`headrace_{name}_seconds`", labels_text(histogram_labels(name)), text)
+        for name, text in HISTOGRAMS.items()
+    )
+    gauges = (
+        (f"`headrace_{name}`", labels_text(gauge.labels), gauge.text)
+        for name, gauge in GAUGES.items()
+    )
+    head = ("metric", "labels", "means")
+    lines = ("# Metrics", "", NOTE, "", METRICS_INTRO, "## Gauges", "", GAUGES_INTRO)
+    times = ("## Histograms", "", HISTOGRAMS_INTRO, *table(head, histograms), "")
+    counts = ("## Counters", "", COUNTERS_INTRO, *table(head[:2], counters), "")
+    return "\n".join((*lines, *table(head, gauges), "", *times, *counts))
+
+
+def labels_text(labels: Iterable[str]) -> str:
+    """Labels as a cell of a table."""
+    return ", ".join(f"`{label}`" for label in labels)
+
+
+def kinds_of(module: ModuleType) -> list[type[Event]]:
+    """The events that a module declares."""
+    return [kind for kind in EVENTS.values() if kind.__module__ == module.__name__]
 
 
 def states_page() -> str:
@@ -282,6 +334,7 @@ def main() -> int:
     pages = {
         "settings.md": settings_page(),
         "events.md": events_page(),
+        "metrics.md": metrics_page(),
         "states.md": states_page(),
         "commands.md": commands_page(),
         "exit-codes.md": exits_page(),

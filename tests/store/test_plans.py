@@ -237,6 +237,15 @@ class TestWorkers:
         assert found["jobs"].rows <= 3 * CLAIM
 
 
+class TestSignals:
+    async def test_read_signals_reads_of_jobs_only_those_that_run(self, large: Connection):
+        found = await explain(large, "signals.read_signals")
+        assert found["jobs"].ways == {"jobs_pkey"}
+        count = await large.fetchval("select sum(cardinality(jobs)) from headrace.claims")
+        assert found["jobs"].rows <= count
+        assert found["dead_letters"].ways == {"dead_letters_newest"}
+
+
 class TestTheseTests:
     async def test_a_statement_that_reads_a_whole_table_would_be_seen(self, large: Connection):
         async with large.transaction():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 STATES: Final = ("due", "waiting", "running", "unclaimable")
 """`due`: may run now; `waiting`: for its time; `unclaimable`: due, and no worker carries it."""
+
+
+Part: TypeAlias = tuple[str, ...]
+"""A queue and a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,8 @@ class Signals:
         dead_letter_age_s: How long ago the oldest of them failed.
     """
 
-    depth: Mapping[tuple[str, str], int]
-    oldest_age_s: Mapping[tuple[str, str], float]
+    depth: Mapping[Part, int]
+    oldest_age_s: Mapping[Part, float]
     paused: frozenset[str]
     workers: int
     heartbeat_age_s: float | None
@@ -43,7 +47,7 @@ class Signals:
     @property
     def queues(self) -> tuple[str, ...]:
         """Their names."""
-        return tuple(sorted({queue for queue, _ in self.depth}))
+        return tuple(sorted({part[0] for part in self.depth}))
 
 
 async def read_signals(connection: Connection) -> Signals:
@@ -51,7 +55,9 @@ async def read_signals(connection: Connection) -> Signals:
     row = await connection.fetchrow(SQL["signals.read_signals"])
     assert row is not None  # noqa: S101 - it has no `from`
     parts = orjson.loads(row["parts"] or "[]")
-    depth = {(name, state): 0 for name in orjson.loads(row["queues"] or "[]") for state in STATES}
+    depth: dict[Part, int] = {
+        (name, state): 0 for name in orjson.loads(row["queues"] or "[]") for state in STATES
+    }
     ages = dict.fromkeys(depth, 0.0)
     for part in parts:
         key = (part["queue"], part["state"])
@@ -61,7 +67,12 @@ async def read_signals(connection: Connection) -> Signals:
         ages,
         frozenset(orjson.loads(row["paused"] or "[]")),
         row["workers"],
-        row["heartbeat_age_s"],
+        _age(row["heartbeat_age_s"]),
         row["dead_letters"],
-        row["dead_letter_age_s"],
+        _age(row["dead_letter_age_s"]),
     )
+
+
+def _age(seconds: float | None) -> float | None:
+    """What happened while the statement ran has no age yet."""
+    return None if seconds is None else max(0.0, seconds)

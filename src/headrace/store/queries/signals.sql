@@ -49,11 +49,11 @@ select
     (select json_agg(name) from headrace.queues where paused_at is not null) as paused,
     (select count(*) from alive) as workers,
     (
-        select greatest(extract(epoch from headrace.now() - min(heartbeat_at)), 0)::float8 from alive
+        select extract(epoch from headrace.now() - min(heartbeat_at))::float8 from alive
     ) as heartbeat_age_s,
     (select count(*) from headrace.dead_letters where redriven_at is null) as dead_letters,
     (
-        select greatest(extract(epoch from headrace.now() - min(failed_at)), 0)::float8
+        select extract(epoch from headrace.now() - min(failed_at))::float8
         from headrace.dead_letters where redriven_at is null
     ) as dead_letter_age_s;
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from headrace.telemetry.exposition import Gauge
 
@@ -12,8 +13,47 @@ if TYPE_CHECKING:
     from headrace.store.signals import Signals
     from headrace.web.service.monitor import Monitor
 
-NO_LABELS: Final[tuple[str, ...]] = ()
-PER_STATE: Final = ("queue", "state")
+
+class Meaning(NamedTuple):
+    """What a gauge says, and its labels."""
+
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+GAUGES: Final = MappingProxyType(
+    {
+        "ready": Meaning("Whether this process can do its work."),
+        "database_up": Meaning("Whether the database answers this process."),
+        "uptime_seconds": Meaning("Since this process began."),
+        "pool_connections": Meaning(
+            "Connections of submissions and questions: `in_use`, `open`, `most`.", ("state",)
+        ),
+        "event_streams": Meaning("Clients that follow events."),
+        "worker_running": Meaning("Jobs in this worker's hands."),
+        "worker_free_slots": Meaning("Jobs that this worker could take."),
+        "worker_abandoned_steps": Meaning("Steps that ignored their end and still run here."),
+        "worker_heartbeat_age_seconds": Meaning("Since this worker renewed its lease."),
+        "queue_depth": Meaning(
+            "Jobs: `due` ones, those `waiting` for their time, `running` ones; `unclaimable` ones "
+            "are due, and no living worker carries them.",
+            ("queue", "state"),
+        ),
+        "queue_oldest_age_seconds": Meaning(
+            "Since when the oldest of them is due or runs.", ("queue", "state")
+        ),
+        "queue_paused": Meaning("Whether nothing is claimed from the queue.", ("queue",)),
+        "workers": Meaning("Workers that live."),
+        "workers_heartbeat_age_seconds": Meaning(
+            "Since the most silent living worker renewed its lease."
+        ),
+        "dead_letters": Meaning("Failed jobs that nobody dealt with."),
+        "dead_letter_oldest_age_seconds": Meaning("Since the oldest of them failed."),
+    }
+)
+"""All gauges, without the prefix `headrace_`; those from `queue_depth` on are of the service."""
+Words: TypeAlias = tuple[str, ...]
+Values: TypeAlias = "tuple[str, Mapping[Words, float]]"
 
 
 async def gauges_of(monitor: Monitor) -> list[Gauge]:
@@ -22,75 +62,38 @@ async def gauges_of(monitor: Monitor) -> list[Gauge]:
     found = [*_of_process(monitor)]
     if signals is not None:
         found += _of_service(signals)
-    return found
+    return [Gauge(name, *GAUGES[name], values) for name, values in found]
 
 
-def _of_process(monitor: Monitor) -> Iterator[Gauge]:
+def _of_process(monitor: Monitor) -> Iterator[Values]:
     obstacles = monitor.obstacles()
-    yield _one("ready", "Whether this process can do its work.", not obstacles)
-    yield _one(
-        "database_up", "Whether the database answers this process.", "database" not in obstacles
-    )
-    yield _one("uptime_seconds", "Since this process began.", monitor.uptime_s)
+    yield _one("ready", not obstacles)
+    yield _one("database_up", "database" not in obstacles)
+    yield _one("uptime_seconds", monitor.uptime_s)
     in_use, is_open, most = monitor.app.connections_in_use
-    states = {"in_use": in_use, "open": is_open, "most": most}
-    yield Gauge(
-        "pool_connections",
-        "Connections of submissions and questions.",
-        ("state",),
-        {(state,): count for state, count in states.items()},
-    )
+    counts = {"in_use": in_use, "open": is_open, "most": most}
+    yield "pool_connections", {(state,): float(count) for state, count in counts.items()}
     if monitor.streams is not None:
-        yield _one("event_streams", "Clients that follow events.", monitor.streams())
+        yield _one("event_streams", monitor.streams())
     load = monitor.worker.load() if monitor.worker is not None else None
     if load is not None:
-        yield _one("worker_running", "Jobs in this worker's hands.", load.running)
-        yield _one("worker_free_slots", "Jobs that this worker could take.", load.free_slots)
-        yield _one("worker_abandoned_steps", "Steps that ignored their end.", load.abandoned)
-        yield _one(
-            "worker_heartbeat_age_seconds", "Since this worker renewed its lease.", load.unrenewed_s
-        )
+        yield _one("worker_running", load.running)
+        yield _one("worker_free_slots", load.free_slots)
+        yield _one("worker_abandoned_steps", load.abandoned)
+        yield _one("worker_heartbeat_age_seconds", load.unrenewed_s)
 
 
-def _of_service(signals: Signals) -> Iterator[Gauge]:
-    yield Gauge(
-        "queue_depth",
-        "Jobs: due ones, those that wait for their time, running ones; `unclaimable` ones are due, "
-        "and no worker carries them.",
-        PER_STATE,
-        _floats(signals.depth),
-    )
-    yield Gauge(
-        "queue_oldest_age_seconds",
-        "Since when the oldest of them is due or runs.",
-        PER_STATE,
-        _floats(signals.oldest_age_s),
-    )
-    yield Gauge(
-        "queue_paused",
-        "Whether nothing is claimed from the queue.",
-        ("queue",),
-        {(name,): float(name in signals.paused) for name in signals.queues},
-    )
-    yield _one("workers", "Workers that live.", signals.workers)
+def _of_service(signals: Signals) -> Iterator[Values]:
+    yield "queue_depth", {words: float(count) for words, count in signals.depth.items()}
+    yield "queue_oldest_age_seconds", signals.oldest_age_s
+    yield "queue_paused", {(name,): float(name in signals.paused) for name in signals.queues}
+    yield _one("workers", signals.workers)
     if signals.heartbeat_age_s is not None:
-        yield _one(
-            "workers_heartbeat_age_seconds",
-            "Since the most silent living worker renewed its lease.",
-            signals.heartbeat_age_s,
-        )
-    yield _one("dead_letters", "Failed jobs that nobody dealt with.", signals.dead_letters)
+        yield _one("workers_heartbeat_age_seconds", signals.heartbeat_age_s)
+    yield _one("dead_letters", signals.dead_letters)
     if signals.dead_letter_age_s is not None:
-        yield _one(
-            "dead_letter_oldest_age_seconds",
-            "Since the oldest of them failed.",
-            signals.dead_letter_age_s,
-        )
+        yield _one("dead_letter_oldest_age_seconds", signals.dead_letter_age_s)
 
 
-def _one(name: str, text: str, value: float) -> Gauge:
-    return Gauge(name, text, NO_LABELS, {(): float(value)})
-
-
-def _floats(values: Mapping[tuple[str, str], float]) -> dict[tuple[str, ...], float]:
-    return {words: float(value) for words, value in values.items()}
+def _one(name: str, value: float) -> Values:
+    return name, {(): float(value)}

@@ -46,7 +46,13 @@ async def process(request: Request, _: Writer) -> Response:
     queues = {pipeline.queue for pipeline in app.pipelines.values()}
     job = await _run_one(app.worker(queues=sorted(queues), concurrency=1))
     state = None if job is None else str((await app.status(job)).state)
-    return json_response({"processed": int(job is not None), "job_id": job, "state": state})
+    return json_response(
+        {
+            "processed": int(job is not None),
+            "job_id": None if job is None else str(job),
+            "state": state,
+        }
+    )
 
 
 async def _run_one(worker: Worker) -> UUID | None:
