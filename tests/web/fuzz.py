@@ -1,4 +1,4 @@
-"""`python -m tests.web.fuzz`: thousands of made-up requests to each group of the API's routes."""
+"""`python -m tests.web.fuzz`: thousands of made-up requests to each operation of the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.web.test_openapi import target
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.web.fuzz", description=__doc__)
-    parser.add_argument("--cases", type=int, default=2_000, help="requests to each group")
+    parser.add_argument("--cases", type=int, default=2_000, help="requests to each operation")
     parser.add_argument("--group", help="one group, as `jobs` (default: all)")
     parser.add_argument("--seed", type=int, help="repeats the requests of another run")
     return parser.parse_args()

@@ -22,7 +22,8 @@ from tests.web.serving import SETTINGS, Api, serve, who
 
 together = pytest.mark.asyncio(loop_scope="module")
 
-DOCUMENTED = create_api(Headrace(PIPELINES, settings=SETTINGS))
+OPEN_TO_OPERATORS = SETTINGS.model_copy(update={"admin_api": True})
+DOCUMENTED = create_api(Headrace(PIPELINES, settings=OPEN_TO_OPERATORS))
 OPERATIONS = operations(DOCUMENTED.openapi())
 GUARDED = [one for one in OPERATIONS if one.scopes is not None]
 OPEN = {"GET /health", "GET /ready", "GET /metrics"}
@@ -80,7 +81,7 @@ class Stage:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(database_server: str) -> AsyncIterator[Stage]:
     async with local_issuer("RS256") as issuer:
-        settings = SETTINGS.model_copy(update={"auth_issuers": (issuer.trusted(),)})
+        settings = OPEN_TO_OPERATORS.model_copy(update={"auth_issuers": (issuer.trusted(),)})
         engine = Engine(PIPELINES, server=database_server, settings=settings)
         async with engine, serve(engine) as api:
             jobs: dict[str, object] = {}
