@@ -59,6 +59,23 @@ class TestOneIngestion:
         return await points.count() > nth or await points.holder() is None
 
 
+class TestAfterRetention:
+    async def test_what_failed_stays_failed_when_its_job_is_gone(
+        self, engine: Engine, library: Library, trial: Trial
+    ):
+        locked = await library.add(encrypted_pdf(), name="locked.pdf")
+        trial.failure = PermanentError("the account has no money left")
+        unpaid = await library.add(markdown("unpaid").encode(), name="unpaid.md")
+        await engine.run_until_empty(40)
+        async with engine.connection() as connection:
+            await connection.execute("delete from headrace.jobs")
+        for added, stage in (
+            (locked, Stage.FAILED_PARSE),
+            (unpaid, Stage.FAILED_EMBEDDING),
+        ):
+            assert (await library.document(added.document)).stage is stage
+
+
 class TestFailures:
     async def test_each_shows_where_it_was_and_why(
         self, engine: Engine, library: Library, trial: Trial

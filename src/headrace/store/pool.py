@@ -53,7 +53,7 @@ SESSION_SETTINGS: Final = {
 _made: ContextVar[list[HeldConnection]] = ContextVar("connections that are being made")
 
 
-class _NotedConnection(asyncpg.Connection):  # type: ignore[type-arg]  # no generic at run time
+class _NotedConnection(asyncpg.Connection):
     """Noted as soon as it is made: the driver forgets one while it asks whether it may write."""
 
     __slots__ = ()

@@ -63,7 +63,10 @@ def read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
 def status_of(row: Row) -> DocumentStatus:
     """A document, from its row joined with its job's."""
     stage = stage_of(
-        row["job_state"], row["steps_done"], is_shown=row["current_generation"] is not None
+        row["job_state"],
+        row["steps_done"],
+        is_shown=row["current_generation"] is not None,
+        lost=_lost_stage(row),
     )
     return DocumentStatus(
         id=str(row["id"]),
@@ -86,6 +89,13 @@ def status_of(row: Row) -> DocumentStatus:
         processing_started_at=row["processing_started_at"],
         processing_ended_at=row["processing_ended_at"],
     )
+
+
+def _lost_stage(row: Row) -> Stage:
+    """What is known of a document whose job was removed after its time, and with it the reason."""
+    if row["job"] is None:
+        return Stage.RECEIVING
+    return Stage.FAILED_EMBEDDING if row["chunks_total"] else Stage.FAILED_PARSE
 
 
 def _progress(row: Row) -> float:

@@ -61,16 +61,19 @@ STAGES: Final = {
 """By step, in their order."""
 
 
-def stage_of(job_state: str | None, done: Collection[str], *, is_shown: bool) -> Stage:
+def stage_of(
+    job_state: str | None, done: Collection[str], *, is_shown: bool, lost: Stage = Stage.RECEIVING
+) -> Stage:
     """The stage of a document.
 
     Args:
         job_state: The state of its job; None where it has none, or no longer.
         done: The steps of that job's present run that are completed.
         is_shown: Whether a generation of it is in search: decides where the job is gone.
+        lost: What it is where the job is gone and nothing is in search.
     """
     if job_state is None:
-        return Stage.COMPLETE if is_shown else Stage.RECEIVING
+        return Stage.COMPLETE if is_shown else lost
     if job_state == "completed":
         return Stage.COMPLETE
     if job_state == "cancelled":
