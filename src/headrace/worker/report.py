@@ -69,20 +69,22 @@ def claimed(claim: Claim, lease_s: float) -> None:
 
 def attempt_began(attempt: Attempt) -> None:
     """A step's function is about to be called."""
-    tally = counting(StepStarted)
-    if tally is not None:
-        claim = attempt.run.claim
-        words = ("step_started", claim.pipeline.name, claim.queue, attempt.step.name)
-        tally.count(StepStarted, words)
-    elif enabled(StepStarted):
-        emit(StepStarted(**_step(attempt)))
+    if enabled(StepStarted):
+        tally = counting(StepStarted)
+        if tally is None:
+            emit(StepStarted(**_step(attempt)))
+        else:
+            claim = attempt.run.claim
+            words = ("step_started", claim.pipeline.name, claim.queue, attempt.step.name)
+            tally.count(StepStarted, words)
 
 
 def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
     """A step or item came to an outcome."""
     kind = type(outcome)
     if kind is Done or kind is Stored:
-        _step_completed(attempt, 1000 * (now - attempt.started))
+        if enabled(StepCompleted):
+            _step_completed(attempt, 1000 * (now - attempt.started))
     elif isinstance(outcome, Failed):
         emit(
             StepFailed(
@@ -99,12 +101,12 @@ def attempt_ended(attempt: Attempt, outcome: Outcome, now: float) -> None:
 
 def _step_completed(attempt: Attempt, latency_ms: float) -> None:
     tally = counting(StepCompleted)
-    if tally is not None:
-        claim = attempt.run.claim
-        words = ("step_completed", claim.pipeline.name, claim.queue, attempt.step.name)
-        tally.count(StepCompleted, words, latency_ms)
-    elif enabled(StepCompleted):
+    if tally is None:
         emit(StepCompleted(**_step(attempt), latency_ms=latency_ms))
+        return
+    claim = attempt.run.claim
+    words = ("step_completed", claim.pipeline.name, claim.queue, attempt.step.name)
+    tally.count(StepCompleted, words, latency_ms)
 
 
 def left(run: JobRun, move: Move, outcome: Committed) -> None:
@@ -122,7 +124,8 @@ def stale(run: JobRun) -> None:
 
 def _ended(run: JobRun, move: End, state: str) -> None:
     if state == "completed":
-        _completed(run)
+        if enabled(JobCompleted):
+            _completed(run)
         return
     latency = _latency(run)
     if state == "cancelled":
@@ -156,11 +159,11 @@ def _ended(run: JobRun, move: End, state: str) -> None:
 
 def _completed(run: JobRun) -> None:
     tally = counting(JobCompleted)
-    if tally is not None:
+    if tally is None:
+        emit(JobCompleted(**_job(run.claim), job_latency_ms=_latency(run)))
+    else:
         words = ("job_completed", run.claim.pipeline.name, run.claim.queue)
         tally.count(JobCompleted, words, _latency(run))
-    elif enabled(JobCompleted):
-        emit(JobCompleted(**_job(run.claim), job_latency_ms=_latency(run)))
 
 
 def _released(run: JobRun, move: Release, state: str | None) -> None:
