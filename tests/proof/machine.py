@@ -77,7 +77,8 @@ class Machine(HolderMoves):
         may = by in self.model.alive and not self.model.paused
         ready = self.do(
             self.engine.connection.fetch(
-                "select job from headrace.queued where ready and suspect = $1 order by rank, job",
+                "select job from headrace.queued where ready and suspect = $1"
+                " and (deadline is null or deadline > headrace.now()) order by rank, job",
                 suspects,
             )
         )
@@ -249,7 +250,7 @@ class Machine(HolderMoves):
     def drain_once(self, worker: int) -> None:
         self.time_passes(LEASE_S)
         self.agree(self.do(self.engine.renew(worker)), expected=True)
-        self.do(self.engine.run("claims.promote_due", 100))
+        self.sweep()
         for suspects in (False, True):
             for held in self.do(self.engine.claim(worker, 100, suspects=suspects)):
                 self.model.claimed(held)
