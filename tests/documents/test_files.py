@@ -98,13 +98,13 @@ class TestDeletion:
 
         def come_and_go() -> None:
             for _ in range(200):
-                store.write(gone, b"x")
+                store.write(gone, b"x", synced=False)
                 store.delete(gone)
 
         beside = threading.Thread(target=come_and_go)
         beside.start()
         for _ in range(200):
-            store.write(kept, b"y")
+            store.write(kept, b"y", synced=False)
             assert store.read(kept) == b"y"
             store.delete(kept)
         beside.join()
