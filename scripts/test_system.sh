@@ -59,7 +59,7 @@ trap 'exit 129' HUP INT TERM
 say "PostgreSQL $("$bin/postgres" --version | awk '{ print $3 }') is up"
 export HEADRACE_TEST_DATABASE_URL="postgresql://postgres@/postgres?host=$cluster"
 # Pages and the API's own behaviour are the same on any PostgreSQL: of the API, what is SQL is tried.
-parts=(tests/broker tests/cli tests/client tests/documents tests/engine tests/proof tests/store tests/telemetry
+parts=(tests/broker tests/cli tests/client tests/crash tests/documents tests/engine tests/proof tests/store tests/telemetry
     tests/unit tests/worker tests/web/test_api_keys.py tests/web/test_events.py tests/web/test_keys.py
     tests/web/test_wall.py)
 .venv/bin/python -m pytest -q -n 2 --only-database "${@:-${parts[@]}}"
