@@ -97,13 +97,13 @@ class TestDeletion:
         kept, gone = (raw_address("t", "o", document, ".md") for document in "ab")
 
         def come_and_go() -> None:
-            for _ in range(200):
+            for _ in range(1_000):
                 store.write(gone, b"x", synced=False)
                 store.delete(gone)
 
         beside = threading.Thread(target=come_and_go)
         beside.start()
-        for _ in range(200):
+        for _ in range(1_000):
             store.write(kept, b"y", synced=False)
             assert store.read(kept) == b"y"
             store.delete(kept)

@@ -112,8 +112,8 @@ def _open_part(path: Path) -> tuple[int, str]:
     for _ in range(TRIES - 1):
         try:
             return _make_part(path)
-        except FileNotFoundError:  # a deletion has just removed the folder, which was empty
-            continue
+        except (FileNotFoundError, FileExistsError):
+            continue  # a deletion has just removed the folder, which was empty
     return _make_part(path)
 
 
