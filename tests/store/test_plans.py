@@ -183,7 +183,8 @@ class TestRequests:
         counted = await explain(
             large, "reads.count_owned_jobs", "tenant", "owner", *nothing, 101, None
         )
-        assert counted["jobs"].rows <= 110  # a mean over loops
+        # Of 100,000; up to three processes may look for the 101 at the same time.
+        assert counted["jobs"].rows <= 3 * 110
 
     async def test_request_keys_are_found_by_key(self, large: Connection):
         found = await explain(large, "requests.find_request", "tenant", "owner", "key")
