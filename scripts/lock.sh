@@ -15,7 +15,7 @@ compile() {
 echo uv | compile uv -
 # What `make demo` needs; the tests add what speaks to servers elsewhere.
 compile run pyproject.toml --extra embedded --extra server --extra documents --extra embeddings \
-    --group build
+    --extra pubsub --group build
 compile dev pyproject.toml --all-extras --group build --group dev --constraints requirements/run.txt
 if grep -n "://" requirements/*.txt; then
     echo "headrace: a lock file names an address; it must work with any registry" >&2
