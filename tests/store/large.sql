@@ -1,5 +1,5 @@
 -- 60,000 jobs that completed, 20,000 that are due, 20,000 for tomorrow, 10,000 that run in claims of
--- 100, in five lanes.
+-- 100, in five lanes. Of them 220 are of a small owner and 5,500 of a middling one.
 insert into headrace.workers (
     id, host, pid, version, queues, carries, concurrency, heartbeat_at, expires_at
 )
@@ -18,6 +18,7 @@ select
         when n <= 100000 then 'queued'
         else 'running'
     end as state,
+    case when n % 500 = 0 then 'small' when n % 20 = 1 then 'middling' else 'owner' end as owner,
     now() - interval '1 hour' + n * interval '1 ms'
         + case when n between 80001 and 100000
             then interval '1 day' else interval '0' end as due_at,
@@ -29,7 +30,7 @@ insert into headrace.jobs (
     claimed_at, finished_at
 )
 select
-    id, lane, 'tenant', 'owner', state, 5, due_at, due_at - interval '5 min', 'new',
+    id, lane, 'tenant', owner, state, 5, due_at, due_at - interval '5 min', 'new',
     case state when 'queued' then 1 when 'running' then 2 else 3 end,
     case when state <> 'queued' then token end, case when state = 'running' then 1 + n % 50 end,
     '1', now(), case when state = 'completed' then now() end

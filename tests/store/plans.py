@@ -34,17 +34,44 @@ async def explain(
     connection: asyncpg.Connection[asyncpg.Record], statement: str, *arguments: object
 ) -> dict[str, Access]:
     """Run a statement with its generic plan, take it back, and tell how each table was read."""
-    values = f"({', '.join(map(_literal, arguments))})" if arguments else ""
+    (found,) = await explain_each(connection, statement, [arguments])
+    return found
+
+
+async def explain_each(
+    connection: asyncpg.Connection[asyncpg.Record],
+    statement: str,
+    uses: Sequence[Sequence[object]],
+    *,
+    before: Sequence[Sequence[object]] = (),
+) -> list[dict[str, Access]]:
+    """As `explain`, with several arguments after each other, on one prepared statement.
+
+    Args:
+        connection: Its settings decide whether the server may plan each use for itself.
+        statement: Its name.
+        uses: The arguments of each.
+        before: Those of earlier uses: after five of them the server may choose one plan for all.
+    """
     await connection.execute(f"prepare measured as {SQL[statement]}")
     transaction = connection.transaction()
     await transaction.start()
     try:
-        text = await connection.fetchval(
-            f"explain (analyze, buffers, format json) execute measured {values}"
-        )
+        for arguments in before:
+            await connection.execute(f"execute measured {_values(arguments)}")
+        texts = [
+            await connection.fetchval(
+                f"explain (analyze, buffers, format json) execute measured {_values(arguments)}"
+            )
+            for arguments in uses
+        ]
     finally:
         await transaction.rollback()
         await connection.execute("deallocate measured")
+    return [_accesses(text) for text in texts]
+
+
+def _accesses(text: str) -> dict[str, Access]:
     found: defaultdict[str, Access] = defaultdict(Access)
     for node in _nodes(json.loads(text)[0]["Plan"]):
         if "Scan" in node["Node Type"] and "Relation Name" in node:
@@ -54,6 +81,10 @@ async def explain(
             removed += node.get("Rows Removed by Index Recheck", 0)
             access.rows += (node["Actual Rows"] + removed) * node["Actual Loops"]
     return dict(found)
+
+
+def _values(arguments: Sequence[object]) -> str:
+    return f"({', '.join(map(_literal, arguments))})" if arguments else ""
 
 
 def _way(node: dict[str, Any]) -> str:

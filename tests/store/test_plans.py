@@ -13,7 +13,7 @@ from headrace.store.pool import connect
 from headrace.store.session import ENGINE_SETTINGS
 from headrace.store.sql import SQL
 from tests.engine_rows import Rows
-from tests.store.plans import Access, explain, fill
+from tests.store.plans import Access, explain, explain_each, fill
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -27,18 +27,36 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 LANES, READY, CLAIM = 5, 20_000, 100
 RUNNING = "select id, token from headrace.jobs where state = 'running' order by id limit 100"
 SUSPECTS = PRESENCE = True
+ANY = (None,) * 10
+"""The filters of a listing besides tenant and owner."""
+OWNERS = ("owner", "small", "middling", "nobody") * 3
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def large(database_server: str, template: str) -> AsyncIterator[Connection]:
-    """A connection as the engine's own, to a database with many jobs."""
+async def address(database_server: str, template: str) -> AsyncIterator[str]:
+    """Of a database with many jobs."""
     async with fresh_database(database_server, template) as address:
-        connection = await connect(
-            address, name="plans", settings={**ENGINE_SETTINGS, "statement_timeout": "60s"}
-        )
+        connection = await connect(address, name="plans", settings={"statement_timeout": "60s"})
         await fill(connection)
-        yield connection
         await connection.close()
+        yield address
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def large(address: str) -> AsyncIterator[Connection]:
+    """A connection as the engine's own, to a database with many jobs."""
+    settings = {**ENGINE_SETTINGS, "statement_timeout": "60s"}
+    connection = await connect(address, name="plans", settings=settings)
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def clients(address: str) -> AsyncIterator[Connection]:
+    """A connection to the same database with the settings of those that serve clients."""
+    connection = await connect(address, name="plans")
+    yield connection
+    await connection.close()
 
 
 async def running(connection: Connection) -> tuple[list[str], list[int]]:
@@ -172,23 +190,37 @@ class TestRequests:
         found = await explain(large, "requests.find_owned_job", str(job), "tenant", "owner")
         check(found, {"jobs": ({"jobs_pkey"}, 1)})
 
-    async def test_a_page_of_ones_own_jobs_reads_so_many(self, large: Connection):
-        nothing = [None] * 10
-        found = await explain(
-            large, "reads.list_owned_jobs", "tenant", "owner", *nothing, None, 31, None, 0
-        )
-        # Here all jobs are of one owner, so the primary key is as good as the index for listings.
-        assert found["jobs"].ways <= {"jobs_listing", "jobs_pkey"}
-        assert found["jobs"].rows <= 31
-        counted = await explain(
-            large, "reads.count_owned_jobs", "tenant", "owner", *nothing, 101, None
-        )
-        # Of 100,000; up to three processes may look for the 101 at the same time.
-        assert counted["jobs"].rows <= 3 * 110
-
     async def test_request_keys_are_found_by_key(self, large: Connection):
         found = await explain(large, "requests.find_request", "tenant", "owner", "key")
         assert found["request_keys"].ways == {"request_keys_pkey"}
+
+
+class TestListings:
+    """On a connection of clients, where the server plans each use for itself while that pays."""
+
+    @pytest.mark.parametrize(("owner", "jobs"), [("small", 31), ("middling", 31), ("nobody", 0)])
+    async def test_a_page_of_ones_own_jobs_reads_so_many(
+        self, clients: Connection, owner: str, jobs: int
+    ):
+        (found,) = await explain_each(
+            clients,
+            "reads.list_jobs",
+            [("tenant", owner, *ANY, None, 31, None, 0)],
+            before=[("tenant", one, *ANY, None, 31, None, 0) for one in OWNERS],
+        )
+        assert found["jobs"].ways == {"jobs_listing"}
+        assert found["jobs"].rows == jobs
+
+    @pytest.mark.parametrize("owner", ["small", "middling", "nobody"])
+    async def test_ones_own_jobs_are_counted_up_to_the_limit(self, clients: Connection, owner: str):
+        (found,) = await explain_each(
+            clients,
+            "reads.count_jobs",
+            [("tenant", owner, *ANY, 101, None)],
+            before=[("tenant", one, *ANY, 101, None) for one in OWNERS],
+        )
+        assert found["jobs"].ways == {"jobs_listing"}
+        assert found["jobs"].rows <= 110
 
 
 class TestWorkers:

@@ -92,35 +92,6 @@ and ($15::text is null or job.preset = $15)
 order by job.id desc
 limit $14 offset $16;
 
--- name: list_owned_jobs
--- As list_jobs, for one owner of one tenant: read from the index for listings, in its order.
--- $1 tenant, $2 owner, $3 states text[], $4 pipeline, $5 queue, $6 priority, $7 wait reason,
--- $8 cause, $9 correlation id, $10 parent job, $11 created since, $12 created before,
--- $13 only jobs with smaller ids, $14 most rows, $15 preset, $16 rows to pass over
-select
-    job.id, lane.queue, lane.pipeline, lane.version, job.tenant, job.owner, job.state, job.priority,
-    job.run, job.wait_reason, job.due_at, job.cause, job.lease_losses, job.correlation_id,
-    job.parent_job, left(job.input::text, 100) as input_preview, job.created_at, job.started_at,
-    job.finished_at
-from headrace.jobs as job
-join headrace.lanes as lane on lane.id = job.lane
-where job.tenant = $1::text
-and job.owner = $2::text
-and job.id < coalesce($13::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-and ($3::text[] is null or job.state = any($3))
-and ($4::text is null or lane.pipeline = $4)
-and ($5::text is null or lane.queue = $5)
-and ($6::smallint is null or job.priority = $6)
-and ($7::text is null or (job.state = 'queued' and job.wait_reason = $7))
-and ($8::text is null or job.cause = $8)
-and ($9::text is null or job.correlation_id = $9)
-and ($10::uuid is null or job.parent_job = $10)
-and ($11::timestamptz is null or job.created_at >= $11)
-and ($12::timestamptz is null or job.created_at < $12)
-and ($15::text is null or job.preset = $15)
-order by job.id desc
-limit $14 offset $16;
-
 -- name: count_jobs
 -- How many jobs a listing has in all, counted up to a limit. Every filter may be null.
 -- $1 to $12 as list_jobs, $13 most to count, $14 preset
@@ -132,30 +103,6 @@ select count(*) from (
     and ($3::text[] is null or job.state = any($3))
     and ($4::text is null or lane.pipeline = $4)
     and ($5::text is null or lane.queue = $5)
-    and ($6::smallint is null or job.priority = $6)
-    and ($7::text is null or (job.state = 'queued' and job.wait_reason = $7))
-    and ($8::text is null or job.cause = $8)
-    and ($9::text is null or job.correlation_id = $9)
-    and ($10::uuid is null or job.parent_job = $10)
-    and ($11::timestamptz is null or job.created_at >= $11)
-    and ($12::timestamptz is null or job.created_at < $12)
-    and ($14::text is null or job.preset = $14)
-    limit $13
-) as counted;
-
--- name: count_owned_jobs
--- As count_jobs, for one owner of one tenant.
--- $1 to $12 as list_jobs, $13 most to count, $14 preset
-select count(*) from (
-    select from headrace.jobs as job
-    where job.tenant = $1::text
-    and job.owner = $2::text
-    and ($3::text[] is null or job.state = any($3))
-    and job.lane = any(array(  -- no join: one that begins with the lanes reads all of each
-        select lane.id from headrace.lanes as lane
-        where ($4::text is null or lane.pipeline = $4)
-        and ($5::text is null or lane.queue = $5)
-    ))
     and ($6::smallint is null or job.priority = $6)
     and ($7::text is null or (job.state = 'queued' and job.wait_reason = $7))
     and ($8::text is null or job.cause = $8)
