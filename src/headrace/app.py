@@ -277,6 +277,21 @@ class Headrace(Client):
         folder = base_folder(Path.cwd(), settings.data_dir) / "artifacts"
         return FolderArtifacts(folder, self._connections, most_bytes=settings.artifact_max_bytes)
 
+    @cached_property
+    def signing_keys(self) -> tuple[bytes, ...]:
+        """What keys of signatures are made from, the newest first; empty where nothing is signed.
+
+        Those of the settings; for the embedded database one of its own, made when it is needed.
+        """
+        settings = self.settings
+        keys = tuple(key.get_secret_value().encode() for key in settings.signing_keys)
+        if keys or self._database is not None or not settings.embedded:
+            return keys
+        from headrace.store.embedded.home import base_folder  # noqa: PLC0415 - seldom needed
+        from headrace.store.embedded.signing_key import read_signing_key  # noqa: PLC0415 - as above
+
+        return (read_signing_key(base_folder(Path.cwd(), settings.data_dir)),)
+
     # --- work -------------------------------------------------------------------------------------
 
     def worker(

@@ -65,6 +65,35 @@ class TestLoad:
             Settings().concurrency = 3  # type: ignore[misc]
 
 
+class TestWebhooks:
+    KEY = "0123456789abcdef0123456789abcdef"
+
+    def test_there_are_one_or_two_keys_and_nothing_shows_them(self) -> None:
+        settings = load(SIGNING_KEYS=f"{self.KEY}, {self.KEY[::-1]}")
+        keys = [key.get_secret_value() for key in settings.signing_keys]
+        assert keys == [self.KEY, self.KEY[::-1]]
+        assert self.KEY not in repr(settings) + "".join(map(repr, describe(settings)))
+
+    @pytest.mark.parametrize("keys", [KEY[1:], f"{KEY},{KEY},{KEY}", f"{KEY},", f"{KEY} {KEY}"])
+    def test_others_are_refused_and_not_shown(self, keys: str) -> None:
+        text = refusal(SIGNING_KEYS=keys)
+        assert "HEADRACE_SIGNING_KEYS: the value is not accepted; give 32 characters" in text
+        assert self.KEY[1:] not in text
+
+    def test_a_key_may_come_from_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "key").write_text(f"{self.KEY}\n")
+        [key] = load(SIGNING_KEYS_FILE=str(tmp_path / "key")).signing_keys
+        assert key.get_secret_value() == self.KEY
+
+    def test_this_machine_is_reached_in_development_only(self) -> None:
+        assert load().webhook_private_hosts == ("localhost", "127.0.0.1", "::1")
+        assert load(ENV="testing").webhook_private_hosts == ()
+        assert load(DATABASE_URL=ADDRESS).webhook_private_hosts == ()
+        assert "public hosts only; unset it" in refusal(
+            DATABASE_URL=ADDRESS, WEBHOOK_PRIVATE_HOSTS="10.0.0.7"
+        )
+
+
 class TestRefusals:
     def test_out_of_range_names_the_setting_its_range_and_what_to_do(self) -> None:
         assert refusal(LEASE_S="5") == (

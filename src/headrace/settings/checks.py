@@ -29,6 +29,11 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             "production does not run on the embedded database; set HEADRACE_DATABASE_URL to "
             "postgresql://user:password@host:port/name",
         )
+    if settings.env == "production" and settings.webhook_private_hosts:
+        yield _problem(
+            "webhook_private_hosts",
+            "in production webhooks reach public hosts only; unset it",
+        )
     if settings.lease_s < 3 * settings.heartbeat_s:
         yield _problem(
             "heartbeat_s",

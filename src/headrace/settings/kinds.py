@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -31,6 +31,15 @@ def _check_origin(origin: str) -> str:
     return origin
 
 
+def _check_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if len(text) < SHORTEST_KEY or not text.isprintable() or " " in text:
+        raise ValueError("no key")
+    return key
+
+
+SHORTEST_KEY: Final = 32
+"""Characters: 128 random bits in hexadecimal digits."""
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 Endpoint = Annotated[str, Field(max_length=500, pattern=r"^https?://[^\s@]+$")]
 Origin = Annotated[str, AfterValidator(_check_origin)]
@@ -45,6 +54,14 @@ Issuers = Annotated[
     BeforeValidator(parse_issuers),
     AfterValidator(check_once),
 ]
+SigningKeys = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...],
+    NoDecode,
+    BeforeValidator(_split),
+    Field(max_length=2),
+]
+Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9._:-]+$")]
+Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_split)]
 Claim = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]

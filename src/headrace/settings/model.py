@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final, Literal, Self
-from urllib.parse import quote
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -14,6 +13,7 @@ from pydantic_settings import (
 )
 
 from headrace.errors import SettingsError
+from headrace.settings.addresses import address_of
 from headrace.settings.checks import contradictions
 from headrace.settings.issuers import EXAMPLE
 from headrace.settings.kinds import (
@@ -21,24 +21,25 @@ from headrace.settings.kinds import (
     Claim,
     Endpoint,
     Headers,
+    Hosts,
     Issuers,
     LogLevel,
     Names,
     Origins,
     Port,
     Proxies,
+    SigningKeys,
     per_minute,
     per_tenant,
 )
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
 from headrace.settings.timings import timing_of
+from headrace.settings.usual import usual
 from headrace.telemetry.events import Level
 from headrace.worker.timing import Timing
 
 KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
-TENANT_RATES: Final = ("rate_tenant_writes", "rate_tenant_reads")
-"""Of no use to a developer, and off in development."""
 
 
 class Settings(BaseSettings):
@@ -260,6 +261,22 @@ class Settings(BaseSettings):
         json_schema_extra={"default_text": "false", "takes": "true or false"},
     )
 
+    signing_keys: SigningKeys = Field(
+        (),
+        description="Master key of the signatures of webhooks: every key that signs is made from "
+        "it. A second one is the one before, with which is signed as well.",
+        json_schema_extra={
+            "default_text": "a key of its own for the embedded database, else none: no webhooks",
+            "takes": "32 characters at least; two while it is changed, with a comma",
+        },
+    )
+    webhook_private_hosts: Hosts = Field(
+        (),
+        description="Hosts that webhooks reach though they are not public, at any port and without "
+        "TLS; not in production.",
+        json_schema_extra={"default_text": "localhost,127.0.0.1,::1 in development, else none"},
+    )
+
     idempotency_ttl_s: int = Field(
         86_400, ge=60, le=2_592_000, description="An answer to an idempotency key is kept so long."
     )
@@ -287,13 +304,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _choose_by_environment(cls, values: dict[str, Any]) -> dict[str, Any]:
-        address = not (ADDRESS_PARTS | {"database_url"}).isdisjoint(values)
-        env = values.get("env", "production" if address else "development")
-        level = "DEBUG" if env == "development" else "INFO"
-        chosen = {"env": env, "log_level": level}
-        if env == "development":
-            chosen |= dict.fromkeys(TENANT_RATES, 0)
-        return {**chosen, **values}
+        return {**usual(values), **values}
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
@@ -314,17 +325,7 @@ class Settings(BaseSettings):
 
     def database_address(self) -> str | None:
         """Return the address to connect to, password included; None: the embedded database."""
-        if self.embedded:
-            return None
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        user = quote(self.db_user, safe="")
-        if self.db_password is not None:
-            user += f":{quote(self.db_password.get_secret_value(), safe='')}"
-        name = quote(self.db_name, safe="")
-        if self.db_host.startswith("/"):
-            return f"postgresql://{user}@/{name}?host={quote(self.db_host)}&port={self.db_port}"
-        return f"postgresql://{user}@{self.db_host}:{self.db_port}/{name}"
+        return address_of(self)
 
     def direct_database_address(self) -> str | None:
         """Return the address past a pooler; the usual one where no other is given."""
