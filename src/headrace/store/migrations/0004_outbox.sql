@@ -202,12 +202,36 @@ return headrace.with_field(json_strip_nulls(json_build_object(
     )
 )), 'metadata', (subject).metadata);
 
+-- An event as it is after its job was erased: that it happened, and nothing of what it was about.
+create function headrace.without_content(payload json) returns json
+language sql immutable parallel safe
+return (
+    select (
+        case
+            when event ? 'data' then jsonb_set(event, '{data}', bare.fields)
+            else bare.fields
+        end
+    )::json
+    from (select payload::jsonb as event) as whole
+    cross join lateral (select coalesce(event -> 'data', event) as told) as inner_part
+    cross join lateral (
+        select told - 'output' - 'metadata' - 'error' || case
+            when told ? 'error'
+            then jsonb_build_object('error', jsonb_build_object('code', told #> '{error,code}'))
+            else '{}'
+        end as fields
+    ) as bare
+);
+
 -- --- when it is written --------------------------------------------------------------------------
 
 -- Behind every statement that changes a job's state stands its row in job_events: whatever writes
--- that, writes this, and a path that ends a job cannot forget it.
+-- that, writes this, and a path that ends a job cannot forget it. Whoever may write jobs need not be
+-- let into the tables here.
 create function headrace.write_outbox() returns trigger
-language plpgsql as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
 begin
     if not exists (select from headrace.webhooks) and not exists (select from headrace.topics) then
         return null;
@@ -271,9 +295,40 @@ begin
     return null;
 end $$;
 
-create trigger job_events_outbox after insert on headrace.job_events
-referencing new table as fresh
-for each statement execute function headrace.write_outbox();
+-- Even a trigger that returns at once costs a submission a tenth (docs/adr/0012-outbox.md), so there
+-- is none before the first subscription. Its table lock waits for open transactions that changed
+-- jobs, and others wait behind it: it is given up soon, for whoever subscribes to try again.
+create function headrace.open_outbox() returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
+as $$
+begin
+    if exists (
+        select from pg_trigger
+        where tgrelid = 'headrace.job_events'::regclass and tgname = 'job_events_outbox'
+    ) then
+        return false;
+    end if;
+    create trigger job_events_outbox after insert on headrace.job_events
+    referencing new table as fresh
+    for each statement execute function headrace.write_outbox();
+    return true;
+exception when duplicate_object then
+    return false;
+end $$;
+
+create function headrace.subscribe() returns trigger
+language plpgsql as $$
+begin
+    perform headrace.open_outbox();
+    return null;
+end $$;
+
+create trigger webhooks_subscribe before insert on headrace.webhooks
+for each statement execute function headrace.subscribe();
+create trigger topics_subscribe before insert on headrace.topics
+for each statement execute function headrace.subscribe();
 
 -- --- behind the wall -----------------------------------------------------------------------------
 
