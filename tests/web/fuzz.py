@@ -1,4 +1,4 @@
-"""`python -m tests.web.fuzz`: thousands of made-up requests to each operation of the API."""
+"""`python -m tests.web.fuzz`: thousands of made-up requests to each group of routes."""
 
 from __future__ import annotations
 
@@ -6,44 +6,58 @@ import argparse
 import asyncio
 import random
 import sys
+from collections import Counter
 from contextlib import contextmanager
+from math import ceil
 
 from rich.console import Console
 
-from headrace.web.app import create_api
 from tests.conftest import embedded_server
-from tests.web.fuzzing import fuzz
+from tests.web.fuzzing import Target, fuzz
 from tests.web.test_openapi import target
+from tests.web.whole import DOCUMENTED, OPERATIONS
+
+GROUPS = Counter(operation.tag for operation in OPERATIONS)
+"""How many operations each has."""
+CONSOLE = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.web.fuzz", description=__doc__)
-    parser.add_argument("--cases", type=int, default=2_000, help="requests to each operation")
-    parser.add_argument("--group", help="one group, as `jobs` (default: all)")
+    parser.add_argument("--cases", type=int, default=2_000, help="requests to each group")
+    parser.add_argument("--group", choices=GROUPS, help="one group (default: all)")
     parser.add_argument("--seed", type=int, help="repeats the requests of another run")
     return parser.parse_args()
 
 
 async def run(server: str, given: argparse.Namespace) -> int:
-    """Try it; the number of operations that answered wrongly."""
+    """Try it, each group on a database of its own; the number of operations that answered wrongly.
+
+    Args:
+        server: One that has pgvector.
+        given: The command line.
+    """
     number = random.SystemRandom().randrange(2**32) if given.seed is None else given.seed
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"seed {number}")
-    async with target(server) as (api, aim):
-        document = create_api(api.engine.app).openapi()
+    CONSOLE.print(f"seed {number}")
+    wrong = 0
+    for group in [given.group] if given.group else GROUPS:
+        async with target(server) as (_, aim):
+            wrong += await asyncio.to_thread(ask, aim, group, given.cases, number)
+    return wrong
 
-        def ask() -> int:
-            wrong = 0
-            for one in fuzz(document, aim, cases=given.cases, number=number, tag=given.group):
-                statuses = ", ".join(f"{key}: {one.statuses[key]}" for key in sorted(one.statuses))
-                console.print(f"{one.operation:<45} {statuses}")
-                if one.finding:
-                    wrong += 1
-                    console.print(one.finding)
-            return wrong
 
-        return await asyncio.to_thread(ask)
+def ask(aim: Target, group: str, cases: int, number: int) -> int:
+    """Try one group, and tell what came of it."""
+    wrong = 0
+    share = ceil(cases / GROUPS[group])
+    for one in fuzz(DOCUMENTED.openapi(), aim, cases=share, number=number, tag=group):
+        statuses = ", ".join(f"{key}: {one.statuses[key]}" for key in sorted(one.statuses))
+        CONSOLE.print(f"{one.operation:<45} {statuses}")
+        if one.finding:
+            wrong += 1
+            CONSOLE.print(one.finding)
+    return wrong
 
 
 def main() -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
@@ -30,9 +30,15 @@ class Operation:
     """A body that fits; None where it takes none."""
     media_type: str
     tag: str
+    told: Mapping[str, Any] = field(compare=False, repr=False)
+    """All that the document tells of it."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    def parameters(self, where: str) -> list[str]:
+        """The names of the parameters in `path`, `query` or `header`."""
+        return [one["name"] for one in self.told.get("parameters", ()) if one["in"] == where]
 
     def place(self, **values: object) -> str:
         """The path with these values of its parameters."""
@@ -60,6 +66,7 @@ def _operation(document: dict[str, Any], method: str, path: str, told: dict[str,
         body=_example(form["schema"], document) if form else None,
         media_type=media_type,
         tag=told["tags"][0],
+        told=told,
     )
 
 

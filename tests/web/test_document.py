@@ -4,34 +4,32 @@ from typing import Any
 
 import pytest
 
+from headrace.web.gate.paths import takes_upload
 from headrace.web.problems import CODES
 from tests.web.asking import submit
 from tests.web.serving import Api
+from tests.web.whole import OPERATIONS
 
 Operation = dict[str, Any]
 
-
-async def operations(api: Api) -> dict[tuple[str, str], Operation]:
-    document = (await (await api.stranger()).get("/openapi.json")).json()
-    return {
-        (method.upper(), path): operation
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    }
+SECRET_ANSWERS = {"/v1/admin/api-keys"}
+"""POSTs whose answers must not be kept, so they take no key."""
+BY_PLACE: dict[tuple[str, str], Operation] = {
+    (one.method, one.path): dict(one.told) for one in OPERATIONS
+}
 
 
 class TestTheDocument:
-    async def test_every_operation_is_named_tagged_and_told(self, api: Api):
-        found = await operations(api)
-        names = [operation["operationId"] for operation in found.values()]
+    def test_every_operation_is_named_tagged_and_told(self):
+        names = [operation["operationId"] for operation in BY_PLACE.values()]
         assert len(set(names)) == len(names)
-        for place, operation in found.items():
+        for place, operation in BY_PLACE.items():
             assert operation["tags"], place
             assert operation["description"], place
             assert "__" not in operation["operationId"], place
 
-    async def test_every_problem_is_in_the_table_and_in_the_form_of_problems(self, api: Api):
-        for place, operation in (await operations(api)).items():
+    def test_every_problem_is_in_the_table_and_in_the_form_of_problems(self):
+        for place, operation in BY_PLACE.items():
             if not place[1].startswith("/v1/"):
                 continue
             for status, response in operation["responses"].items():
@@ -43,16 +41,33 @@ class TestTheDocument:
                     assert code in CODES
             assert "500" in operation["responses"], place
 
-    async def test_posts_name_the_key_and_v1_asks_for_credentials(self, api: Api):
-        for (method, path), operation in (await operations(api)).items():
-            if not path.startswith("/v1/jobs"):
+    def test_posts_name_the_key_and_v1_asks_for_credentials(self):
+        for (method, path), operation in BY_PLACE.items():
+            if not path.startswith("/v1/"):
                 continue
             assert operation["security"], path
             headers = [one["name"] for one in operation.get("parameters", ())]
-            assert ("Idempotency-Key" in headers) == (method == "POST"), path
+            takes_key = method == "POST" and path not in SECRET_ANSWERS
+            assert ("Idempotency-Key" in headers) == takes_key, path
 
-    async def test_the_submission_has_an_example_that_fits(self, api: Api):
-        body = (await operations(api))["POST", "/v1/jobs"]["requestBody"]
+    async def test_what_the_gate_answers_to_a_body_is_told(self, api: Api):
+        client = await api.client()
+        for (method, path), operation in BY_PLACE.items():
+            if method == "GET":
+                continue
+            assert {"400", "408", "413", "415"} <= set(operation["responses"]), (method, path)
+            if takes_upload(method, path):  # its route reads it
+                continue
+            for kind, content, status in (
+                ("application/json", b"{", 400),
+                ("text/csv", b"a,b", 415),
+            ):
+                headers = {"Content-Type": kind}
+                answer = await client.request(method, path, content=content, headers=headers)
+                assert answer.status_code == status, (method, path)
+
+    def test_the_submission_has_an_example_that_fits(self):
+        body = BY_PLACE["POST", "/v1/jobs"]["requestBody"]
         schema = body["content"]["application/json"]["schema"]
         [example] = schema["examples"]
         assert set(example) <= set(schema["properties"])

@@ -134,6 +134,19 @@ class TestLooking:
         first = (await client.get(path, params={"limit": 1})).json()
         assert [chunk["ordinal"] for chunk in first["items"]] == [0]
         assert first["next"] == (1 if len(whole["items"]) > 1 else None)
+        last = whole["items"][-1]["ordinal"]
+        full = (await client.get(path, params={"first": last, "limit": 1})).json()
+        assert (len(full["items"]), full["next"]) == (1, None)
+
+    async def test_the_largest_page_and_the_last_ordinal_are_answered(self, api: Api):
+        client = await api.client()
+        path = f"/v1/documents/{await ingested(api, client)}/chunks"
+        largest = await client.get(path, params={"limit": 1_000})
+        assert (largest.status_code, bool(largest.json()["items"])) == (200, True)
+        beyond = await client.get(path, params={"first": 1_000_000, "limit": 1_000})
+        assert (beyond.status_code, beyond.json()["items"]) == (200, [])
+        for wrong in ({"limit": 1_001}, {"first": 1_000_001}):
+            assert (await client.get(path, params=wrong)).status_code == 400
 
     async def test_a_question_finds_the_nearest_passages(self, api: Api):
         client = await api.client()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
-from headrace.web.problems import MEDIA_TYPE, ProblemDocument
+from headrace.web.problems import MEDIA_TYPE, ProblemDocument, gate_responses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ issuer, or an API key. An error is a problem document (RFC 9457) with a stable `
 """
 OF_FASTAPI: Final = frozenset({"HTTPValidationError", "ValidationError"})
 """Its own form of errors, which this API does not use."""
+WITH_BODY: Final = frozenset({"post", "put", "patch", "delete"})
+"""Methods whose bodies the gate reads, also where no route takes one."""
 
 
 def describe(api: FastAPI) -> Callable[[], dict[str, Any]]:
@@ -38,11 +40,13 @@ def describe(api: FastAPI) -> Callable[[], dict[str, Any]]:
 
 def _corrected(document: dict[str, Any]) -> dict[str, Any]:
     for methods in document["paths"].values():
-        for operation in methods.values():
+        for method, operation in methods.items():
             responses = operation["responses"]
             # FastAPI adds this wherever there is a parameter: here a bad one is answered 400.
             if MEDIA_TYPE not in responses.get("422", {}).get("content", {MEDIA_TYPE: None}):
                 del responses["422"]
+            if method in WITH_BODY:
+                operation["responses"] = dict(sorted({**gate_responses(), **responses}.items()))
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in OF_FASTAPI:
         schemas.pop(name, None)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MEDIA_TYPE: Final = "application/problem+json"
 MALFORMED: Final = 400
 """The status of a request that could not be read: a body that is no JSON, a bad id or filter."""
+SLOW: Final = 408
+"""The status of a request whose body did not come in time."""
 REQUEST_ID: Final = "headrace.request_id"
 """Where the gate puts the id of a request, in its scope."""
 
@@ -307,6 +309,17 @@ def responses(*codes: str, malformed: bool = False) -> dict[int | str, dict[str,
     for code in (*codes, *ALWAYS):
         by_status.setdefault(CODES[code].status, []).append(code)
     return {status: _documented(status, names) for status, names in sorted(by_status.items())}
+
+
+def gate_responses() -> dict[str, dict[str, Any]]:
+    """What is answered to a body before any route is looked for, by status."""
+    codes = {
+        MALFORMED: "VALIDATION_ERROR",
+        SLOW: "TIMEOUT",
+        CODES["PAYLOAD_TOO_LARGE"].status: "PAYLOAD_TOO_LARGE",
+        CODES["UNSUPPORTED_MEDIA_TYPE"].status: "UNSUPPORTED_MEDIA_TYPE",
+    }
+    return {str(status): _documented(status, [code]) for status, code in codes.items()}
 
 
 def _documented(status: int, codes: Sequence[str]) -> dict[str, Any]:

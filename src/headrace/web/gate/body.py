@@ -11,9 +11,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headrace.web.gate.envelope import HEADERS
 from headrace.web.gate.limit import READS_BODY
 from headrace.web.gate.strict import NotStrictError, load_strict
-from headrace.web.problems import Detail, ProblemError
+from headrace.web.problems import SLOW, Detail, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,13 +87,13 @@ class BodyGate:
 
 
 def _announced(scope: Scope) -> tuple[int | None, bytes]:
-    length, kind = None, b""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = int(value)  # the server has refused what is no number, and a second one
-        elif name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower()
-    return length, kind
+    headers = scope[HEADERS]
+    length = headers.get(b"content-length")
+    kind: bytes = headers.get(b"content-type", b"")
+    if kind != b"application/json":
+        kind = kind.partition(b";")[0].strip().lower()
+    # The server has refused what is no number, and a second one.
+    return None if length is None else int(length), kind
 
 
 def _refuse_larger(size: int | None, limit: int) -> None:
@@ -171,7 +172,7 @@ def _counting(receive: Receive, limit: int) -> Receive:
                 message = await receive()
         except TimeoutError:
             detail = f"nothing of the body came for {PART_S:g} s"
-            raise ProblemError("TIMEOUT", detail, status=408, headers=CLOSE) from None
+            raise ProblemError("TIMEOUT", detail, status=SLOW, headers=CLOSE) from None
         if message["type"] == "http.request":
             received += len(message["body"])
             _refuse_larger(received, limit)

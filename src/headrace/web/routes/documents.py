@@ -39,12 +39,15 @@ from headrace.web.views.documents import (
 )
 
 if TYPE_CHECKING:
-    from headrace.pipelines.documents import Added, DocumentStatus
+    from headrace.pipelines.documents import Added, Chunk, DocumentStatus
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"], route_class=KeyedRoute)
 
 OF_ONE: Final = (*READING, "NOT_FOUND")
-LAST: Final = 2**31 - 1
+LAST: Final = 1_000_000
+"""Ordinals are smaller, whatever the settings of the pipeline."""
+MOST_CHUNKS: Final = 1_000
+"""Of a page; as many as the library gives at once."""
 DocumentId = Annotated[UUID, Path(description="The id of a document.")]
 
 
@@ -63,7 +66,7 @@ class ChunkQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     first: int = Field(0, ge=0, le=LAST, description="Ordinal of the first chunk.")
-    limit: int = Field(100, ge=1, le=1_000, description="Most chunks of a page.")
+    limit: int = Field(100, ge=1, le=MOST_CHUNKS, description="Most chunks of a page.")
 
 
 @router.post(
@@ -182,15 +185,20 @@ async def list_chunks(
 ) -> Response:
     """The chunks of a document that are in search, in order; none before it is complete."""
     await _find(request, identity, document_id)
-    found = await library_of(request).chunks(
-        str(document_id),
-        tenant=identity.tenant,
-        owner=identity.owner,
-        first=wanted.first,
-        limit=wanted.limit + 1,
-    )
-    page = found[: wanted.limit]
-    following = page[-1].ordinal + 1 if len(found) > wanted.limit else None
+
+    async def chunks(first: int, limit: int) -> list[Chunk]:
+        return await library_of(request).chunks(
+            str(document_id),
+            tenant=identity.tenant,
+            owner=identity.owner,
+            first=first,
+            limit=limit,
+        )
+
+    page = await chunks(wanted.first, wanted.limit)
+    following = page[-1].ordinal + 1 if len(page) == wanted.limit else None
+    if following is not None and not await chunks(following, 1):
+        following = None
     items = [chunk_view(chunk) for chunk in page]
     return json_response({"document_id": document_id, "items": items, "next": following})
 

@@ -1,0 +1,73 @@
+"""An app with every group of routes, and something of one user's in it for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headrace import Headrace
+from headrace.testing import Engine
+from headrace.web.app import create_api
+from headrace.web.auth.identity import Scope
+from tests.documents.conftest import documents
+from tests.web.operations import operations
+from tests.web.pipes import PIPELINES, Idea, decide, double, fragile, hold, large
+from tests.web.serving import SETTINGS, Api, who
+
+SETTINGS_OF_ALL = SETTINGS.model_copy(update={"admin_api": True})
+CARRIED = [*PIPELINES, documents]
+DOCUMENTED = create_api(Headrace(CARRIED, settings=SETTINGS_OF_ALL))
+"""Its API, which nobody serves: what it tells of itself, and its routes."""
+OPERATIONS = operations(DOCUMENTED.openapi())
+MARK = "heron"
+"""Stands in everything that is stored for the owner."""
+OWNER = who("acme", "ann", Scope.JOBS_READ, Scope.JOBS_WRITE)
+OWNED: dict[str, Any] = {"tenant": OWNER.tenant, "owner": OWNER.owner}
+TEXT = f"# Sluices\n\nThe miller opens the sluice at dawn, and the {MARK} waits.\n"
+
+
+def whole_engine(server: str, **settings: Any) -> Engine:
+    """An engine of such an app.
+
+    Args:
+        server: One that has pgvector.
+        settings: Other than those of an API under test.
+    """
+    changed = SETTINGS_OF_ALL.model_copy(update=settings)
+    return Engine(CARRIED, server=server, settings=changed)
+
+
+async def add_document(api: Api, number: int) -> str:
+    """One of the owner's; its job waits."""
+    file = f"{MARK} {number}.md", f"{TEXT}\nIt is number {number}.\n".encode()
+    answer = await (await api.client(OWNER)).post("/v1/documents", files={"file": file})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["document_id"])
+
+
+@dataclass
+class Stock:
+    """What the owner has."""
+
+    jobs: list[str]
+    documents: list[str]
+    keys: list[str]
+    """Prefixes of API keys that nobody uses."""
+
+
+async def fill(api: Api) -> Stock:
+    """Jobs in many states, documents that are ingested, keys that can be revoked."""
+    engine = api.engine
+    jobs = [
+        await engine.submit(double, 2, **OWNED),
+        await engine.submit(decide, Idea(MARK, 3), **OWNED),
+        await engine.submit(fragile, "user", **OWNED),
+        await engine.submit(fragile, "secret", **OWNED),
+        *[await engine.submit(large, 2_000_000, **OWNED) for _ in range(3)],
+    ]
+    held = [await add_document(api, number) for number in range(3)]
+    await engine.run_until_empty()
+    jobs += [await engine.submit(hold, 1, **OWNED) for _ in range(3)]
+    await engine.app.cancel(jobs[-1].id)
+    spare = [await api.key(who("acme", f"spare {number}")) for number in range(3)]
+    return Stock([job.id for job in jobs], held, [key.split("_")[1] for key in spare])
