@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from types import TracebackType
 
+    from headrace.client.webhooks import Webhooks
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
     from headrace.store.embedded import EmbeddedDatabase
@@ -291,6 +292,17 @@ class Headrace(Client):
         from headrace.store.embedded.signing_key import read_signing_key  # noqa: PLC0415 - as above
 
         return (read_signing_key(base_folder(Path.cwd(), settings.data_dir)),)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Who is told by HTTP of what happens to jobs: made, listed, given new keys."""
+        from headrace.client.webhooks import Webhooks  # noqa: PLC0415 - seldom needed
+
+        return Webhooks(
+            self._connections,
+            keys=lambda: self.signing_keys,
+            private_hosts=lambda: self.settings.webhook_private_hosts,
+        )
 
     # --- work -------------------------------------------------------------------------------------
 

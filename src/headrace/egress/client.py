@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 KIB: Final = 1_024
 MOST_TRIED: Final = 3
 """Addresses of one host that are tried in one call."""
+LONGEST_REASON: Final = 200
 FORBIDDEN_IN_HEADERS: Final = frozenset("\r\n\x00")
 
 
@@ -174,9 +175,10 @@ class Egress:
             finally:
                 await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise NotConnectedError(f"no connection: {_why(error)}") from None
-        except httpx2.HTTPError as error:
-            raise CallError(f"no answer: {_why(error)}") from None
+            reason = str(error) or "it took too long"
+            raise NotConnectedError(f"no connection: {reason[:LONGEST_REASON]}") from None
+        except httpx2.HTTPError as error:  # its text may be what the other side wrote
+            raise CallError(f"no answer: {type(error).__name__}") from None
 
     async def _read(self, response: httpx2.Response) -> Answer:
         most = self._limits.answer_bytes
@@ -187,8 +189,3 @@ class Egress:
                 break
         headers = {name.lower(): text for name, text in response.headers.items()}
         return Answer(response.status_code, headers, bytes(body[:most]), len(body) > most)
-
-
-def _why(error: Exception) -> str:
-    """The kind of an error, and what it says where that is known to be harmless."""
-    return type(error).__name__ if not str(error) else f"{type(error).__name__}: {error}"[:200]

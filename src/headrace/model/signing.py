@@ -139,3 +139,14 @@ def _decoded(signature: str) -> bytes:
         return base64.b64decode(text, validate=True) if version == VERSION else b""
     except (binascii.Error, ValueError):
         return b""
+
+
+def webhook_key(master: bytes, webhook: object, generation: int) -> bytes:
+    """The key of a webhook, which its holder keeps as `secret_text` of it.
+
+    Args:
+        master: A signing key of the settings.
+        webhook: Its id.
+        generation: 1 for its first key; one more with each change.
+    """
+    return derive(master, f"webhook:{webhook}:{generation}")
