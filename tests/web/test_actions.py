@@ -1,9 +1,11 @@
 """What owners do to their jobs: cancel, retry, replay, delete."""
 
+from headrace.store.audit import list_actions
+from headrace.web.auth.identity import Scope
 from tests.waiting import eventually
 from tests.web.asking import get, submit
 from tests.web.pipes import hold
-from tests.web.serving import Api
+from tests.web.serving import USER, Api, who
 
 
 class TestCancelling:
@@ -63,6 +65,49 @@ class TestRunningAgain:
         await api.engine.run_until_empty()
         shown = (await get(api, f"/v1/jobs/{job}")).json()
         assert [step["reused_from"] for step in shown["steps"]] == [1, 1, None]
+
+    async def test_operators_give_outputs_in_place_of_what_steps_made(self, api: Api):
+        job, client = await submit(api, "fragile", "first"), await api.client()
+        await api.engine.run_until_empty()
+        path = f"/v1/jobs/{job}/replay"
+        body = {"reason": "x", "override_outputs": {"begin": "second"}}
+        refused = await client.post(path, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
+        operator = await api.client(who("acme", "ann", *USER, Scope.OPERATOR))
+        for outputs in ({"nothing": 1}, {"begin": 1}):
+            wrong = {"reason": "x", "override_outputs": outputs}
+            assert (await operator.post(path, json=wrong)).status_code == 422
+        assert (await operator.post(path, json=body)).status_code == 202
+        await api.engine.run_until_empty()
+        result = (await get(api, f"/v1/jobs/{job}/result")).json()
+        assert result["result"] == "second"
+        shown = (await get(api, f"/v1/jobs/{job}")).json()
+        assert [step["reason"] for step in shown["steps"]] == ["overridden", None]
+        assert await marked(api) == [(job, {"run": 2, "override_outputs": ["begin"]})]
+
+    async def test_an_output_in_place_of_the_last_one_is_the_result(self, api: Api):
+        job = await submit(api)
+        await api.engine.run_until_empty()
+        operator = await api.client(who("acme", "ann", *USER, Scope.OPERATOR))
+        body = {"reason": "x", "override_outputs": {"twice": 7}, "force": True}
+        assert (await operator.post(f"/v1/jobs/{job}/replay", json=body)).status_code == 202
+        await api.engine.run_until_empty()
+        assert (await get(api, f"/v1/jobs/{job}/result")).json()["result"] == 7
+
+    async def test_an_output_of_a_step_with_items_is_refused(self, api: Api):
+        job = await submit(api, "decide", {"title": "a"})
+        await api.engine.run_until_empty()
+        operator = await api.client(who("acme", "ann", *USER, Scope.OPERATOR))
+        body = {"reason": "x", "override_outputs": {"review": [1]}}
+        refused = await operator.post(f"/v1/jobs/{job}/replay", json=body)
+        assert refused.json()["errors"][0]["path"] == "$.override_outputs.review"
+
+
+async def marked(api: Api) -> list[tuple[str, object]]:
+    """What the audit has of outputs that were given."""
+    async with api.engine.app.connection() as connection:
+        actions = await list_actions(connection)
+    return [(one.target, one.after) for one in actions if one.action == "job.override"]
 
 
 class TestDeleting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -12,13 +12,13 @@ from uuid import UUID
 
 import orjson
 
+from headrace.client.rerun import Rerun
 from headrace.client.submission import parse_id
 from headrace.errors import (
     JobNotFoundError,
     OptionError,
     PipelineNotFoundError,
     QueueNotFoundError,
-    StepNotFoundError,
     TransitionError,
 )
 from headrace.model.job import JobState
@@ -187,6 +187,7 @@ class Operations:
         *,
         from_step: str | None = None,
         force: bool = False,
+        override_outputs: Mapping[str, Any] | None = None,
         reason: str | None = None,
         actor: str = "user",
     ) -> int:
@@ -196,6 +197,8 @@ class Operations:
             job: Its id.
             from_step: This step, and all that depend on it, run again; the rest is taken over.
             force: Everything runs again.
+            override_outputs: Outputs, as JSON values by the name of their step, that stand in place
+                of what these steps made: they do not run, all that depend on them run again.
             reason: Kept in the job's history.
             actor: Who asks for it.
 
@@ -205,10 +208,11 @@ class Operations:
         Raises:
             TransitionError: The job is queued, running or completed.
             StepNotFoundError: Its pipeline has no such step.
+            OptionError: An output does not fit its step, or its pipeline is not of this app.
             JobNotFoundError: There is no such job.
         """
         allowed = frozenset({JobState.FAILED, JobState.CANCELLED})
-        again = _Again(from_step, force=force)
+        again = self._rerun(from_step, override_outputs, force=force)
         return await self._reopen(job, allowed, again, reason=reason, actor=actor, word="retried")
 
     async def replay(
@@ -217,18 +221,20 @@ class Operations:
         *,
         from_step: str | None = None,
         force: bool = False,
+        override_outputs: Mapping[str, Any] | None = None,
         reason: str | None = None,
         actor: str = "user",
     ) -> int:
         """Open a new run of a completed job; arguments as `retry`.
 
         Raises:
-            OptionError: Neither `from_step` nor `force` is given, so that nothing would run.
+            OptionError: Neither `from_step` nor `force` nor an output is given, so that nothing
+                would run.
             HeadraceError: As `retry`; a job that has not completed is refused.
         """
-        if from_step is None and not force:
+        if from_step is None and not force and not override_outputs:
             raise OptionError("from_step", "give a step to start from, or force=True")
-        again = _Again(from_step, force=force)
+        again = self._rerun(from_step, override_outputs, force=force)
         allowed = frozenset({JobState.COMPLETED})
         return await self._reopen(job, allowed, again, reason=reason, actor=actor, word="replayed")
 
@@ -275,21 +281,26 @@ class Operations:
         self,
         job: str | UUID,
         allowed: frozenset[JobState],
-        again: _Again,
+        again: Rerun,
         *,
         reason: str | None,
         actor: str,
         word: str,
     ) -> int:
         key = parse_id(job)
-        details = {"reason": reason, "from_step": again.from_step, "force": again.force or None}
+        details = {
+            "reason": reason,
+            "from_step": again.from_step,
+            "force": again.force or None,
+            "override_outputs": sorted(again.overrides) or None,
+        }
         kept = {name: value for name, value in details.items() if value is not None}
         async with self._connections.use() as connection:
             ended, run = await operations.reopen_job(
                 connection,
                 key,
                 allowed=allowed,
-                again=lambda ended, definition: again.steps(
+                again=lambda ended, definition: again.plan(
                     self._pipelines.get(ended.pipeline), definition
                 ),
                 actor=actor,
@@ -309,6 +320,13 @@ class Operations:
             )
         )
         return run
+
+    def _rerun(
+        self, from_step: str | None, overrides: Mapping[str, Any] | None, *, force: bool
+    ) -> Rerun:
+        return Rerun(
+            from_step, dict(overrides or {}), self._limits().max_payload_bytes, force=force
+        )
 
     # --- queues and workers -----------------------------------------------------------------------
 
@@ -351,48 +369,6 @@ class Operations:
         """
         async with self._connections.use() as connection:
             return await operations.drain_workers(connection, workers)
-
-
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """Which steps a new run does not take over."""
-
-    from_step: str | None
-    force: bool = field(kw_only=True)
-
-    def steps(
-        self, pipeline: Pipeline[Any, Any] | None, definition: Mapping[str, Any] | None
-    ) -> list[str] | None:
-        """The steps to run again, with their earlier names; None for all.
-
-        Args:
-            pipeline: The code that will run, if this app has it.
-            definition: What was registered of the job's version.
-        """
-        if self.force:
-            return None
-        if self.from_step is None:
-            return []
-        graph = _graph_of(pipeline, definition)
-        if self.from_step not in graph:
-            raise StepNotFoundError(self.from_step, tuple(graph))
-        again = {self.from_step}
-        names: list[str] = []
-        for name, (was, needs) in graph.items():  # a step stands below those that it needs
-            if name in again or not again.isdisjoint(needs):
-                again.add(name)
-                names.extend((name, *was))
-        return names
-
-
-def _graph_of(
-    pipeline: Pipeline[Any, Any] | None, definition: Mapping[str, Any] | None
-) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
-    """Each step's earlier names and what it needs, in the order of the definition."""
-    if pipeline is not None:
-        return {name: (step.was, step.needs) for name, step in pipeline.steps.items()}
-    steps = definition["steps"] if definition else ()
-    return {step["name"]: (step["was"], step["needs"]) for step in steps}
 
 
 def _checked(limit: int) -> int:

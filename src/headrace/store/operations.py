@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headrace.store.pool import Connection
 
 SUSPECT: Final = 2
-CANCEL_TRIES: Final = 100
+PLACE_TRIES: Final = 100
 """A job can be claimed and put back between our look and our write; nobody does so for ever."""
 
 
@@ -36,6 +36,25 @@ class Ended:
     version: str
 
 
+class GivenOutput(NamedTuple):
+    """An output that a step did not make."""
+
+    step: str
+    position: int
+    text: str
+    """As JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a new run takes over from the one before it."""
+
+    again: Sequence[str] | None
+    """The steps whose outputs it does not take over; None for all."""
+    given: Sequence[GivenOutput] = ()
+    """Outputs in place of those of these steps, which are among `again`."""
+
+
 async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str | None) -> JobState:
     """Cancel a queued job at once, or ask the worker of a running one to.
 
@@ -46,7 +65,7 @@ async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str 
         JobNotFoundError: There is no such job.
         TransitionError: It has completed or failed.
     """
-    for _ in range(CANCEL_TRIES):
+    for _ in range(PLACE_TRIES):
         place = await connection.fetchrow(SQL["operations.job_place"], job)
         if place is None:
             raise JobNotFoundError(job)
@@ -66,20 +85,29 @@ async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str 
 async def _cancel_queued(
     connection: Connection, job: UUID, place: asyncpg.Record, by: str, reason: str | None
 ) -> bool:
-    # The queue's row first: whoever removes it decides what becomes of the job.
     async with connection.transaction():
-        taken = await connection.fetch(
-            SQL["operations.take_queued"],
-            job,
-            place["lane"],
-            place["suspicion"] == SUSPECT,
-            place["rank"],
-            place["due_at"],
-        )
-        if not taken:
+        if not await take_queued(connection, place):
             return False
         await connection.fetch(SQL["operations.cancel_queued"], job, by, reason)
         return True
+
+
+async def take_queued(connection: Connection, place: asyncpg.Record) -> bool:
+    """Remove the queue's row of a job: whoever removes it decides what becomes of the job.
+
+    Args:
+        connection: In the transaction that decides.
+        place: The job's `operations.job_place`.
+    """
+    taken = await connection.fetch(
+        SQL["operations.take_queued"],
+        place["id"],
+        place["lane"],
+        place["suspicion"] == SUSPECT,
+        place["rank"],
+        place["due_at"],
+    )
+    return bool(taken)
 
 
 async def reopen_job(
@@ -87,7 +115,7 @@ async def reopen_job(
     job: UUID,
     *,
     allowed: frozenset[JobState],
-    again: Callable[[Ended, Mapping[str, Any] | None], Sequence[str] | None],
+    again: Callable[[Ended, Mapping[str, Any] | None], NewRun],
     actor: str,
     word: str,
     metadata: str | None,
@@ -99,8 +127,8 @@ async def reopen_job(
         connection: Where.
         job: The job.
         allowed: The states from which this call may.
-        again: Names the steps whose outputs the new run does not take over, None for all; told
-            what ended, and the definition that was registered for its version.
+        again: Says how the new run begins; told what ended, and the definition that was registered
+            for its version.
         actor: Who does it.
         word: What it is called in the history.
         metadata: JSON to be kept with it.
@@ -114,27 +142,43 @@ async def reopen_job(
         TransitionError: It is in another state.
     """
     async with connection.transaction():
-        row = await connection.fetchrow(SQL["operations.lock_job"], job)
-        if row is None:
-            raise JobNotFoundError(job)
-        ended = Ended(job, JobState(row["state"]), row["run"], row["pipeline"], row["version"])
-        if row["erased_at"] is not None:
-            raise TransitionError("erased", word)
-        if ended.state not in allowed:
-            raise TransitionError(ended.state, word)
+        ended = await _lock_ended(connection, job, allowed, word)
         text = await connection.fetchval(
             SQL["reads.read_definition"], ended.pipeline, ended.version
         )
-        steps = again(ended, None if text is None else orjson.loads(text))
-        names = None if steps is None else list(steps)
-        await connection.execute(SQL["operations.reuse_steps"], job, ended.run, names)
-        await connection.execute(SQL["operations.reuse_records"], job, ended.run, names)
+        plan = again(ended, None if text is None else orjson.loads(text))
+        await _take_over(connection, ended, plan)
         opened = await connection.fetchrow(
             SQL["operations.reopen_job"], job, actor, word, metadata, head_start
         )
         if opened is None:
             raise TransitionError(ended.state, word)
         return ended, opened["run"]
+
+
+async def _lock_ended(
+    connection: Connection, job: UUID, allowed: frozenset[JobState], word: str
+) -> Ended:
+    row = await connection.fetchrow(SQL["operations.lock_job"], job)
+    if row is None:
+        raise JobNotFoundError(job)
+    if row["erased_at"] is not None:
+        raise TransitionError("erased", word)
+    state = JobState(row["state"])
+    if state not in allowed:
+        raise TransitionError(state, word)
+    return Ended(job, state, row["run"], row["pipeline"], row["version"])
+
+
+async def _take_over(connection: Connection, ended: Ended, plan: NewRun) -> None:
+    names = None if plan.again is None else list(plan.again)
+    await connection.execute(SQL["operations.reuse_steps"], ended.id, ended.run, names)
+    await connection.execute(SQL["operations.reuse_records"], ended.id, ended.run, names)
+    if plan.given:
+        columns = zip(*plan.given, strict=True)
+        await connection.execute(
+            SQL["operations.give_outputs"], ended.id, ended.run + 1, *map(list, columns)
+        )
 
 
 async def pause_queue(connection: Connection, queue: str, *, by: str, reason: str | None) -> None:

@@ -12,7 +12,7 @@ from headrace.telemetry.events import emit
 from headrace.telemetry.identity_events import CredentialRefused
 from headrace.web.auth.identity import Identity, Scope
 from headrace.web.auth.refusal import Reason
-from headrace.web.gate.envelope import IDENTITY
+from headrace.web.gate.envelope import HEADERS, IDENTITY
 from headrace.web.problems import ProblemError
 from headrace.web.state import service_of
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from headrace.store.rates import Kind
 
+AUTHORIZATION: Final = b"authorization"
 CHALLENGE: Final = 'Bearer realm="headrace"'
 
 
@@ -42,10 +43,14 @@ async def identify(request: Request) -> Identity:
 
 def _credential(request: Request) -> str:
     """What stands in the one place where a credential may be."""
-    given = request.headers.getlist("authorization")
-    kind, _, credential = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    if kind.lower() != "bearer" or not credential:
-        emit(CredentialRefused(reason=Reason.NOT_BEARER if given else Reason.MISSING))
+    scope = request.scope
+    given: bytes | None = scope[HEADERS].get(AUTHORIZATION)
+    kind, _, credential = (given or b"").decode("latin-1").partition(" ")
+    is_one = len(scope[HEADERS]) == len(scope["headers"]) or (
+        sum(name == AUTHORIZATION for name, _ in scope["headers"]) == 1
+    )
+    if kind.lower() != "bearer" or not credential or not is_one:
+        emit(CredentialRefused(reason=Reason.MISSING if given is None else Reason.NOT_BEARER))
         raise ProblemError("AUTH_REQUIRED", headers={"WWW-Authenticate": CHALLENGE})
     return credential
 
@@ -98,6 +103,8 @@ def requires(*scopes: Scope) -> Requirement:
     return Requirement(frozenset(scopes))
 
 
+operates: Final = requires(Scope.OPERATOR)
+"""For a part of a route that is for operators alone: call it with the request."""
 Caller = Annotated[Identity, Security(requires())]
 """Anybody with a credential."""
 Reader = Annotated[Identity, Security(requires(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request
@@ -11,18 +12,42 @@ from fastapi.responses import Response
 
 from headrace.errors import TransitionError
 from headrace.model.job import JobState
+from headrace.store.audit import Action, record_action
 from headrace.store.erasure import erase_job
 from headrace.web.answers import json_response
-from headrace.web.auth.depends import Writer
+from headrace.web.auth.depends import Writer, operates
+from headrace.web.auth.identity import Identity
 from headrace.web.idempotency import KeyedRoute, keyed
 from headrace.web.owned import OwnedJob
-from headrace.web.problems import WRITING, responses
+from headrace.web.problems import REQUEST_ID, WRITING, responses
 from headrace.web.state import service_of
-from headrace.web.views.actions import CancelBody, Cancelled, Deleted, Reopened, RetryBody
+from headrace.web.views.actions import (
+    CancelBody,
+    Cancelled,
+    Deleted,
+    Reopened,
+    ReplayBody,
+    RetryBody,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
 OF_ONE = (*WRITING, "NOT_FOUND", "CONFLICT")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _again(word: str) -> Callable[[F], F]:
+    """Makes a function the route that opens the next run of a job."""
+    return router.post(
+        f"/{{job_id}}/{word}",
+        status_code=202,
+        operation_id=f"{word}_job",
+        response_model=Reopened,
+        responses=responses(*OF_ONE, malformed=True),
+        openapi_extra=keyed(),
+    )
 
 
 @router.post(
@@ -48,48 +73,47 @@ async def cancel_job(
     return _cancelled(job_id, state)
 
 
-@router.post(
-    "/{job_id}/retry",
-    status_code=202,
-    operation_id="retry_job",
-    response_model=Reopened,
-    responses=responses(*OF_ONE, malformed=True),
-    openapi_extra=keyed(),
-)
+@_again("retry")
 async def retry_job(
     request: Request, identity: Writer, job_id: OwnedJob, body: RetryBody
 ) -> Response:
     """Open the next run of a failed or cancelled job; stored outputs are taken over."""
-    run = await service_of(request).app.retry(
-        job_id,
-        from_step=body.from_step,
-        force=body.force,
-        reason=body.reason,
-        actor=identity.subject,
-    )
+    options = body.model_dump()
+    run = await service_of(request).app.retry(job_id, actor=identity.subject, **options)
     return _reopened(job_id, run)
 
 
-@router.post(
-    "/{job_id}/replay",
-    status_code=202,
-    operation_id="replay_job",
-    response_model=Reopened,
-    responses=responses(*OF_ONE, malformed=True),
-    openapi_extra=keyed(),
-)
+@_again("replay")
 async def replay_job(
-    request: Request, identity: Writer, job_id: OwnedJob, body: RetryBody
+    request: Request, identity: Writer, job_id: OwnedJob, body: ReplayBody
 ) -> Response:
-    """Open the next run of a completed job, from a step on, or with `force` from the beginning."""
-    run = await service_of(request).app.replay(
-        job_id,
-        from_step=body.from_step,
-        force=body.force,
-        reason=body.reason,
-        actor=identity.subject,
-    )
+    """Open the next run of a completed job, from a step on, or with `force` from the beginning.
+
+    Operators may give outputs in place of what steps made; that is marked in the audit.
+    """
+    if body.override_outputs:
+        await operates(request)
+    options = body.model_dump()
+    run = await service_of(request).app.replay(job_id, actor=identity.subject, **options)
+    if body.override_outputs:
+        await _mark(request, identity, job_id, body, run)
     return _reopened(job_id, run)
+
+
+async def _mark(
+    request: Request, identity: Identity, job: UUID, body: ReplayBody, run: int
+) -> None:
+    """Record it; the history of the job says it too, in the transaction that opens the run."""
+    done = Action(
+        identity.subject,
+        "job.override",
+        str(job),
+        body.reason,
+        request.scope.get(REQUEST_ID),
+        after={"run": run, "override_outputs": sorted(body.override_outputs or ())},
+    )
+    async with service_of(request).app.connection() as connection:
+        await record_action(connection, done)
 
 
 @router.delete(

@@ -52,19 +52,11 @@ class JobQuery(BaseModel):
         return self
 
 
-@router.get(
-    "",
-    operation_id="list_jobs",
-    response_model=JobPage,
-    responses=responses(*READING, malformed=True),
-)
-async def list_own_jobs(
-    request: Request, wanted: Annotated[JobQuery, Query()], identity: Reader
-) -> Response:
-    """The caller's jobs, newest first; all of the tenant's with `tenant:admin`."""
-    chosen = JobFilter(
-        tenant=identity.tenant,
-        owner=identity.sees_owner(),
+def filter_of(wanted: JobQuery, tenant: str | None, owner: str | None) -> JobFilter:
+    """What is asked for, of a tenant and an owner; None for all."""
+    return JobFilter(
+        tenant=tenant,
+        owner=owner,
         states=wanted.state,
         pipeline=wanted.pipeline,
         preset=wanted.preset,
@@ -77,6 +69,19 @@ async def list_own_jobs(
         created_since=wanted.start_date,
         created_before=wanted.end_date,
     )
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    response_model=JobPage,
+    responses=responses(*READING, malformed=True),
+)
+async def list_own_jobs(
+    request: Request, wanted: Annotated[JobQuery, Query()], identity: Reader
+) -> Response:
+    """The caller's jobs, newest first; all of the tenant's with `tenant:admin`."""
+    chosen = filter_of(wanted, identity.tenant, identity.sees_owner())
     async with reading(request, identity) as connection:
         found = await list_jobs(
             connection, chosen, before=wanted.cursor, limit=wanted.limit + 1, offset=wanted.offset

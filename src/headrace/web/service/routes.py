@@ -15,8 +15,7 @@ from headrace.settings import unknown_settings
 from headrace.telemetry.exposition import render
 from headrace.telemetry.summary import codes_of, jobs_of, latencies_of, steps_of
 from headrace.web.answers import json_response
-from headrace.web.auth.depends import CHALLENGE, Operator, requires
-from headrace.web.auth.identity import Scope
+from headrace.web.auth.depends import CHALLENGE, Operator, operates
 from headrace.web.problems import READING, Detail, ProblemError, responses
 from headrace.web.service.gauges import gauges_of
 from headrace.web.state import service_of
@@ -39,7 +38,6 @@ SHOWN: Final = (
     *("max_lease_losses", "max_payload_bytes", "db_pool_max", "retain_jobs_d"),
 )
 """Settings that are told to operators."""
-_operator: Final = requires(Scope.OPERATOR)
 
 
 def monitor_of(request: Request) -> Monitor:
@@ -100,7 +98,7 @@ async def ready(
     """
     monitor = monitor_of(request)
     if deep:
-        await _operator(request)
+        await operates(request)
     obstacles = monitor.obstacles()
     if obstacles:
         raise ProblemError(

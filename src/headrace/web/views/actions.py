@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,13 +18,10 @@ Reason = Annotated[
         examples=["the supplier's server is back"],
     ),
 ]
+Named = Annotated[str, Field(min_length=1, max_length=200)]
 StepName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=200,
-        description="This step and all that depend on it run again; the rest is taken over.",
-    ),
+    Named,
+    Field(description="This step and all that depend on it run again; the rest is taken over."),
 ]
 
 
@@ -44,6 +41,19 @@ class RetryBody(BaseModel):
     reason: Reason
     from_step: StepName | None = None
     force: bool = Field(default=False, strict=True, description="Every step runs again.")
+
+
+class ReplayBody(RetryBody):
+    """How a completed job runs again."""
+
+    override_outputs: dict[Named, Any] | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Takes the scope `operator`. Outputs by the name of their step, in place of "
+        "what these made: they do not run, and all that depend on them run again.",
+        examples=[{"draft": "A better one."}],
+    )
 
 
 class Cancelled(BaseModel):

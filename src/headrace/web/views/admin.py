@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.model.job import FailureCause
 from headrace.web.auth.identity import Scope
 from headrace.web.views.actions import Reason, StepName
-from headrace.web.views.jobs import A_TIME, JobSummaryView, summary_view
+from headrace.web.views.jobs import A_TIME, AN_ID, JobSummaryView, summary_view
 from headrace.web.views.operations import DeadLetterView, QueueView, dead_letter_view, queue_view
 from headrace.web.views.times import Time
 
@@ -37,6 +37,20 @@ class RequeueBody(_Body):
 
     from_step: StepName | None = None
     force: bool = Field(default=False, strict=True, description="Every step runs again.")
+
+
+class DrainBody(_Body):
+    """How long to wait for what runs."""
+
+    wait_s: float = Field(
+        10, ge=0, le=20, description="Seconds to wait for the jobs that run there."
+    )
+
+
+class PurgeBody(_Body):
+    """Whether the jobs are cancelled, or counted only."""
+
+    dry_run: bool = Field(default=False, strict=True, description="Only count them.")
 
 
 class RedriveBody(RequeueBody):
@@ -129,6 +143,42 @@ class QueueState(BaseModel):
 
     name: str = Field(examples=["default"])
     is_paused: bool
+
+
+class DrainedQueue(QueueState):
+    """A closed queue, and what is left in it."""
+
+    running: int = Field(description="Jobs that still run there.")
+    waiting: int = Field(description="Jobs that stay until it is opened.")
+    complete: bool = Field(description="Whether nothing runs there any more.")
+
+
+class PurgedQueue(BaseModel):
+    """A queue whose waiting jobs were cancelled."""
+
+    name: str = Field(examples=["default"])
+    cancelled: int
+    waiting: int = Field(description="Jobs that wait there now.")
+    complete: bool = Field(description="False where 20 s were not enough: call again.")
+    dry_run: bool
+
+
+class Released(BaseModel):
+    """A job that its worker holds no more."""
+
+    job_id: UUID = Field(examples=[AN_ID])
+    state: Literal["queued", "cancelled"] = Field(
+        description="`cancelled` where that had been asked for before."
+    )
+
+
+class Failed(BaseModel):
+    """A job that was ended."""
+
+    job_id: UUID = Field(examples=[AN_ID])
+    state: Literal["failed", "cancelled"] = Field(
+        description="`cancelled` where that had been asked for before."
+    )
 
 
 class WorkerView(BaseModel):

@@ -19,6 +19,7 @@ SAFE: Final = frozenset(
         "WORKER_LOST",
         "OUTPUT_TOO_LARGE",
         "SKIP_NOT_ALLOWED",
+        "OPERATOR",
     }
 )
 """Codes whose texts are the engine's own, or were written to be shown (`UserError`)."""

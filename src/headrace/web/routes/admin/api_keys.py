@@ -17,22 +17,17 @@ from headrace.store.api_keys import (
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
 from headrace.web.problems import REQUEST_ID, not_found, responses
-from headrace.web.routes.admin.recording import OF_ACTIONS, OF_LISTS, Why, admin_router, note
+from headrace.web.routes.admin.recording import OF_LISTS, Why, action, admin_router, listing, note
 from headrace.web.routes.listing import Name
 from headrace.web.state import service_of
 from headrace.web.views.admin import ApiKeyBody, ApiKeyView, NewApiKeyView, api_key_view
 
-router = admin_router("api-keys", keyed=False)  # an answer that is kept would hold the key
+router = admin_router("api-keys", takes_keys=False)  # an answer that is kept would hold the key
 
 Prefix = Annotated[str, Path(pattern=r"^[a-z2-7]{16}$", description="As the list shows it.")]
 
 
-@router.get(
-    "",
-    operation_id="admin_list_api_keys",
-    response_model=list[ApiKeyView],
-    responses=responses(*OF_LISTS, malformed=True),
-)
+@listing(router, "admin_list_api_keys", list[ApiKeyView])
 async def admin_list_api_keys(
     request: Request,
     identity: Operator,
@@ -47,13 +42,7 @@ async def admin_list_api_keys(
     return json_response([api_key_view(key) for key in keys])
 
 
-@router.post(
-    "",
-    status_code=201,
-    operation_id="admin_create_api_key",
-    response_model=NewApiKeyView,
-    responses=responses(*OF_ACTIONS),
-)
+@action(router, "", "admin_create_api_key", NewApiKeyView, status=201)
 async def admin_create_api_key(request: Request, identity: Operator, body: ApiKeyBody) -> Response:
     """Make a key; it is shown this once. Sent again, the request makes another one."""
     async with service_of(request).app.connection() as connection:

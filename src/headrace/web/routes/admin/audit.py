@@ -11,20 +11,14 @@ from fastapi.responses import Response
 from headrace.store.audit import list_actions
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
-from headrace.web.problems import responses
-from headrace.web.routes.admin.recording import OF_LISTS, Why, admin_router, note
+from headrace.web.routes.admin.recording import Why, admin_router, listing, note
 from headrace.web.state import service_of
 from headrace.web.views.admin import AuditView
 
 router = admin_router("audit")
 
 
-@router.get(
-    "",
-    operation_id="admin_list_audit",
-    response_model=list[AuditView],
-    responses=responses(*OF_LISTS, malformed=True),
-)
+@listing(router, "admin_list_audit", list[AuditView])
 async def admin_list_audit(
     request: Request,
     identity: Operator,

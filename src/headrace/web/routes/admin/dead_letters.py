@@ -12,10 +12,9 @@ from pydantic import Field
 from headrace.store.reads import DeadLetterFilter, list_dead_letters
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
-from headrace.web.idempotency import keyed
-from headrace.web.problems import Detail, ProblemError, responses
+from headrace.web.problems import Detail, ProblemError
 from headrace.web.routes.admin.jobs import requeue
-from headrace.web.routes.admin.recording import OF_ACTIONS, OF_LISTS, Why, admin_router, note
+from headrace.web.routes.admin.recording import Why, action, admin_router, listing, note
 from headrace.web.routes.dead_letters import DeadLetterQuery, cursor_of, filter_of, place_of
 from headrace.web.routes.listing import Name
 from headrace.web.state import service_of
@@ -48,12 +47,7 @@ class AdminDeadLetterQuery(DeadLetterQuery):
     text: Name | None = Field(None, description="Part of the error's message, in any case.")
 
 
-@router.get(
-    "",
-    operation_id="admin_list_dead_letters",
-    response_model=AdminDeadLetterPage,
-    responses=responses(*OF_LISTS, malformed=True),
-)
+@listing(router, "admin_list_dead_letters", AdminDeadLetterPage)
 async def admin_list_dead_letters(
     request: Request, identity: Operator, wanted: Annotated[AdminDeadLetterQuery, Query()]
 ) -> Response:
@@ -69,13 +63,7 @@ async def admin_list_dead_letters(
     return json_response({"items": items, "limit": wanted.limit, "next": following})
 
 
-@router.post(
-    "/redrive",
-    operation_id="admin_redrive",
-    response_model=RedrivenView,
-    responses=responses(*OF_ACTIONS),
-    openapi_extra=keyed(),
-)
+@action(router, "/redrive", "admin_redrive", RedrivenView)
 async def admin_redrive(request: Request, identity: Operator, body: RedriveBody) -> Response:
     """Run failed jobs again that fit a filter, at a pace; with `dry_run` they are only counted."""
     if not body.dry_run and body.limit > body.per_second * LONGEST_S:
@@ -104,14 +92,7 @@ async def admin_redrive(request: Request, identity: Operator, body: RedriveBody)
     return json_response(answer)
 
 
-@router.post(
-    "/{job_id}/redrive",
-    status_code=202,
-    operation_id="admin_redrive_job",
-    response_model=Reopened,
-    responses=responses(*OF_ACTIONS, malformed=True),
-    openapi_extra=keyed(),
-)
+@action(router, "/{job_id}/redrive", "admin_redrive_job", Reopened, status=202)
 async def admin_redrive_job(
     request: Request, identity: Operator, job_id: JobId, body: RequeueBody
 ) -> Response:

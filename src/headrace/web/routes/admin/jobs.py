@@ -1,33 +1,41 @@
-"""/v1/admin/jobs: jobs of all tenants are listed, cancelled and run again."""
+"""/v1/admin/jobs: jobs of all tenants are listed, ended, taken away and run again."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
-from headrace.store.audit import record_action
+from headrace.model.job import FailureCause, JobState
+from headrace.store.forcing import Forced, fail_job, force_release
 from headrace.store.operations import cancel_job
-from headrace.store.reads import JobFilter, list_jobs
+from headrace.store.reads import list_jobs
+from headrace.telemetry.events import emit
+from headrace.telemetry.job_events import JobFailed
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
-from headrace.web.idempotency import keyed
-from headrace.web.problems import responses
 from headrace.web.routes.admin.recording import (
-    OF_ACTIONS,
-    OF_LISTS,
     Why,
     acting,
-    action_of,
+    action,
     admin_router,
+    listing,
     note,
 )
-from headrace.web.routes.listing import JobQuery, Name
+from headrace.web.routes.listing import JobQuery, Name, filter_of
 from headrace.web.state import service_of
 from headrace.web.views.actions import Cancelled, Reopened
-from headrace.web.views.admin import AdminJobPage, RequeueBody, WhyBody, admin_job_view
+from headrace.web.views.admin import (
+    AdminJobPage,
+    Failed,
+    Released,
+    RequeueBody,
+    WhyBody,
+    admin_job_view,
+)
 
 router = admin_router("jobs")
 
@@ -42,31 +50,12 @@ class AdminJobQuery(JobQuery):
     owner: Name | None = None
 
 
-@router.get(
-    "",
-    operation_id="admin_list_jobs",
-    response_model=AdminJobPage,
-    responses=responses(*OF_LISTS, malformed=True),
-)
+@listing(router, "admin_list_jobs", AdminJobPage)
 async def admin_list_jobs(
     request: Request, identity: Operator, wanted: Annotated[AdminJobQuery, Query()]
 ) -> Response:
     """Jobs of all tenants, newest first."""
-    chosen = JobFilter(
-        tenant=wanted.tenant,
-        owner=wanted.owner,
-        states=wanted.state,
-        pipeline=wanted.pipeline,
-        preset=wanted.preset,
-        queue=wanted.queue,
-        priority=wanted.priority,
-        wait_reason=wanted.wait_reason,
-        cause=wanted.cause,
-        correlation_id=wanted.correlation_id,
-        parent_job=wanted.parent_job_id,
-        created_since=wanted.start_date,
-        created_before=wanted.end_date,
-    )
+    chosen = filter_of(wanted, wanted.tenant, wanted.owner)
     await note(request, identity, "job.list", wanted.tenant or "all tenants", wanted.reason)
     async with service_of(request).app.connection() as connection:
         found = await list_jobs(
@@ -78,34 +67,73 @@ async def admin_list_jobs(
     return json_response({"items": items, "limit": wanted.limit, "next": following})
 
 
-@router.post(
-    "/{job_id}/cancel",
-    operation_id="admin_cancel_job",
-    response_model=Cancelled,
-    responses=responses(*OF_ACTIONS, malformed=True),
-    openapi_extra=keyed(),
-)
+@action(router, "/{job_id}/cancel", "admin_cancel_job", Cancelled)
 async def admin_cancel_job(
     request: Request, identity: Operator, job_id: JobId, body: WhyBody
 ) -> Response:
     """Cancel a job of any tenant: a queued one at once, a running one within seconds."""
-    async with acting(request) as connection:
-        state = await cancel_job(connection, job_id, by=identity.subject, reason=body.reason)
-        done = action_of(
-            request, identity, "job.cancel", str(job_id), body.reason, after={"state": state}
-        )
-        await record_action(connection, done)
+    async with acting(request, identity, "job.cancel", str(job_id), body.reason) as act:
+        state = await cancel_job(act.connection, job_id, by=identity.subject, reason=body.reason)
+        act.after = {"state": state}
     return json_response({"job_id": job_id, "state": state})
 
 
-@router.post(
-    "/{job_id}/requeue",
-    status_code=202,
-    operation_id="admin_requeue_job",
-    response_model=Reopened,
-    responses=responses(*OF_ACTIONS, malformed=True),
-    openapi_extra=keyed(),
-)
+@action(router, "/{job_id}/force-release", "admin_release_job", Released)
+async def admin_release_job(
+    request: Request, identity: Operator, job_id: JobId, body: WhyBody
+) -> Response:
+    """Take a running job away from its worker, and queue it again with what is stored.
+
+    The worker is not asked. Whatever it still writes for the job is refused, but its step goes on
+    until then, beside the one that another worker begins.
+    """
+    settings = service_of(request).settings
+    async with acting(request, identity, "job.force-release", str(job_id), body.reason) as act:
+        state = await force_release(
+            act.connection,
+            job_id,
+            by=identity.subject,
+            reason=body.reason,
+            head_start=timedelta(seconds=settings.priority_step_s),
+        )
+        act.after = {"state": state}
+    return json_response({"job_id": job_id, "state": state})
+
+
+@action(router, "/{job_id}/fail", "admin_fail_job", Failed)
+async def admin_fail_job(
+    request: Request, identity: Operator, job_id: JobId, body: WhyBody
+) -> Response:
+    """End a queued or running job as failed: it becomes a dead letter, and can be redriven.
+
+    One whose cancellation was asked for is cancelled.
+    """
+    async with acting(request, identity, "job.fail", str(job_id), body.reason) as act:
+        ended = await fail_job(act.connection, job_id, by=identity.subject, reason=body.reason)
+        act.after = {"state": ended.state}
+    if ended.state is JobState.FAILED:
+        _announce(job_id, ended)
+    return json_response({"job_id": job_id, "state": ended.state})
+
+
+def _announce(job: UUID, ended: Forced) -> None:
+    emit(
+        JobFailed(
+            job_id=job,
+            run=ended.run,
+            pipeline=ended.pipeline,
+            version=ended.version,
+            queue=ended.queue,
+            tenant=ended.tenant,
+            correlation_id=ended.correlation_id,
+            cause=FailureCause.OPERATOR,
+            job_latency_ms=ended.job_latency_ms,
+            error_code="OPERATOR",
+        )
+    )
+
+
+@action(router, "/{job_id}/requeue", "admin_requeue_job", Reopened, status=202)
 async def admin_requeue_job(
     request: Request, identity: Operator, job_id: JobId, body: RequeueBody
 ) -> Response:

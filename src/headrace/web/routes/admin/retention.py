@@ -12,9 +12,7 @@ from fastapi.responses import Response
 from headrace.store.retention import RetentionPass, RetentionRules, count_expired
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
-from headrace.web.idempotency import keyed
-from headrace.web.problems import responses
-from headrace.web.routes.admin.recording import OF_ACTIONS, OF_LISTS, Why, admin_router, note
+from headrace.web.routes.admin.recording import Why, action, admin_router, listing, note
 from headrace.web.state import service_of
 from headrace.web.views.admin import ExpiredView, PrunedView, WhyBody
 
@@ -26,12 +24,7 @@ router = admin_router("retention")
 RUN_S: Final = 20.0
 
 
-@router.get(
-    "",
-    operation_id="admin_count_expired",
-    response_model=ExpiredView,
-    responses=responses(*OF_LISTS, malformed=True),
-)
+@listing(router, "admin_count_expired", ExpiredView)
 async def admin_count_expired(request: Request, identity: Operator, reason: Why) -> Response:
     """Count what retention would delete now, by the settings; nothing is deleted."""
     service = service_of(request)
@@ -41,13 +34,7 @@ async def admin_count_expired(request: Request, identity: Operator, reason: Why)
     return json_response({"jobs": expired.jobs, "checkpoints": expired.checkpoints})
 
 
-@router.post(
-    "/run",
-    operation_id="admin_run_retention",
-    response_model=PrunedView,
-    responses=responses(*OF_ACTIONS),
-    openapi_extra=keyed(),
-)
+@action(router, "/run", "admin_run_retention", PrunedView)
 async def admin_run_retention(request: Request, identity: Operator, body: WhyBody) -> Response:
     """Delete what is old enough by the settings, page by page, for at most 20 s.
 

@@ -7,20 +7,17 @@ from typing import Annotated, Final
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
-from headrace.store.audit import record_action
 from headrace.store.operations import drain_workers
 from headrace.store.reads import list_workers
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
-from headrace.web.idempotency import keyed
-from headrace.web.problems import not_found, responses
+from headrace.web.problems import not_found
 from headrace.web.routes.admin.recording import (
-    OF_ACTIONS,
-    OF_LISTS,
     Why,
     acting,
-    action_of,
+    action,
     admin_router,
+    listing,
     note,
 )
 from headrace.web.state import service_of
@@ -32,12 +29,7 @@ LARGEST: Final = 2**31 - 1
 Number = Annotated[int, Path(ge=1, le=LARGEST, description="The number of a worker.")]
 
 
-@router.get(
-    "",
-    operation_id="admin_list_workers",
-    response_model=list[WorkerView],
-    responses=responses(*OF_LISTS, malformed=True),
-)
+@listing(router, "admin_list_workers", list[WorkerView])
 async def admin_list_workers(
     request: Request,
     identity: Operator,
@@ -51,21 +43,12 @@ async def admin_list_workers(
     return json_response([worker_view(worker) for worker in workers])
 
 
-@router.post(
-    "/{worker_id}/drain",
-    status_code=202,
-    operation_id="admin_drain_worker",
-    response_model=Drained,
-    responses=responses(*OF_ACTIONS, malformed=True),
-    openapi_extra=keyed(),
-)
+@action(router, "/{worker_id}/drain", "admin_drain_worker", Drained, status=202)
 async def admin_drain_worker(
     request: Request, identity: Operator, worker_id: Number, body: WhyBody
 ) -> Response:
     """Ask a worker to take nothing new, finish what it runs, and end; 404 where none lives."""
-    async with acting(request) as connection:
-        if not await drain_workers(connection, [worker_id]):
+    async with acting(request, identity, "worker.drain", str(worker_id), body.reason) as act:
+        if not await drain_workers(act.connection, [worker_id]):
             raise not_found("worker")
-        done = action_of(request, identity, "worker.drain", str(worker_id), body.reason)
-        await record_action(connection, done)
     return json_response({"worker_id": worker_id, "state": "draining"}, 202)

@@ -1,0 +1,96 @@
+"""What a new run of an ended job runs again, and what it takes over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from headrace.errors import CodecError, OptionError, OutputError, StepNotFoundError
+from headrace.store.operations import GivenOutput, NewRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headrace.model.pipeline import Pipeline
+    from headrace.model.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """How an ended job is to run again."""
+
+    from_step: str | None
+    overrides: Mapping[str, Any]
+    """Outputs by their step, as JSON values."""
+    most_bytes: int
+    """Of one of them."""
+    force: bool = field(kw_only=True)
+
+    def plan(
+        self, pipeline: Pipeline[Any, Any] | None, definition: Mapping[str, Any] | None
+    ) -> NewRun:
+        """What the new run takes over.
+
+        Args:
+            pipeline: The code that will run, if this app has it.
+            definition: What was registered of the job's version.
+
+        Raises:
+            StepNotFoundError: There is no such step.
+            OptionError: An output that is given cannot be stored.
+        """
+        given = [self._output(pipeline, name) for name in self.overrides]
+        if self.force:
+            return NewRun(None, given)
+        graph = _graph_of(pipeline, definition)
+        begins = {*self.overrides} if self.from_step is None else {self.from_step, *self.overrides}
+        for name in begins:
+            if name not in graph:
+                raise StepNotFoundError(name, tuple(graph))
+        return NewRun(_names_from(graph, begins), given)
+
+    def _output(self, pipeline: Pipeline[Any, Any] | None, name: str) -> GivenOutput:
+        if pipeline is None:
+            raise OptionError("override_outputs", "its pipeline is not one of this app")
+        step = pipeline.steps.get(name)
+        if step is None:
+            raise StepNotFoundError(name, tuple(pipeline.steps))
+        if step.each is not None:
+            raise OptionError(f"override_outputs.{name}", "it has an output for each of its items")
+        return GivenOutput(name, step.position, self._text(step))
+
+    def _text(self, step: Step) -> str:
+        option = f"override_outputs.{step.name}"
+        try:
+            value = step.output.decode(orjson.dumps(self.overrides[step.name]).decode())
+            text = step.output.encode(value)
+        except (CodecError, OutputError) as error:
+            raise OptionError(option, str(error)) from error
+        if len(text.encode()) > self.most_bytes:
+            raise OptionError(option, f"it takes more than {self.most_bytes:,} bytes")
+        return text
+
+
+def _names_from(
+    graph: Mapping[str, tuple[Sequence[str], Sequence[str]]], begins: set[str]
+) -> list[str]:
+    """These steps and all that depend on them, with their earlier names."""
+    again = set(begins)
+    names: list[str] = []
+    for name, (was, needs) in graph.items():  # a step stands below those that it needs
+        if name in again or not again.isdisjoint(needs):
+            again.add(name)
+            names.extend((name, *was))
+    return names
+
+
+def _graph_of(
+    pipeline: Pipeline[Any, Any] | None, definition: Mapping[str, Any] | None
+) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """Each step's earlier names and what it needs, in the order of the definition."""
+    if pipeline is not None:
+        return {name: (step.was, step.needs) for name, step in pipeline.steps.items()}
+    steps = definition["steps"] if definition else ()
+    return {step["name"]: (step["was"], step["needs"]) for step in steps}
