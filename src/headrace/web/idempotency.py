@@ -26,6 +26,7 @@ from headrace.store.requests import (
 )
 from headrace.web.auth.depends import identify
 from headrace.web.gate.body import JSON_VALUE
+from headrace.web.gate.envelope import HEADERS
 from headrace.web.problems import ProblemError, problem_for
 from headrace.web.state import Service, service_of
 
@@ -64,14 +65,11 @@ def key_of(scope: Scope) -> str | None:
     Raises:
         ProblemError: It is empty, too long, not printable ASCII, or there are two.
     """
-    found: bytes | None = None
-    for name, value in scope["headers"]:
-        if name == HEADER:
-            if found is not None:
-                raise _bad_key()
-            found = value
+    found: bytes | None = scope[HEADERS].get(HEADER)
     if found is None:
         return None
+    if sum(name == HEADER for name, _ in scope["headers"]) > 1:
+        raise _bad_key()
     if not 1 <= len(found) <= LONGEST_KEY or not all(32 <= byte < 127 for byte in found):  # noqa: PLR2004 - ASCII
         raise _bad_key()
     return found.decode()

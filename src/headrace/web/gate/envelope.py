@@ -19,6 +19,8 @@ from headrace.web.problems import REQUEST_ID, problem_for
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+HEADERS: Final = "headrace.headers"
+"""The headers of a request by name, in its scope; of several with one name, the last."""
 TRACEPARENT: Final = "headrace.traceparent"
 """Where the W3C trace context of a request is in its scope; missing where none was sent."""
 IDENTITY: Final = "headrace.identity"
@@ -99,14 +101,13 @@ class Envelope:
 
 
 def _read_headers(scope: Scope) -> bytes:
-    """Put the id and the trace context of a request in its scope; the id as a header's value."""
-    request_id = None
-    for name, value in scope["headers"]:
-        if name == _ID_HEADER:
-            request_id = value if _ACCEPTED.fullmatch(value) else None
-        elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
-            scope[TRACEPARENT] = value.decode()
-    if request_id is None:
+    """Put headers, id and trace context of a request in its scope; the id as a header's value."""
+    headers = scope[HEADERS] = dict(scope["headers"])
+    traceparent = headers.get(b"traceparent")
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+        scope[TRACEPARENT] = traceparent.decode()
+    request_id: bytes | None = headers.get(_ID_HEADER)
+    if request_id is None or not _ACCEPTED.fullmatch(request_id):
         request_id = os.urandom(16).hex().encode()
     scope[REQUEST_ID] = request_id.decode()
     return request_id
