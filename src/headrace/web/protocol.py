@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.web.gate.envelope import SECURE
+from headrace.web.gathering import Gathering
 from headrace.web.problems import MEDIA_TYPE, ProblemError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol.connection_made`."""
-        super().connection_made(transport)
+        super().connection_made(Gathering(transport, self.loop))
         self.waits_since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
