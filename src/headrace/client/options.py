@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
+import orjson
+
 from headrace.errors import OptionError, PresetNotFoundError
 
 if TYPE_CHECKING:
@@ -132,6 +134,15 @@ def check_time(option: str, given: object, now: datetime) -> datetime | None:
     return given
 
 
+def _encode_at_once(given: dict[str, JsonValue]) -> bytes | None:
+    """What nearly all mappings are stored as; None: look closer, and tell what is wrong."""
+    try:
+        text = orjson.dumps(given)
+    except orjson.JSONEncodeError:
+        return None
+    return text if orjson.loads(text) == given else None
+
+
 def encode_mapping(option: str, values: Mapping[str, JsonValue], limit: int) -> str:
     """Parameters or metadata as JSON text.
 
@@ -139,6 +150,9 @@ def encode_mapping(option: str, values: Mapping[str, JsonValue], limit: int) -> 
         OptionError: Not a mapping of JSON values with text keys, or larger than `limit` bytes.
     """
     given = dict(values)
+    at_once = _encode_at_once(given)
+    if at_once is not None and len(at_once) <= limit:
+        return at_once.decode()
     try:
         text = json.dumps(given, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         size = len(text.encode())
