@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from bench.documents import documents
 from bench.figures import OURS
+from bench.http import http
 from bench.inflight import memory, recovery, soak
 from bench.lab import Lab
 from bench.launches import launch
@@ -43,7 +44,11 @@ ROUNDS: Final = {
     "start": Work(start, ("start_p50", "start_p99"), "noop"),
     "single": Work(single, ("single",), "noop"),
 }
+HTTP_ROWS: Final = (
+    "http", "http_p99", "http_rate", "http_server", "http_database", "http_client", "http_empty",
+)  # fmt: skip
 ONCE: Final = {
+    "http": Work(http, HTTP_ROWS, "noop", ours=True),
     "memory": Work(memory, ("memory",), "sleep"),
     "soak": Work(soak, ("growth", "bloat", "leftovers"), "noop", ours=True),
     "launch": Work(launch, ("import", "help")),

@@ -72,6 +72,12 @@ class Run:
         self._workers.append(worker)
         return worker.pid
 
+    async def start(self, *arguments: str, **environment: str) -> int:
+        """Start another process of the subject, which ends with the run; its number."""
+        process = await self._start(list(arguments), environment, stdout=None)
+        self._workers.append(process)
+        return process.pid
+
     def events(self) -> list[Event]:
         """What its workers have reported so far."""
         return parse(self._events.read_text()) if self._events.exists() else []

@@ -32,6 +32,8 @@ class Sizes:
     """Files ingested by the pipeline `documents`; some dozen chunks each."""
     document_rounds: int
     """Rounds of that work: one long run says more than short ones, of which start and end weigh."""
+    http_pairs: int
+    """Loads of the API, each beside one of an empty route."""
     recoveries: frozenset[tuple[str, str]]
     """(subject, way of dying) pairs of the recovery work; they only wait, so all run at once."""
 
@@ -44,6 +46,9 @@ KILL_AFTER_S: Final = 1.0  # in the middle of a two-second job
 IN_FLIGHT: Final = 1_000
 IN_FLIGHT_SLEEP_S: Final = 20.0  # the last of 1,000 starts long before the first ends
 CONCURRENCY: Final = 1_000  # the most that a worker takes; PgQueuer is given its best batch
+HTTP_CLIENTS: Final = 64
+HTTP_LOAD_S: Final = 2.0
+HTTP_WARM_UP_S: Final = 1.0
 SOAK_JOBS: Final = 1_000_000
 SOAK_FROM: Final = 100_000  # by now every cache and pool has its size
 
@@ -62,6 +67,7 @@ FULL: Final = Sizes(
     launches=15,
     documents=150,
     document_rounds=1,
+    http_pairs=9,
     recoveries=frozenset(
         (subject, way) for subject in ("pgqueuer", "headrace") for way in ("kill", "frozen")
     ),
@@ -81,5 +87,6 @@ QUICK: Final = Sizes(
     launches=5,
     documents=45,
     document_rounds=1,
+    http_pairs=5,
     recoveries=frozenset({("headrace", "kill")}),
 )
