@@ -241,6 +241,11 @@ async def disable_webhook(connection: Connection, webhook: UUID, reason: str) ->
     return found is not None
 
 
+async def is_silent(connection: Connection, webhook: UUID, *, since: datetime) -> bool:
+    """Whether a webhook took nothing since a time."""
+    return bool(await connection.fetchval(SQL["outbox.is_silent"], webhook, since))
+
+
 async def drop_webhook_events(connection: Connection, webhook: UUID) -> int:
     """Delete the events of a webhook that is deleted in the same transaction; returns how many."""
     return affected(await connection.execute(SQL["outbox.drop_webhook"], webhook))

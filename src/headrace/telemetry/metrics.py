@@ -22,6 +22,7 @@ from headrace.telemetry.job_events import (
     JobFailed,
     JobTimeout,
 )
+from headrace.telemetry.outbox_events import OutboxPublished
 from headrace.telemetry.request_events import RequestServed
 from headrace.telemetry.series import MOST_SERIES, OTHER, Cell, Histogram, Vocabulary, words_of
 from headrace.telemetry.step_events import StepCompleted, StepFailed
@@ -39,6 +40,7 @@ LABELS: Final = MappingProxyType(
         "cause": "cause",
         "wait_reason": "wait_reason",
         "service": "service",
+        "channel": "channel",
         "method": "method",
         "route": "route",
         "status": "status",
@@ -79,6 +81,7 @@ LATENCIES: Final[Mapping[type[Event], Latency]] = MappingProxyType(
         StepCompleted: Latency("step_latency", "latency_ms", _OF_STEPS, "completed"),
         StepFailed: Latency("step_latency", "latency_ms", _OF_STEPS, "failed"),
         BatchClaimed: Latency("claim_latency", "latency_ms"),
+        OutboxPublished: Latency("publish_latency", "publish_latency_ms", ("channel",)),
         RequestServed: Latency("request_latency", "latency_ms", ("method", "route")),
     }
 )
@@ -89,6 +92,7 @@ HISTOGRAMS: Final = MappingProxyType(
         "queue_latency": "From a job's due time to its claim, for each claim.",
         "step_latency": "One attempt of a step or item.",
         "claim_latency": "One claim that took jobs, as the worker waited for it.",
+        "publish_latency": "Sending one event to a webhook, or a batch of messages to a topic.",
         "request_latency": "One request of the HTTP API.",
     }
 )

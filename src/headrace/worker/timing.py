@@ -40,6 +40,8 @@ class Timing:
     """The longest sleep of a claimer after an error other than the loss of the database."""
     sweep: timedelta = timedelta(seconds=10)
     """Between two sweeps: cancelled jobs settled, expired records removed."""
+    relay: timedelta = timedelta(seconds=1)
+    """Between two looks for events that are due to leave."""
     janitor_lease: timedelta = timedelta(seconds=10)
     """For so long one worker alone does the janitor's work."""
 

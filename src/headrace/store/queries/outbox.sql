@@ -142,7 +142,7 @@ order by endpoint, id;
 -- Receivers have these events: so whoever holds them by now.
 -- $1 ids bigint[], $2 message ids text[]
 update headrace.outbox as event
-set sent_at = headrace.now(), message_id = given.message_id, attempts = event.attempts + 1,
+set sent_at = headrace.now(), message_id = given.message_id, attempts = least(event.attempts, 32766) + 1,
     last_error = null, leased_until = null, leased_by = null
 from unnest($1::bigint[], $2::text[]) as given (id, message_id)
 where event.id = given.id and event.sent_at is null and event.given_up_at is null
@@ -152,7 +152,7 @@ returning event.id;
 -- Tries failed, of events that this relay still holds: due again after a wait, given up without one.
 -- $1 ids bigint[], $2 relay, $3 errors text[], $4 waits interval[]
 update headrace.outbox as event
-set attempts = event.attempts + 1, last_error = given.error,
+set attempts = least(event.attempts, 32766) + 1, last_error = given.error,
     due_at = case
         when given.wait is null then event.due_at else headrace.now() + given.wait
     end,
@@ -184,6 +184,16 @@ update headrace.outbox
 set given_up_at = headrace.now(), last_error = $2::text, leased_until = null, leased_by = null
 where webhook = $1::uuid and sent_at is null and given_up_at is null
 returning id;
+
+-- name: is_silent
+-- Whether a webhook took nothing since a time. The newest events are looked at first.
+-- $1 id, $2 time
+select not exists (
+    select from (
+        select sent_at from headrace.outbox where webhook = $1::uuid order by id desc
+    ) as event
+    where event.sent_at >= $2::timestamptz
+);
 
 -- name: drop_webhook
 -- Deletes all events of a webhook.
