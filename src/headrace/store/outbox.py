@@ -123,6 +123,10 @@ class Sender(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Let go of connections; nothing is sent afterwards."""
+        ...
+
 
 # --- what a relay does ----------------------------------------------------------------------------
 

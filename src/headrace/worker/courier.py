@@ -77,7 +77,7 @@ class Courier:
     """
 
     def __init__(
-        self, session: Session, senders: Mapping[Channel, Sender], *, per_endpoint: int
+        self, session: Session, senders: Mapping[str, Sender], *, per_endpoint: int
     ) -> None:
         """Nothing is taken before `take`.
 
@@ -253,13 +253,14 @@ class Courier:
             return
         if not by_itself and not await is_silent(connection, event.webhook, since=event.created_at):
             return
-        if await disable_webhook(connection, event.webhook, one.error):
+        reason = one.error if by_itself else f"no delivery for a day: {one.error}"
+        if await disable_webhook(connection, event.webhook, reason):
             emit(
                 WebhookDisabled(
                     webhook_id=event.webhook,
                     tenant=event.tenant,
                     endpoint=event.endpoint,
-                    reason=one.error,
+                    reason=reason,
                 )
             )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from headrace.client import Client
     from headrace.model.pipeline import Pipeline
+    from headrace.store.outbox import Sender
     from headrace.store.pool import Pool
     from headrace.worker.engine import Artifacts
     from headrace.worker.processes import StepProcesses
@@ -33,6 +34,7 @@ class Parts:
         claim_batch: Most jobs in one claim.
         listen: Whether it is woken by LISTEN; else it polls.
         charges: Deaths charged to a step or item that fail its job.
+        senders: What sends events that leave, by channel: `webhook`, `topic`.
         head_start_s: Seconds by which one point of priority moves a job forward.
     """
 
@@ -55,3 +57,4 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     clients: Clients = field(default_factory=Clients)
     retention: Any = None
+    senders: Mapping[str, Sender] = field(default_factory=dict)

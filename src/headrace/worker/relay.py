@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from headrace.store.outbox import Sender
     from headrace.store.session import Session
-    from headrace.worker.courier import Channel
     from headrace.worker.timing import Timing
 
 DUTY: Final = "outbox"
@@ -44,7 +43,7 @@ class Relay(Service):
         session: Session,
         worker: int,
         timing: Timing,
-        senders: Mapping[Channel, Sender],
+        senders: Mapping[str, Sender],
         *,
         per_endpoint: int = PER_ENDPOINT,
     ) -> None:
@@ -120,7 +119,7 @@ class Relayed:
 
 async def relay_once(
     session: Session,
-    senders: Mapping[Channel, Sender],
+    senders: Mapping[str, Sender],
     *,
     limit: int,
     seconds: float,

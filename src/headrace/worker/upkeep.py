@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headrace.store.workers import RecoveryRules
 from headrace.worker.janitor import Janitor
 from headrace.worker.reaper import Reaper
+from headrace.worker.relay import Relay
 
 if TYPE_CHECKING:
     from headrace.store.session import Session
@@ -31,4 +32,7 @@ def upkeep(parts: Parts, worker: int, session: Session) -> list[Service]:
         parts.retention,
         delete_artifacts=getattr(parts.artifacts, "delete", None),
     )
-    return [Reaper(session, worker, timing, rules), janitor]
+    services: list[Service] = [Reaper(session, worker, timing, rules), janitor]
+    if parts.senders:
+        services.append(Relay(session, worker, timing, parts.senders))
+    return services

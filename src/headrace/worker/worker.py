@@ -130,6 +130,8 @@ class Worker:
     async def close(self) -> None:
         """Let go of what it holds, where it was not run."""
         await self._parts.clients.close()
+        for sender in self._parts.senders.values():
+            await sender.close()
         if self._parts.processes is not None:
             await self._parts.processes.close()
         self._parts.threads.shutdown(wait=False, cancel_futures=True)
