@@ -7,7 +7,14 @@ async def test_a_decision_is_made() -> None:
         job = await engine.submit(consensus, Idea("a bridge"))
         await engine.run_until_empty()
         assert (await job.result()).ok
+
+`PubSubServer` is loaded when it is first used, because it needs the extra `pubsub`; what belongs to
+it is in `headrace.testing.pubsub`.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from headrace.testing.embedding_server import EmbeddingCall, EmbeddingServer, VectorFault
 from headrace.testing.engine import Engine
@@ -17,6 +24,9 @@ from headrace.testing.rows import EventRow, JobRow, RecordRow, StepRow, TryRow
 from headrace.testing.running import RunningWorker
 from headrace.testing.waiting import NotEmptyError
 
+if TYPE_CHECKING:
+    from headrace.testing.pubsub import PubSubServer
+
 __all__ = [
     "EmbeddingCall",
     "EmbeddingServer",
@@ -25,6 +35,7 @@ __all__ = [
     "Fault",
     "JobRow",
     "NotEmptyError",
+    "PubSubServer",
     "RecordRow",
     "RunningWorker",
     "StepRow",
@@ -32,3 +43,11 @@ __all__ = [
     "VectorFault",
     "WorkerProcess",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has its type above
+    if name == "PubSubServer":
+        from headrace.testing.pubsub import PubSubServer  # noqa: PLC0415 - needs an extra
+
+        return PubSubServer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
