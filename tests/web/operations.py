@@ -40,6 +40,11 @@ class Operation:
         """The names of the parameters in `path`, `query` or `header`."""
         return [one["name"] for one in self.told.get("parameters", ()) if one["in"] == where]
 
+    def takes(self, name: str, document: Mapping[str, Any]) -> bool:
+        """Whether its body has such a member."""
+        [form] = self.told["requestBody"]["content"].values()
+        return name in resolved(form["schema"], document).get("properties", ())
+
     def place(self, **values: object) -> str:
         """The path with these values of its parameters."""
         return self.path.format(**values)
@@ -91,6 +96,17 @@ def _example(schema: dict[str, Any], document: dict[str, Any]) -> Any:  # noqa: 
     return {"string": "text", "integer": 1, "boolean": True, "array": []}.get(
         schema.get("type", "")
     )
+
+
+def resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a schema refers to, also as one of several."""
+    for part in (schema, *schema.get("anyOf", ())):
+        if "$ref" in part:
+            found: Mapping[str, Any] = document["components"]["schemas"][
+                part["$ref"].rpartition("/")[2]
+            ]
+            return found
+    return schema
 
 
 def routes(api: FastAPI) -> set[tuple[str, str]]:

@@ -11,9 +11,9 @@ from headrace.web.events.hub import Pace
 from tests.web.fuzzing import Target, Tried, fuzz
 from tests.web.pipes import PIPELINES
 from tests.web.serving import Api, serve, who
-from tests.web.whole import DOCUMENTED, Stock, fill, whole_engine
+from tests.web.whole import DOCUMENTED, HOOK, Stock, fill, whole_engine
 
-CASES = 8
+CASES = 6
 NUMBER = 4_711
 SHORT = Pace(life=0.05, heartbeat=0.02)
 """Event streams that end before a client gets tired of them."""
@@ -43,6 +43,9 @@ def known_of(stock: Stock) -> dict[str, list[dict[str, object]]]:
             {"pipeline": "decide", "payload": {"title": "a", "size": 2}, "preset": "quick"},
         ],
         "prefix": [{"prefix": prefix} for prefix in stock.keys],
+        "url": [{"url": HOOK}, {"url": HOOK, "events": ["job.failed"]}],
+        "webhook": [{"webhook": {"url": HOOK}, "pipeline": "double", "payload": 1}],
+        "webhook_id": [{"webhook_id": webhook} for webhook in stock.webhooks],
         "queue": [{"queue": "default"}, {"queue": "documents"}],
     }
 

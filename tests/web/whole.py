@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import SecretStr
+
 from headrace import Headrace
 from headrace.testing import Engine
 from headrace.web.app import create_api
@@ -14,7 +16,13 @@ from tests.web.operations import operations
 from tests.web.pipes import PIPELINES, Idea, decide, double, fragile, hold, large
 from tests.web.serving import SETTINGS, Api, who
 
-SETTINGS_OF_ALL = SETTINGS.model_copy(update={"admin_api": True})
+SETTINGS_OF_ALL = SETTINGS.model_copy(
+    update={
+        "admin_api": True,
+        "signing_keys": (SecretStr("of these tests alone: 0123456789abcdef"),),
+        "webhook_private_hosts": ("127.0.0.1",),
+    }
+)
 CARRIED = [*PIPELINES, documents]
 DOCUMENTED = create_api(Headrace(CARRIED, settings=SETTINGS_OF_ALL))
 """Its API, which nobody serves: what it tells of itself, and its routes."""
@@ -24,6 +32,10 @@ MARK = "heron"
 OWNER = who("acme", "ann", Scope.JOBS_READ, Scope.JOBS_WRITE)
 OWNED: dict[str, Any] = {"tenant": OWNER.tenant, "owner": OWNER.owner}
 TEXT = f"# Sluices\n\nThe miller opens the sluice at dawn, and the {MARK} waits.\n"
+
+
+HOOK = "http://127.0.0.1:9/hook"
+"""Nobody is told there."""
 
 
 def whole_engine(server: str, **settings: Any) -> Engine:
@@ -45,12 +57,19 @@ async def add_document(api: Api, number: int) -> str:
     return str(answer.json()["document_id"])
 
 
+async def add_webhook(api: Api) -> str:
+    """One of the owner's tenant."""
+    _, made = await api.engine.app.webhooks.create(HOOK, tenant=OWNER.tenant, by="tests")
+    return str(made.id)
+
+
 @dataclass
 class Stock:
     """What the owner has."""
 
     jobs: list[str]
     documents: list[str]
+    webhooks: list[str]
     keys: list[str]
     """Prefixes of API keys that nobody uses."""
 
@@ -70,4 +89,5 @@ async def fill(api: Api) -> Stock:
     jobs += [await engine.submit(hold, 1, **OWNED) for _ in range(3)]
     await engine.app.cancel(jobs[-1].id)
     spare = [await api.key(who("acme", f"spare {number}")) for number in range(3)]
-    return Stock([job.id for job in jobs], held, [key.split("_")[1] for key in spare])
+    told = [await add_webhook(api) for _ in range(3)]
+    return Stock([job.id for job in jobs], held, told, [key.split("_")[1] for key in spare])

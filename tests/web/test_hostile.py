@@ -1,0 +1,312 @@
+"""What strangers send where a word was expected, and what comes of it, everywhere in the API."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from headrace.errors import ConflictError
+from headrace.web.auth.identity import Scope
+from tests.web.operations import Operation, resolved
+from tests.web.serving import Api, serve, who
+from tests.web.whole import DOCUMENTED, MARK, OPERATIONS, OWNER, Stock, fill, whole_engine
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVIL = (
+    "\u202e\x1b[2J' or 1=1; drop table jobs;--{{7*7}}${7}%s<script>alert(1)</script>=cmd|' /C'!A0"
+)
+"""Bidirectional, terminal, SQL, template, format, HTML and spreadsheet."""
+IN_ADDRESSES = {
+    "nul": "%00",
+    "lone surrogate": "%ED%A0%80",
+    "no utf-8": "%FF%C0%AF",
+    "evil": quote(EVIL, safe=""),
+    "long": "a" * 6_000,
+}
+REFUSED_IN_BODIES = {"nul": "a\0b", "lone surrogate": "a\ud800"}
+IN_BODIES = {"evil": EVIL, "long": "\u00e4" * 50_000, "astral": "\U0001f409" * 9}
+ROOT = who("ops", "root", *Scope)
+FORGED = ("x", "' or 1=1", "9" * 90, "-1", "e30=", f"{uuid4()}_{uuid4()}", "\u0663")
+"""What is no place in a list, or one of somebody else's."""
+STRANGERS = (who("globex", "eve", *Scope), who("acme", "bob", Scope.JOBS_READ, Scope.JOBS_WRITE))
+QUICK_S = 5.0
+"""Ten times what it takes: this machine is shared."""
+
+
+@dataclass
+class Town:
+    """A running API, and what one user has in it."""
+
+    api: Api
+    stock: Stock
+
+    def first(self) -> dict[str, object]:
+        """What parameters of paths name."""
+        return {
+            "job_id": self.stock.jobs[0],
+            "document_id": self.stock.documents[0],
+            "webhook_id": self.stock.webhooks[0],
+            "name": "fill",
+        }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def town(vector_server: str) -> AsyncIterator[Town]:
+    engine = whole_engine(vector_server)
+    async with engine, serve(engine) as api:
+        stock = await fill(api)
+        for job in stock.jobs:  # or those that would run for ever hold up what the tests submit
+            with contextlib.suppress(ConflictError):
+                await engine.app.cancel(job)
+        yield Town(api, stock)
+
+
+def addresses(one: Operation) -> Iterator[tuple[str, str]]:
+    """The address of an operation with each text in each parameter, and what was put where."""
+    plain = {name: str(uuid4()) for name in one.names}
+    for kind, text in IN_ADDRESSES.items():
+        for name in one.names:
+            yield f"{kind} in {name}", one.place(**plain | {name: text})
+        for name in one.parameters("query"):
+            more = "&reason=x" if name != "reason" and "reason" in one.parameters("query") else ""
+            yield f"{kind} in {name}", f"{one.place(**plain)}?{name}={text}{more}"
+
+
+def words_of(one: Operation) -> list[str]:
+    """The members of its body that may be text."""
+    schema = resolved(one.told["requestBody"]["content"]["application/json"]["schema"], DOCUMENT)
+    return [
+        name
+        for name, part in schema["properties"].items()
+        if any(kind.get("type") == "string" for kind in (part, *part.get("anyOf", ())))
+    ]
+
+
+def fits(one: Operation, answer: httpx2.Response) -> bool:
+    """Whether it is an answer that the document tells, and no page for a browser."""
+    return (
+        answer.status_code < 500
+        and str(answer.status_code) in one.told["responses"]
+        and answer.headers["content-type"].partition(";")[0]
+        in {"application/json", "application/problem+json"}
+        and answer.headers["X-Content-Type-Options"] == "nosniff"
+    )
+
+
+DOCUMENT = DOCUMENTED.openapi()
+WITH_PARAMETERS = [one for one in OPERATIONS if one.names or one.parameters("query")]
+OF_EVERYBODY = {"/v1/pipelines/{name}"}
+"""What they name belongs to no tenant."""
+PAGED = [one for one in OPERATIONS if one.method == "GET" and "limit" in one.parameters("query")]
+WITH_JSON = [one for one in OPERATIONS if one.media_type == "application/json"]
+
+
+class TestEveryParameter:
+    """A4, A6, A8: no text in an address brings a 500, or an answer that is not told."""
+
+    @pytest.mark.parametrize("one", WITH_PARAMETERS, ids=str)
+    async def test_it_is_taken_as_text_or_refused(self, town: Town, one: Operation):
+        client = await town.api.client(ROOT)
+        wrong = []
+        for where, address in addresses(one):
+            body = {"json": one.body} if one.media_type == "application/json" else {}
+            headers = {"Accept": "application/json"}
+            answer = await client.request(one.method, address, headers=headers, **body)
+            if not fits(one, answer):
+                wrong.append((where, answer.status_code, answer.text))
+        assert wrong == []
+
+
+class TestEveryWord:
+    """A4: no text in a body brings a 500; what no text can hold is refused before anybody reads."""
+
+    @pytest.mark.parametrize("one", WITH_JSON, ids=str)
+    async def test_it_is_taken_as_text_or_refused(self, town: Town, one: Operation):
+        client = await town.api.client(ROOT)
+        place = one.place(**{name: uuid4() for name in one.names} | {"worker_id": 1})
+        headers = {"Content-Type": "application/json"}
+        wrong = []
+        for name in words_of(one):
+            for kind, text in {**REFUSED_IN_BODIES, **IN_BODIES}.items():
+                content = json.dumps({**one.body, name: text})
+                answer = await client.request(one.method, place, content=content, headers=headers)
+                is_refused = answer.status_code == 400
+                if not fits(one, answer) or is_refused != (kind in REFUSED_IN_BODIES):
+                    wrong.append((name, kind, answer.status_code, answer.text))
+        assert wrong == []
+
+    async def test_every_name_in_a_form_is_text_or_refused(self, town: Town):
+        client = await town.api.client(ROOT)
+        for name in (EVIL, "../../etc/passwd", "a\0b.md", "\u202egnp.md", ".", "a" * 121, "%00"):
+            head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+            content = head.encode() + name.encode() + b"\r\n--x--\r\n"
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+            answer = await client.post("/v1/documents", content=content, headers=headers)
+            assert answer.status_code in {202, 400, 422}, answer.text
+
+
+class TestStoredText:
+    """A4, A6: what is stored comes back as it was, as JSON that no browser takes for a page."""
+
+    async def test_it_comes_back_where_it_is_shown(self, town: Town):
+        client = await town.api.client(who("acme", "odd"))
+        body = {
+            "pipeline": "decide",
+            "payload": {"title": EVIL},
+            "metadata": {EVIL: [EVIL, {EVIL: "\u2028\x85\x7f"}]},
+        }
+        sent = await client.post("/v1/jobs", json=body)
+        assert sent.status_code == 202, sent.text
+        await town.api.engine.run_until_empty()
+        place = sent.headers["Location"]
+        result = (await client.get(f"{place}/result")).json()["result"]
+        given = (await client.get(f"{place}/input")).json()["payload"]
+        shown = await client.get(place)
+        assert result["title"] == given["title"] == EVIL
+        assert shown.json()["metadata"] == body["metadata"]
+        for answer in (shown, await client.get("/v1/jobs"), await client.get(f"{place}/steps")):
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert "\x1b" not in answer.text
+            assert "\0" not in answer.text
+
+    async def test_64_levels_and_100_000_members_are_read_again_or_refused(self, town: Town):
+        """A2: what was stored can always be read."""
+        client = await town.api.client(who("acme", "deep"))
+        deep: object = 1
+        for _ in range(61):
+            deep = [deep]
+        wide = {f"k{number}": number for number in range(100_000)}
+        for value in (deep, [deep], [[deep]], wide, [[]] * 20_000):
+            body = {"pipeline": "double", "payload": 1, "metadata": {"value": value}}
+            sent = await client.post("/v1/jobs", json=body)
+            assert sent.status_code in {202, 400, 422}, sent.text[:200]
+            if sent.status_code == 202:
+                shown = await client.get(sent.headers["Location"])
+                assert shown.json()["metadata"]["value"] == value
+        assert (await client.get("/v1/jobs")).status_code == 200
+
+
+class TestPages:
+    """A8: a page is never larger than it may be, and no place in a list is believed."""
+
+    @pytest.mark.parametrize("one", PAGED, ids=str)
+    async def test_its_size_and_place_are_checked(self, town: Town, one: Operation):
+        client = await town.api.client(ROOT)
+        place = one.place(**town.first())
+        given = {"reason": "x"} if "reason" in one.parameters("query") else {}
+        for wrong in ("1000000000", "0", "-1", "1e3", "0x10", "NaN", "9" * 400):
+            answer = await client.get(place, params={**given, "limit": wrong})
+            assert answer.status_code in {400, 404}, (wrong, answer.text[:200])
+        for name in {"cursor", "after", "before"} & set(one.parameters("query")):
+            for forged in (
+                "x",
+                "' or 1=1",
+                "9" * 90,
+                "-1",
+                "e30=",
+                f"{uuid4()}_{uuid4()}",
+                "\u0663",
+            ):
+                answer = await client.get(place, params={**given, name: forged})
+                assert answer.status_code < 500
+                if answer.status_code == 200:
+                    assert MARK not in answer.text
+        if "offset" in one.parameters("query"):
+            began = time.monotonic()
+            answer = await client.get(place, params={**given, "offset": 10**9})
+            assert answer.status_code in {200, 400}
+            assert time.monotonic() - began < QUICK_S
+
+
+class TestStrangers:
+    """J7: who knows every id of somebody else's has nothing of it."""
+
+    async def test_no_id_opens_any_path(self, town: Town):
+        ids = await everything_known(town)
+        before = await self.state_of(town)
+        for stranger in STRANGERS:
+            client = await town.api.client(stranger)
+            for one in OPERATIONS:
+                if not one.names or Scope.OPERATOR in (one.scopes or ()):
+                    continue
+                if not set(town.first()) & set(one.names) or one.path in OF_EVERYBODY:
+                    continue
+                for value in ids:
+                    place = one.place(**dict.fromkeys(one.names, value))
+                    body = {"json": one.body} if one.media_type == "application/json" else {}
+                    headers = {"Accept": "application/json"}
+                    answer = await client.request(one.method, place, headers=headers, **body)
+                    assert answer.status_code in {400, 403, 404, 422}, (str(one), answer.text)
+                    assert MARK not in answer.text
+        assert await self.state_of(town) == before
+
+    async def test_no_id_in_a_body_opens_anything(self, town: Town):
+        for stranger in STRANGERS:
+            client = await town.api.client(stranger)
+            for document in town.stock.documents:
+                body: dict[str, Any] = {"query": MARK, "document_ids": [document]}
+                found = await client.post("/v1/documents/search", json=body)
+                assert found.json().get("items", []) == []
+                for payload in ({"upload": document}, {"document": document}):
+                    body = {"pipeline": "documents", "payload": payload}
+                    sent = await client.post("/v1/jobs", json=body)
+                    if sent.status_code == 202:
+                        await town.api.engine.run_until_empty()
+                        shown = await client.get(sent.headers["Location"])
+                        assert shown.json()["state"] == "failed"
+                        assert MARK not in shown.text
+                assert (await client.get("/v1/documents")).json()["items"] == []
+            for job in town.stock.jobs:
+                body = {"pipeline": "double", "payload": 1, "parent_job_id": job}
+                assert (await client.post("/v1/jobs", json=body)).status_code == 404
+
+    async def state_of(self, town: Town) -> list[tuple[Any, ...]]:
+        async with town.api.engine.connection() as connection:
+            rows = await connection.fetch(
+                "select id, state::text, run, input::text from headrace.jobs "
+                "where tenant = 'acme' and owner = 'ann' order by id"
+            )
+            files = await connection.fetch("select * from headrace_documents.documents order by 1")
+            hooks = await connection.fetch("select * from headrace.webhooks order by id")
+        return [tuple(row) for row in [*rows, *files, *hooks]]
+
+
+async def everything_known(town: Town) -> set[str]:
+    """Every id that the owner's own answers name."""
+    client = await town.api.client(OWNER)
+    known: set[str] = set()
+    for one in OPERATIONS:
+        if one.method != "GET" or one.scopes is None or Scope.OPERATOR in one.scopes:
+            continue
+        for job, document in zip(town.stock.jobs, town.stock.documents * 4, strict=False):
+            values = {**town.first(), "job_id": job, "document_id": document}
+            headers = {"Accept": "application/json"}
+            answer = await client.get(one.place(**values), headers=headers)
+            if answer.status_code == 200:
+                known |= set(ids_in(answer.json()))
+    assert known.issuperset([*town.stock.jobs, *town.stock.documents])
+    return known.union(town.stock.webhooks)
+
+
+def ids_in(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from ids_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from ids_in(part)
+    elif isinstance(value, str) and len(value) == 36 and value.count("-") == 4:
+        yield value
