@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace.model.markers import Each, Use
     from headrace.model.pipeline import Pipeline
     from headrace.model.retry import Retry
+    from headrace.remote import RemoteClient, RemoteJob
     from headrace.statements import Statements
     from headrace.store.embedded.home import project_folder
     from headrace.variables import read_settings
@@ -48,6 +49,8 @@ __all__ = [
     "NotFoundError",
     "PermanentError",
     "Pipeline",
+    "RemoteClient",
+    "RemoteJob",
     "Retry",
     "RetryAfter",
     "Row",
@@ -77,6 +80,8 @@ _MODULES: Final = {
     "NotFoundError": "errors",
     "PermanentError": "errors",
     "Pipeline": "model.pipeline",
+    "RemoteClient": "remote",
+    "RemoteJob": "remote",
     "Retry": "model.retry",
     "RetryAfter": "errors",
     "Row": "model.context",

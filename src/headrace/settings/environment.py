@@ -51,7 +51,10 @@ def unknown_settings(
         environ: Where to look.
         also: Full names that others read, for example a shipped pipeline's own settings.
     """
-    known = variables(Settings) | also
+    from headrace.remote.settings import RemoteSettings  # noqa: PLC0415 - only this needs it
+
+    # Clients of an API may share the environment of workers.
+    known = variables(Settings) | variables(RemoteSettings) | also
     return tuple(
         UnknownSetting(name, tuple(get_close_matches(name, known)))
         for name in sorted(environ)

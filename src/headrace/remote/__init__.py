@@ -1,0 +1,76 @@
+"""Jobs and documents of a `headrace api` somewhere else: what needs neither database nor code.
+
+from headrace import RemoteClient
+
+async with RemoteClient("https://jobs.example.com") as client:
+    job = await client.submit(consensus, Idea("a bridge"))
+    decision = await job.result(timeout=60)
+"""
+
+from headrace.remote.client import RemoteClient
+from headrace.remote.documents import RemoteDocuments
+from headrace.remote.encoding import RemoteSubmitOptions
+from headrace.remote.errors import (
+    AddressError,
+    AuthRequiredError,
+    BudgetExhaustedError,
+    ClientMissingError,
+    ForbiddenError,
+    ForeignAnswerError,
+    RateLimitedError,
+    ServerError,
+    ServiceUnavailableError,
+    TooLargeError,
+)
+from headrace.remote.handle import RemoteJob
+from headrace.remote.listing import Listing
+from headrace.remote.values import (
+    AddedDocument,
+    Chunk,
+    DeadLetter,
+    DocumentStatus,
+    ErrorStatus,
+    HistoryEntry,
+    Hit,
+    ItemStatus,
+    JobEvent,
+    JobStatus,
+    JobSummary,
+    Page,
+    PipelineInfo,
+    QueueStatus,
+    StepStatus,
+)
+
+__all__ = [
+    "AddedDocument",
+    "AddressError",
+    "AuthRequiredError",
+    "BudgetExhaustedError",
+    "Chunk",
+    "ClientMissingError",
+    "DeadLetter",
+    "DocumentStatus",
+    "ErrorStatus",
+    "ForbiddenError",
+    "ForeignAnswerError",
+    "HistoryEntry",
+    "Hit",
+    "ItemStatus",
+    "JobEvent",
+    "JobStatus",
+    "JobSummary",
+    "Listing",
+    "Page",
+    "PipelineInfo",
+    "QueueStatus",
+    "RateLimitedError",
+    "RemoteClient",
+    "RemoteDocuments",
+    "RemoteJob",
+    "RemoteSubmitOptions",
+    "ServerError",
+    "ServiceUnavailableError",
+    "StepStatus",
+    "TooLargeError",
+]
