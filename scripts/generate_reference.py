@@ -32,6 +32,7 @@ from headrace.settings import SettingRow, describe
 from headrace.telemetry import (
     identity_events,
     job_events,
+    messaging_events,
     request_events,
     step_events,
     store_events,
@@ -55,6 +56,7 @@ FAMILIES: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("Workers", worker_events),
     ("HTTP API", request_events),
     ("Identity", identity_events),
+    ("Messages", messaging_events),
     ("Database, ledger, process", store_events),
 )
 NOTE: Final = "<!-- Written by scripts/generate_reference.py: change the definitions instead. -->"

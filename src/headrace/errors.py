@@ -180,6 +180,24 @@ class OutputError(InvalidError):
         return f"cannot be stored as {self.type_name}: {self.path}: {self.reason}"
 
 
+class MessageRefusedError(InvalidError):
+    """A message that the broker will never take; nothing of it was published.
+
+    Attributes:
+        topic: Where it was to go.
+        problem: What is wrong with it.
+    """
+
+    code = "message_refused"
+
+    def __init__(self, topic: str, problem: str) -> None:
+        super().__init__(topic, problem)
+        self.topic, self.problem = topic, problem
+
+    def __str__(self) -> str:
+        return f"the topic {self.topic} does not take this message: {self.problem}"
+
+
 class OutputTooLargeError(InvalidError):
     """An output is larger than what can be stored; nothing was cut, nothing was stored.
 
@@ -431,6 +449,12 @@ class DatabaseUnavailableError(UnavailableError):
     """PostgreSQL does not answer; a write that was under way may have been made."""
 
     code = "database_unavailable"
+
+
+class BrokerUnavailableError(UnavailableError):
+    """The message broker does not take or give messages now; no job depends on that."""
+
+    code = "broker_unavailable"
 
 
 class TransactionTimeoutError(UnavailableError):

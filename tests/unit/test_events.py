@@ -12,6 +12,7 @@ import pytest
 from headrace.telemetry import (
     identity_events,
     job_events,
+    messaging_events,
     request_events,
     step_events,
     store_events,
@@ -39,6 +40,7 @@ MODULES = (
     worker_events,
     request_events,
     identity_events,
+    messaging_events,
     store_events,
 )
 JOB = UUID("0192f1e2-1234-7abc-8def-001122334455")

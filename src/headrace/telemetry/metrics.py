@@ -22,6 +22,7 @@ from headrace.telemetry.job_events import (
     JobFailed,
     JobTimeout,
 )
+from headrace.telemetry.messaging_events import MessageSettled
 from headrace.telemetry.outbox_events import OutboxPublished
 from headrace.telemetry.request_events import RequestServed
 from headrace.telemetry.series import MOST_SERIES, OTHER, Cell, Histogram, Vocabulary, words_of
@@ -48,7 +49,10 @@ LABELS: Final = MappingProxyType(
 )
 """Fields of events that become labels, and how those are called. Never an id, a tenant, a user."""
 MORE_LABELS: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
-    {CredentialRefused: {"reason": "reason"}}
+    {
+        CredentialRefused: {"reason": "reason"},
+        MessageSettled: {"kind": "kind", "outcome": "outcome"},
+    }
 )
 """The same for single events, whose field has few values only there."""
 
@@ -81,6 +85,7 @@ LATENCIES: Final[Mapping[type[Event], Latency]] = MappingProxyType(
         StepCompleted: Latency("step_latency", "latency_ms", _OF_STEPS, "completed"),
         StepFailed: Latency("step_latency", "latency_ms", _OF_STEPS, "failed"),
         BatchClaimed: Latency("claim_latency", "latency_ms"),
+        MessageSettled: Latency("message_latency", "message_latency_ms", ("kind", "outcome")),
         OutboxPublished: Latency("publish_latency", "publish_latency_ms", ("channel",)),
         RequestServed: Latency("request_latency", "latency_ms", ("method", "route")),
     }
@@ -92,6 +97,7 @@ HISTOGRAMS: Final = MappingProxyType(
         "queue_latency": "From a job's due time to its claim, for each claim.",
         "step_latency": "One attempt of a step or item.",
         "claim_latency": "One claim that took jobs, as the worker waited for it.",
+        "message_latency": "From the publishing of a message to its end here.",
         "publish_latency": "Sending one event to a webhook, or a batch of messages to a topic.",
         "request_latency": "One request of the HTTP API.",
     }
