@@ -24,19 +24,19 @@ from headrace.store.connections import Connections
 from headrace.store.migrate import ENGINE, Series, check_schema, migrate
 from headrace.store.pool import Pool, connect
 from headrace.store.retention import RetentionRules
+from headrace.wiring import messaging_of, step_processes, work_limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
 
+    from headrace.broker.messaging import Messaging
     from headrace.client.webhooks import Webhooks
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
     from headrace.store.embedded import EmbeddedDatabase
     from headrace.store.migrate import Migration
     from headrace.store.pool import HeldConnection
-    from headrace.worker.engine import Limits as WorkLimits
-    from headrace.worker.processes import StepProcesses
     from headrace.worker.timing import Timing
     from headrace.worker.worker import Worker
 
@@ -154,6 +154,8 @@ class Headrace(Client):
     async def close(self) -> None:
         """Close everything that was opened; `open` opens it again."""
         await super().close()
+        if "messaging" in self.__dict__:
+            await self.messaging.close()
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
@@ -190,17 +192,20 @@ class Headrace(Client):
         return applied
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[HeldConnection]:
+    async def connection(self, *, wait_s: float = 30.0) -> AsyncIterator[HeldConnection]:
         """Hold a connection to the database inside an `async with` block: an asyncpg one.
 
         For what belongs together with jobs, as `submit(..., connection=connection)` inside
         `connection.transaction()`, or for tables of one's own. It has the engine's limits: 10 s a
         statement, 3 s for a lock.
 
+        Args:
+            wait_s: Seconds to wait for one that is free, where all are in use.
+
         Raises:
-            DatabaseUnavailableError: No server answered, or all connections are in use for 30 s.
+            DatabaseUnavailableError: No server answered, or none came free in time.
         """
-        async with self._connections.use() as connection:
+        async with self._connections.use(wait_s=wait_s) as connection:
             yield connection
 
     async def connect(
@@ -235,8 +240,23 @@ class Headrace(Client):
                     await self._migrate(place)
                 else:
                     await self._check_schema(place)
+                self._choose_broker()
                 self._place = place
         return self._place
+
+    def _choose_broker(self) -> None:
+        """Ring as the settings say; before they are read, rings are the database's."""
+        if self.settings.doorbell == "pubsub":
+            self._use_broker(self.messaging.broker)
+
+    @cached_property
+    def messaging(self) -> Messaging:
+        """What this process has to do with Pub/Sub; nothing is connected before it is used.
+
+        Raises:
+            SettingsError: There is no project, or `headrace[pubsub]` is not installed.
+        """
+        return messaging_of(self.settings)
 
     async def _check_schema(self, place: Place) -> None:
         connection = await connect(place.dsn, name="headrace start")
@@ -376,10 +396,12 @@ class Headrace(Client):
         # By name and late: a program that only submits jobs needs none of it.
         from headrace.worker.artifacts import AttemptArtifacts  # noqa: PLC0415
         from headrace.worker.parts import Parts  # noqa: PLC0415
+        from headrace.worker.webhooks import webhook_senders  # noqa: PLC0415
         from headrace.worker.worker import Worker  # noqa: PLC0415
 
         settings = self.settings
         jobs_at_once = concurrency or settings.concurrency
+        by_messages = settings.doorbell == "pubsub"
         return Worker(
             Parts(
                 direct_dsn=place.direct_dsn,
@@ -393,47 +415,23 @@ class Headrace(Client):
                 concurrency=jobs_at_once,
                 claim_batch=settings.claim_batch,
                 listen=settings.doorbell == "listen",
+                broker=self.messaging.broker if by_messages else None,
+                doorbell=self.messaging.doorbell if by_messages else None,
                 charges=settings.max_lease_losses,
                 head_start_s=settings.priority_step_s,
                 job_timeout_s=settings.job_timeout_s,
-                processes=_processes(self._pipelines, reference, timing, jobs_at_once),
+                processes=step_processes(self._pipelines, reference, timing, jobs_at_once),
                 timing=timing,
-                limits=_worker_limits(settings),
+                senders=webhook_senders(
+                    self.signing_keys, settings.webhook_private_hosts, __version__
+                ),
+                limits=work_limits(settings),
                 retention=RetentionRules(
                     jobs=timedelta(days=settings.retain_jobs_d),
                     checkpoints=timedelta(days=settings.retain_checkpoints_d),
                 ),
             )
         )
-
-
-def _processes(
-    pipelines: Mapping[str, Pipeline[Any, Any]],
-    reference: str | None,
-    timing: Timing,
-    jobs_at_once: int,
-) -> StepProcesses | None:
-    steps = (step for pipeline in pipelines.values() for step in pipeline.steps.values())
-    if not any(step.runs_in == "process" for step in steps):
-        return None
-    from headrace.worker.processes import StepProcesses  # noqa: PLC0415
-
-    # What runs in a process computes: more of them than processors would only share them.
-    most = min(jobs_at_once, os.cpu_count() or 1)
-    return StepProcesses(reference, pipelines, timing=timing, most=most)
-
-
-def _worker_limits(settings: Settings) -> WorkLimits:
-    from headrace.worker.engine import Limits as WorkLimits  # noqa: PLC0415
-
-    return WorkLimits(
-        step_timeout_s=settings.step_timeout_s,
-        inline_most=settings.checkpoint_max_bytes,
-        fan_out_most=settings.fanout_max,
-        max_wait_s=settings.max_wait_s,
-        ledger_most=settings.ledger_max,
-        ledger_room=settings.ledger_queue,
-    )
 
 
 def _check(pipelines: tuple[Pipeline[Any, Any], ...]) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
 
 
 class Broker(Protocol):
@@ -23,8 +28,51 @@ class Broker(Protocol):
     def settle(self, queue: str, *, carried: bool) -> None:
         """The jobs are committed: a ring that they still need is on its way after this."""
 
-    def ring(self, queue: str) -> None:
-        """Wake the workers of `queue` soon."""
+    def ring(self, queue: str, jobs: int = 1) -> None:
+        """Wake workers of `queue` soon, as many as so many jobs need."""
+
+    def echo(self, queue: str, jobs: int = 1) -> None:
+        """As `ring`, after a transaction that notified of itself: where that is not enough."""
 
     async def close(self) -> None:
         """Send the rings that are due, and end."""
+
+
+Answer: TypeAlias = "Callable[[str], Awaitable[None]]"
+"""Answers one ring for a queue (an empty one: for any); the ring is over when it returns."""
+
+
+class Hearing(Protocol):
+    """Rings as they come in, while this is open.
+
+    Attributes:
+        heard_at: When the last one came, or this was opened, as `time.monotonic` tells it.
+    """
+
+    heard_at: float
+
+    async def ended(self) -> None:
+        """Return when no more can come because the server closed.
+
+        Raises:
+            BrokerUnavailableError: None can come before something is put right.
+        """
+
+
+class Doorbell(Protocol):
+    """The other end: hears the rings that LISTEN does not tell of.
+
+    Attributes:
+        name: As the setting has it.
+    """
+
+    name: str
+
+    def open(self, answer: Answer, *, slots: int) -> AbstractAsyncContextManager[Hearing]:
+        """Listen inside an `async with` block.
+
+        Args:
+            answer: Called for each ring, on the running loop. A ring is acknowledged when it
+                returns or raises: whatever it could not do, polling does.
+            slots: Most rings that are under way at once.
+        """

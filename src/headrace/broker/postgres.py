@@ -51,10 +51,13 @@ class PostgresBroker:
         if queue in self._due:
             self._start()
 
-    def ring(self, queue: str) -> None:
+    def ring(self, queue: str, jobs: int = 1) -> None:  # noqa: ARG002 - one wakes all workers
         """As `Broker.ring`: after the one in flight, if there is one."""
         self._due.add(queue)
         self._start()
+
+    def echo(self, queue: str, jobs: int = 1) -> None:
+        """As `Broker.echo`: the notification was the ring."""
 
     async def close(self) -> None:
         """As `Broker.close`; what is not sent after 5 s is given up: idle workers poll."""

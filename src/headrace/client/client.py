@@ -203,6 +203,11 @@ class Client(Operations):
         """The transitions of a job as they happen; see `JobHandle.events`."""
         return follow(self._connections, parse_id(job), after=after)
 
+    def _use_broker(self, broker: Broker) -> None:
+        """Ring by another broker from now on."""
+        self._broker = broker
+        self.submitter.storing.broker = broker
+
     async def close(self) -> None:
         """Send the rings that are due, and close the connections."""
         await self._broker.close()

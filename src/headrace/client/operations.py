@@ -308,6 +308,7 @@ class Operations:
                 metadata=orjson.dumps(kept).decode() if kept else None,
                 head_start=self._limits().head_start,
             )
+        self._broker.echo(ended.queue)
         emit(
             JobRedriven(
                 job_id=key,
@@ -350,7 +351,10 @@ class Operations:
         """
         async with self._connections.use() as connection:
             await self._check_queue(connection, queue)
-            return await operations.resume_queue(connection, queue)
+            resumed = await operations.resume_queue(connection, queue)
+        if resumed:
+            self._broker.echo(queue)
+        return resumed
 
     async def _check_queue(self, connection: Connection, queue: str) -> None:
         known = await reads.list_queue_names(connection)

@@ -39,7 +39,15 @@ class Storing:
 
     def __init__(self, connections: Connections, broker: Broker) -> None:
         """Nothing is connected before the first write."""
-        self._connections, self._broker = connections, broker
+        self._connections, self.broker = connections, broker
+
+    def apart(self, most: int) -> Storing:
+        """The same on connections of its own, which other uses cannot hold up; `close` it."""
+        return Storing(self._connections.apart(most), self.broker)
+
+    async def close(self) -> None:
+        """Close the connections; for what `apart` gave."""
+        await self._connections.close()
 
     async def store(self, queue: str, ids: Sequence[UUID], write: Write[T]) -> T | None:
         """Run `write`, which stores the jobs `ids` in one transaction, and ring for `queue`.
@@ -54,14 +62,14 @@ class Storing:
                 when the server did not come back within 10 s; the text says so, and the jobs may
                 be stored then.
         """
-        carried = self._broker.carry(queue)
+        carried = self.broker.carry(queue)
         try:
             written, certain = await self._try(ids, write, carried=carried)
         finally:
             if carried:
-                self._broker.settle(queue, carried=True)
+                self.broker.settle(queue, carried=True)
         if not (carried and certain):
-            self._broker.ring(queue)
+            self.broker.ring(queue, max(1, len(ids)))
         return written
 
     async def _try(

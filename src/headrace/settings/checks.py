@@ -34,6 +34,14 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             "webhook_private_hosts",
             "in production webhooks reach public hosts only; unset it",
         )
+    if settings.doorbell == "pubsub" and not (
+        settings.pubsub_project or settings.pubsub_emulator_host
+    ):
+        yield _problem(
+            "pubsub_project",
+            "HEADRACE_DOORBELL=pubsub needs a project; set it, or PUBSUB_EMULATOR_HOST to the "
+            "host:port of an emulator",
+        )
     if settings.lease_s < 3 * settings.heartbeat_s:
         yield _problem(
             "heartbeat_s",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 PLATFORM: Final = {
     "PORT": ("port", "worker_port"),
-    "GOOGLE_CLOUD_PROJECT": ("otel_project",),
+    "GOOGLE_CLOUD_PROJECT": ("otel_project", "pubsub_project"),
+    "PUBSUB_EMULATOR_HOST": ("pubsub_emulator_host",),
 }
 """What Cloud Run and its like say without our prefix, and the fields that it fills."""
 

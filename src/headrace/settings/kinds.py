@@ -63,6 +63,8 @@ SigningKeys = Annotated[
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9._:-]+$")]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_split)]
 Claim = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
+HostPort = Annotated[str, Field(max_length=300, pattern=r"^[\w.\[\]:-]+:\d{1,5}$")]
+TopicName = Annotated[str, Field(max_length=255, pattern=r"^[A-Za-z][\w.~+%-]{2,}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 Address = Annotated[SecretStr, AfterValidator(_check_address)]

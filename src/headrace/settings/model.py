@@ -33,6 +33,7 @@ from headrace.settings.kinds import (
     per_tenant,
 )
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
+from headrace.settings.pubsub import PubSubSettings
 from headrace.settings.timings import timing_of
 from headrace.settings.usual import usual
 from headrace.telemetry.events import Level
@@ -42,7 +43,7 @@ KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
 
 
-class Settings(BaseSettings):
+class Settings(PubSubSettings):
     """What an operator may choose. Times end in `_s` (seconds) or `_d` (days), sizes in `_bytes`.
 
     Raises:
@@ -141,8 +142,10 @@ class Settings(BaseSettings):
     )
     claim_batch: int = Field(100, ge=1, le=1_000, description="Most jobs taken by one claim.")
     queues: Names = Field(("default",), description="Queues that a worker serves.")
-    doorbell: Literal["listen", "poll"] = Field(
-        "listen", description="How a worker is woken: LISTEN/NOTIFY with polling, or polling alone."
+    doorbell: Literal["listen", "poll", "pubsub"] = Field(
+        "listen",
+        description="How a worker is woken, beside polling: by LISTEN/NOTIFY, by Google Cloud "
+        "Pub/Sub, which needs `headrace[pubsub]`, or not at all.",
     )
     poll_interval_s: float = Field(
         5, ge=0.1, le=300, description="Longest sleep of an idle worker, should a ring be lost."

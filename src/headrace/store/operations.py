@@ -32,6 +32,7 @@ class Ended:
     id: UUID
     state: JobState
     run: int
+    queue: str
     pipeline: str
     version: str
 
@@ -167,7 +168,7 @@ async def _lock_ended(
     state = JobState(row["state"])
     if state not in allowed:
         raise TransitionError(state, word)
-    return Ended(job, state, row["run"], row["pipeline"], row["version"])
+    return Ended(job, state, row["run"], row["queue"], row["pipeline"], row["version"])
 
 
 async def _take_over(connection: Connection, ended: Ended, plan: NewRun) -> None:

@@ -144,6 +144,27 @@ async def ring_ready(connection: HeldConnection) -> None:
     await connection.execute(SQL["retention.ring_ready"])
 
 
+async def promote_queues(connection: HeldConnection, *, limit: int = PAGE) -> list[tuple[str, int]]:
+    """As `promote_due`; which queues these jobs are of, and how many."""
+    rows = await connection.fetch(SQL["retention.promote_queues"], limit)
+    return [(row["queue"], row["jobs"]) for row in rows]
+
+
+async def take_rings(
+    connection: HeldConnection, *, worker: int, first: timedelta, most: timedelta
+) -> list[tuple[str, int]]:
+    """The queues for which it is time to ring again, and how many jobs wait there, 1,000 at most.
+
+    Args:
+        connection: Where.
+        worker: The worker that rings.
+        first: From the time at which a job was due to the first ring; the time then doubles.
+        most: The longest time between two rings.
+    """
+    rows = await connection.fetch(SQL["retention.take_rings"], worker, first, most)
+    return [(row["queue"], row["jobs"]) for row in rows]
+
+
 async def clear_progress(connection: HeldConnection, *, limit: int = PAGE) -> int:
     """Delete progress rows of jobs that are not at it any more; returns how many."""
     return len(await connection.fetch(SQL["retention.clear_progress"], limit))

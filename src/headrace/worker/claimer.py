@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -42,6 +42,18 @@ FIRST_CLAIM: Final = 2
 """The sequence number of a job's first claim: nothing of it can be stored yet."""
 SPENT_MOST: Final = 100
 """Claims whose jobs have all left are removed in batches of about this size, or once a second."""
+
+
+class Look(NamedTuple):
+    """What somebody who asked to look hears.
+
+    Attributes:
+        taken: Jobs that were claimed.
+        more: Whether work is due that this worker has no slot for.
+    """
+
+    taken: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,9 @@ class Claimer(Service):
         self._between.set()
         self._open = True
         self._spent: list[int] = []
+        self._asked: list[asyncio.Future[Look]] = []
+        self.took_at = 0.0
+        """When jobs were last claimed, as `time.monotonic` tells it."""
         self._promote_at = self._reconcile_at = self._suspect_at = self._lanes_at = 0.0
         self.lanes: dict[int, Lane] = {}
         self.idle = asyncio.Event()
@@ -107,6 +122,21 @@ class Claimer(Service):
     def ring(self) -> None:
         """Look for due jobs now."""
         self._bell.set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it would claim a job that is due."""
+        return self._open and self._executor.busy < self._concurrency
+
+    async def look(self) -> Look:
+        """Look for due jobs now, and return when what was due by then is claimed.
+
+        All who ask before a look begins share it.
+        """
+        asked: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
+        self._asked.append(asked)
+        self._bell.set()
+        return await asked
 
     def close_intake(self) -> None:
         """Claim nothing more; what is held is still looked after."""
@@ -128,14 +158,27 @@ class Claimer(Service):
             self._lanes_at = self._promote_at = 0.0
             while True:
                 self._bell.clear()
+                asked, self._asked = self._asked, []
                 await self._look_after(connection)
                 taken = await self._claim(connection, claim)
                 self.worked()
+                if asked:
+                    await self._tell(connection, asked, taken)
                 if not taken:
                     await self._wait(connection)
         finally:
             with contextlib.suppress(Exception):
                 connection.terminate()
+
+    async def _tell(
+        self, connection: HeldConnection, asked: list[asyncio.Future[Look]], taken: int
+    ) -> None:
+        more = bool(taken) and not self.has_room
+        if more:
+            more = bool(await connection.fetchval(SQL["claims.is_work_due"], list(self.lanes)))
+        for one in asked:
+            if not one.done():  # who asked may have given up
+                one.set_result(Look(taken, more))
 
     # --- claiming ---------------------------------------------------------------------------------
 
@@ -188,6 +231,7 @@ class Claimer(Service):
             rows += more
         if rows:
             hit("claim.after_commit")
+            self.took_at = monotonic()
             report.batch_claimed(self.worker_id, len(rows), monotonic() - began)
             await self._begin(connection, rows)
         return len(rows)

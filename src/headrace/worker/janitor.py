@@ -6,6 +6,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from headrace.store.audit import prune_actions
 from headrace.store.requests import prune_requests
 from headrace.store.retention import (
     PAGE,
@@ -13,8 +14,10 @@ from headrace.store.retention import (
     clear_progress,
     forget_artifacts,
     promote_due,
+    promote_queues,
     ring_ready,
     take_duty,
+    take_rings,
     unreferenced_artifacts,
 )
 from headrace.store.workers import expire_queued, prune_workers
@@ -27,6 +30,7 @@ from headrace.worker.service import PeriodicService
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from headrace.store.pool import HeldConnection
     from headrace.store.retention import RetentionRules
     from headrace.store.session import Session
     from headrace.store.workers import ExpiredJob
@@ -58,6 +62,7 @@ class Janitor(PeriodicService):
         retention: RetentionRules,
         *,
         delete_artifacts: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        ring: Callable[[str, int], None] | None = None,
         cleanup_every: timedelta = CLEANUP_EVERY,
     ) -> None:
         """Nothing is swept before `start`.
@@ -69,11 +74,13 @@ class Janitor(PeriodicService):
             retention: How long what is kept is kept.
             delete_artifacts: Removes artifacts by their paths, also those that are gone already;
                 None where there is no place for artifacts.
+            ring: Rings for a queue and a number of jobs; None where the database does.
             cleanup_every: Between two rounds of deletion.
         """
         super().__init__("janitor", every=timing.sweep, worker_id=str(worker), timing=timing)
         self._session, self._worker, self._lease = session, worker, timing.janitor_lease
         self._retention, self._delete_artifacts = retention, delete_artifacts
+        self._ring, self._timing = ring, timing
         self._cleanup_every = cleanup_every
         self._pass: RetentionPass | None = None
         self._rest_until_s = 0.0
@@ -99,12 +106,34 @@ class Janitor(PeriodicService):
 
     async def _promote(self) -> int:
         """Make due jobs ready, and ring for what is: claimers do it too, unless all are full."""
+        if self._ring is not None:
+            return await self._promote_and_ring(self._ring)
         promoted = 0
         async with self._session.use() as connection:
             while (count := await promote_due(connection)) == PAGE:
                 promoted += count
             await ring_ready(connection)
         return promoted + count
+
+    async def _promote_and_ring(self, ring: Callable[[str, int], None]) -> int:
+        """As `_promote`; for what waits longer rings become rare, as nobody may be there."""
+        promoted, count = 0, PAGE
+        timing = self._timing
+        async with self._session.use() as connection:
+            while count == PAGE:
+                found = await promote_queues(connection)
+                for queue, jobs in found:
+                    ring(queue, jobs)
+                count = sum(jobs for _, jobs in found)
+                promoted += count
+            for queue, jobs in await take_rings(
+                connection,
+                worker=self._worker,
+                first=timing.ring_again,
+                most=timing.ring_again_most,
+            ):
+                ring(queue, jobs)
+        return promoted
 
     async def _expire(self) -> int:
         expired = 0
@@ -127,7 +156,8 @@ class Janitor(PeriodicService):
         if self._pass is None:
             if not await self._may_begin():
                 return 0
-            removed = await self._forget_workers() + await self._forget_answers()
+            removed = await self._forget_workers()
+            removed += await self._forget(prune_requests) + await self._forget(prune_actions)
             removed += await self._sweep_artifacts()
             self._pass = RetentionPass(self._retention)
         before = self._pass.jobs + self._pass.checkpoints
@@ -159,12 +189,12 @@ class Janitor(PeriodicService):
         async with self._session.use() as connection:
             return await prune_workers(connection, age=WORKERS_KEPT)
 
-    async def _forget_answers(self) -> int:
-        """Delete the answers of the API to idempotency keys that are out of date."""
+    async def _forget(self, prune: Callable[[HeldConnection], Awaitable[int]]) -> int:
+        """Delete, page by page, answers to idempotency keys, or audit, whose time is over."""
         removed = 0
         while True:
             async with self._session.use() as connection:
-                count = await prune_requests(connection)
+                count = await prune(connection)
             removed += count
             if count < PAGE:
                 return removed

@@ -26,6 +26,7 @@ from headrace.worker.engine import Engine
 from headrace.worker.executor import Executor
 from headrace.worker.heartbeat import PresenceListener
 from headrace.worker.lease import Standing
+from headrace.worker.listening import Listening, listening_for
 from headrace.worker.overseer import Overseer
 from headrace.worker.presence import Presence
 from headrace.worker.progress import ProgressNotes
@@ -60,6 +61,7 @@ class Life(PresenceListener):
         self.has_begun = False
         self.crowded = False
         self._services: list[Service] = []
+        self._listening: Listening | None = None
         self._emptied = asyncio.Event()
 
     # --- its beginning ----------------------------------------------------------------------------
@@ -132,7 +134,7 @@ class Life(PresenceListener):
                 concurrency=parts.concurrency,
                 queues=parts.queues,
                 pipelines=tuple(parts.pipelines),
-                doorbell="listen" if parts.listen else "poll",
+                doorbell=parts.doorbell_name,
                 presence=self.presence.is_direct,
             )
         )
@@ -165,11 +167,13 @@ class Life(PresenceListener):
         )
         self._session = Session(self._connect_for("upkeep"))
         notes = ProgressNotes(self.executor, worker=number, timing=parts.timing)
+        self._listening = listening_for(parts, self.claimer, number)
         self._services = [
             self.claimer,
             self._overseer,
             notes,
             *upkeep(parts, number, self._session),
+            *([self._listening] if self._listening else []),
         ]
 
     def _identity(self, number: int) -> WorkerIdentity:
@@ -236,6 +240,8 @@ class Life(PresenceListener):
         """Let running steps finish for the grace time, then stop them, and release every job."""
         timing, executor = self._parts.timing, self.executor
         self.claimer.close_intake()
+        if self._listening is not None:
+            self._listening.leave()
         emit(WorkerDraining(worker_id=str(self.number), reason="stop", running=executor.busy))
         executor.halt("shutdown")
         with contextlib.suppress(TimeoutError):  # its jobs would have to be found again by others
@@ -267,6 +273,7 @@ class Life(PresenceListener):
         await self.ledger.stop()
         if not self.lost:
             await self._drop_claims()
+            self._ring_for_released()
         await self.presence.stop()
         self._session.close()
         emit(
@@ -277,6 +284,13 @@ class Life(PresenceListener):
                 released=self.executor.released,
             )
         )
+
+    def _ring_for_released(self) -> None:
+        """Tell others of jobs that were handed back, where they would wait for a poll."""
+        released, broker = self.executor.released, self._parts.broker
+        if released and broker is not None:
+            for queue in self._parts.queues:
+                broker.ring(queue, released)
 
     async def _drop_claims(self) -> None:
         """Leave no claim behind under which nothing runs; a job that still runs is recovered."""
@@ -297,7 +311,7 @@ class Life(PresenceListener):
 
     def obstacles(self) -> tuple[str, ...]:
         """Why it takes no jobs, or may fail to look after them, a few words each; none is good."""
-        found = [f"the {one.name} does not work" for one in self._services if not one.is_healthy]
+        found = [one.obstacle for one in self._services if not one.is_healthy]
         if not self.presence.is_healthy:
             found.insert(0, "the lease is not renewed")
         if self.lost or self.over.is_set():

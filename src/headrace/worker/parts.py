@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import ThreadPoolExecutor
 
+    from headrace.broker.broker import Broker, Doorbell
     from headrace.client import Client
     from headrace.model.pipeline import Pipeline
     from headrace.store.outbox import Sender
@@ -33,6 +34,8 @@ class Parts:
         concurrency: Jobs at once, 1 to 1,000.
         claim_batch: Most jobs in one claim.
         listen: Whether it is woken by LISTEN; else it polls.
+        broker: Rings where notifications of the database wake nobody; None where they do.
+        doorbell: Brings rings from outside the database; None where none come.
         charges: Deaths charged to a step or item that fail its job.
         senders: What sends events that leave, by channel: `webhook`, `topic`.
         head_start_s: Seconds by which one point of priority moves a job forward.
@@ -50,6 +53,8 @@ class Parts:
     concurrency: int = 10
     claim_batch: int = 100
     listen: bool = True
+    broker: Broker | None = None
+    doorbell: Doorbell | None = None
     charges: int = 3
     head_start_s: float = 60.0
     job_timeout_s: float = 1_800.0
@@ -58,3 +63,10 @@ class Parts:
     clients: Clients = field(default_factory=Clients)
     retention: Any = None
     senders: Mapping[str, Sender] = field(default_factory=dict)
+
+    @property
+    def doorbell_name(self) -> str:
+        """What wakes the worker, beside polling, as the setting has it."""
+        if self.doorbell is not None:
+            return self.doorbell.name
+        return "listen" if self.listen else "poll"

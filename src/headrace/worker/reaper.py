@@ -7,6 +7,7 @@ that dies half-way leaves nothing that the next pass would not find.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from headrace.store.failpoints import hit
@@ -32,7 +33,7 @@ from headrace.worker.lease import clock_s
 from headrace.worker.service import PeriodicService
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from headrace.store.pool import HeldConnection
@@ -57,7 +58,15 @@ class Reaper(PeriodicService):
     it was frozen itself: in that time everyone who lives can say so.
     """
 
-    def __init__(self, session: Session, worker: int, timing: Timing, rules: RecoveryRules) -> None:
+    def __init__(
+        self,
+        session: Session,
+        worker: int,
+        timing: Timing,
+        rules: RecoveryRules,
+        *,
+        echo: Callable[[str, int], None] | None = None,
+    ) -> None:
         """Nothing is looked at before `start`.
 
         Args:
@@ -65,9 +74,11 @@ class Reaper(PeriodicService):
             worker: The worker that does this, for the history of the jobs.
             timing: Its durations.
             rules: What becomes of the jobs.
+            echo: Told of the queues for which the database was rung, and of how many jobs, where
+                that wakes nobody.
         """
         super().__init__("reaper", every=timing.reap, worker_id=str(worker), timing=timing)
-        self._session, self._worker, self._rules = session, worker, rules
+        self._session, self._worker, self._rules, self._echo = session, worker, rules, echo
         self._grace = timing.presence_grace
         self._hold_s = timing.heartbeat.total_seconds()
         self._generation = 0
@@ -105,7 +116,11 @@ class Reaper(PeriodicService):
         jobs = await recover_jobs(connection, claim.token, rules=self._rules, reaper=self._worker)
         hit("reaper_recovered")
         await forget_claim(connection, claim.token)
-        await ring_queues(connection, sorted({job.queue for job in jobs if job.state == "queued"}))
+        queues = Counter(job.queue for job in jobs if job.state == "queued")
+        await ring_queues(connection, sorted(queues))
+        if self._echo is not None:
+            for queue, count in queues.items():
+                self._echo(queue, count)
         for job in jobs:
             fields = fields_of(job, worker_id=self.worker_id)
             _tell_recovered(job, fields, str(claim.worker))

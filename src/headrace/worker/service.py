@@ -66,6 +66,11 @@ class Service(ABC):
         """Whether it runs, and its last attempt did not fail."""
         return self._task is not None and not self._task.done() and self._problem is None
 
+    @property
+    def obstacle(self) -> str:
+        """What is said of it while it is not healthy: words that anybody may read."""
+        return f"the {self.name} does not work"
+
     def start(self) -> None:
         """Begin, on the running loop."""
         if self._task is None:

@@ -38,6 +38,12 @@ class Timing:
     """The longest sleep of an idle claimer, should a ring be lost."""
     poll_error: timedelta = timedelta(seconds=10)
     """The longest sleep of a claimer after an error other than the loss of the database."""
+    silence: timedelta = timedelta(seconds=60)
+    """A stream of rings that brings none for so long, while there is work, is opened again."""
+    ring_again: timedelta = timedelta(seconds=60)
+    """Work that nobody took for so long after a ring is rung for again; then after twice that."""
+    ring_again_most: timedelta = timedelta(minutes=15)
+    """The longest time between two such rings."""
     sweep: timedelta = timedelta(seconds=10)
     """Between two sweeps: cancelled jobs settled, expired records removed."""
     relay: timedelta = timedelta(seconds=1)
@@ -89,6 +95,7 @@ class Timing:
             (self.suspect_next < self.suspect_first, "suspect_next must not precede suspect_first"),
             (self.reconnect_most < self.reconnect_first, "reconnect_most is below reconnect_first"),
             (self.restart_most < self.restart_first, "restart_most is below restart_first"),
+            (self.ring_again_most < self.ring_again, "ring_again_most is below ring_again"),
         ):
             if wrong:
                 raise ValueError(rule)

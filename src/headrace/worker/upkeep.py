@@ -31,8 +31,10 @@ def upkeep(parts: Parts, worker: int, session: Session) -> list[Service]:
         timing,
         parts.retention,
         delete_artifacts=getattr(parts.artifacts, "delete", None),
+        ring=None if parts.broker is None else parts.broker.ring,
     )
-    services: list[Service] = [Reaper(session, worker, timing, rules), janitor]
+    echo = None if parts.broker is None else parts.broker.echo
+    services: list[Service] = [Reaper(session, worker, timing, rules, echo=echo), janitor]
     if parts.senders:
         services.append(Relay(session, worker, timing, parts.senders))
     return services

@@ -89,6 +89,24 @@ select extract(epoch from min(due_at) - headrace.now())::float8 as wait_s
 from headrace.queued
 where not ready;
 
+-- name: is_work_due
+-- Whether a job of these lanes could be claimed now; one probe of the ready index for each lane.
+-- $1 lanes integer[]
+select exists (
+    select
+    from headrace.lanes as lane
+    where lane.id = any($1::integer[])
+    and exists (
+        select from headrace.queued as entry
+        where entry.ready and entry.lane = lane.id and not entry.suspect
+        offset 0
+    )
+    and not exists (
+        select from headrace.queues as queue
+        where queue.name = lane.queue and queue.paused_at is not null
+    )
+);
+
 -- name: carried_lanes
 -- Every lane of these pipelines.
 -- $1 pipelines text[], $2 queues text[]

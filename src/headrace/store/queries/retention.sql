@@ -21,6 +21,71 @@ with waiting as materialized (
 )
 select pg_notify('headrace_jobs', queue) from waiting;
 
+-- name: promote_queues
+-- As claims.promote_due; returns how many jobs of which queues.
+-- $1 most rows
+with picked as materialized (
+    select ctid as place from headrace.queued
+    where not ready and due_at <= headrace.now()
+    order by due_at
+    limit $1
+    for update skip locked
+),
+promoted as (
+    update headrace.queued as entry
+    set ready = true
+    from picked
+    where entry.ctid = picked.place
+    returning entry.lane
+)
+select lane.queue, count(*)::integer as jobs
+from promoted
+join headrace.lanes as lane on lane.id = promoted.lane
+group by lane.queue;
+
+-- name: take_rings
+-- The open queues in which work waits that nobody took for some time after the last ring, and marks
+-- them as rung for. The first ring is due $2 after the oldest job was, each further one after as
+-- long again as it had waited by then, up to $3. One probe of the ready index for each lane.
+-- $1 worker, $2 first wait, $3 longest wait
+with waiting as materialized (
+    select lane.queue, min(due.since) as since, sum(due.jobs)::integer as jobs
+    from headrace.lanes as lane
+    cross join lateral (
+        select min(entry.due_at) as since, count(*) as jobs
+        from (
+            select due_at from headrace.queued
+            where ready and queued.lane = lane.id
+            order by suspect, rank, job
+            limit 1000
+        ) as entry
+    ) as due
+    where due.jobs > 0
+    and not exists (
+        select from headrace.queues as queue
+        where queue.name = lane.queue and queue.paused_at is not null
+    )
+    group by lane.queue
+),
+rung as (
+    insert into headrace.duties as duty (name, worker, expires_at)
+    select 'ring ' || waiting.queue, $1, headrace.now()  -- over at once: it tells when that was
+    from waiting
+    left join headrace.duties as last on last.name = 'ring ' || waiting.queue
+    where headrace.now() >= case
+        when last.expires_at >= waiting.since
+        then last.expires_at
+            + least(greatest(last.expires_at - waiting.since, $2::interval), $3::interval)
+        else waiting.since + $2::interval
+    end
+    on conflict (name) do update
+    set worker = excluded.worker, expires_at = excluded.expires_at
+    returning name
+)
+select waiting.queue, waiting.jobs
+from waiting
+where 'ring ' || waiting.queue in (select name from rung);
+
 -- name: clear_progress
 -- Removes progress that means nothing any more: of jobs that ended or began another run, and, but for
 -- recorded starts, of claims that are over.

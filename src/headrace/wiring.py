@@ -1,0 +1,79 @@
+"""Parts of an application as its settings want them; what they need is imported when it is."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from headrace.broker.access import EMULATOR_PROJECT, Access
+from headrace.broker.topology import Names
+from headrace.errors import Problem, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.broker.messaging import Messaging
+    from headrace.model.pipeline import Pipeline
+    from headrace.settings import Settings
+    from headrace.worker.engine import Limits
+    from headrace.worker.processes import StepProcesses
+    from headrace.worker.timing import Timing
+
+
+def step_processes(
+    pipelines: Mapping[str, Pipeline[Any, Any]],
+    reference: str | None,
+    timing: Timing,
+    jobs_at_once: int,
+) -> StepProcesses | None:
+    """The processes of steps that ask for one; None where none does."""
+    steps = (step for pipeline in pipelines.values() for step in pipeline.steps.values())
+    if not any(step.runs_in == "process" for step in steps):
+        return None
+    from headrace.worker.processes import StepProcesses  # noqa: PLC0415
+
+    # What runs in a process computes: more of them than processors would only share them.
+    most = min(jobs_at_once, os.cpu_count() or 1)
+    return StepProcesses(reference, pipelines, timing=timing, most=most)
+
+
+def messaging_of(settings: Settings) -> Messaging:
+    """What a process has to do with Pub/Sub.
+
+    Raises:
+        SettingsError: There is no project, or `headrace[pubsub]` is not installed.
+    """
+    project = settings.pubsub_project or (settings.pubsub_emulator_host and EMULATOR_PROJECT)
+    if project is None:
+        problem = "needed for Pub/Sub; set it, or PUBSUB_EMULATOR_HOST to the host:port of one"
+        raise SettingsError([Problem("HEADRACE_PUBSUB_PROJECT", problem)])
+    try:
+        from headrace.broker.messaging import Messaging  # noqa: PLC0415 - it costs 0.7 s
+    except ModuleNotFoundError as error:
+        problem = f"needs {error.name}: pip install 'headrace[pubsub]'"
+        raise SettingsError([Problem("HEADRACE_DOORBELL", problem)]) from None
+    names = Names(
+        jobs=settings.pubsub_jobs_topic,
+        results=settings.pubsub_results_topic,
+        dead_letters=settings.pubsub_dead_letters_topic,
+        undeliverable=settings.pubsub_undeliverable_topic,
+        subscription=settings.pubsub_subscription,
+        ack_deadline=timedelta(seconds=settings.pubsub_ack_deadline_s),
+    )
+    access = Access(project, settings.pubsub_emulator_host, settings.pubsub_credentials_file)
+    return Messaging(access, names, most_bytes=settings.flow_max_bytes)
+
+
+def work_limits(settings: Settings) -> Limits:
+    """The bounds of a worker's jobs."""
+    from headrace.worker.engine import Limits  # noqa: PLC0415
+
+    return Limits(
+        step_timeout_s=settings.step_timeout_s,
+        inline_most=settings.checkpoint_max_bytes,
+        fan_out_most=settings.fanout_max,
+        max_wait_s=settings.max_wait_s,
+        ledger_most=settings.ledger_max,
+        ledger_room=settings.ledger_queue,
+    )
