@@ -1,7 +1,7 @@
-"""Writes the reference pages of settings, events, metrics, states and commands.
+"""Writes the reference pages of settings, events, metrics, states, commands and the HTTP API.
 
-python scripts/generate_reference.py            write docs/reference/
-python scripts/generate_reference.py --check    fail when a page is not current
+python -m scripts.generate_reference            write docs/reference/
+python -m scripts.generate_reference --check    fail when a page is not current
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from headrace.telemetry.metrics import HISTOGRAMS, histogram_labels, labels_of
 from headrace.telemetry.series import BUCKETS_S, MOST_SERIES, MOST_VALUES
 from headrace.variables import describe as describe_class
 from headrace.web.service.gauges import GAUGES
+from scripts.reference_http import http_page
+from scripts.reference_table import NOTE, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +61,6 @@ FAMILIES: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("Messages", messaging_events),
     ("Database, ledger, process", store_events),
 )
-NOTE: Final = "<!-- Written by scripts/generate_reference.py: change the definitions instead. -->"
 
 SETTINGS_INTRO: Final = """\
 Environment variables. A blank, impossible or contradictory value stops the start with one line that
@@ -159,15 +160,6 @@ EXITS_INTRO: Final = """\
 Every command ends with one of these. An error of headrace is one line on the standard error,
 `headrace: what is wrong; what to do`, without a traceback.
 """
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    titles = list(head)
-    yield f"| {' | '.join(titles)} |"
-    yield f"|{' --- |' * len(titles)}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
 
 
 def settings_page() -> str:
@@ -340,11 +332,12 @@ def main() -> int:
         "states.md": states_page(),
         "commands.md": commands_page(),
         "exit-codes.md": exits_page(),
+        "http-api.md": http_page(),
     }
     stale = [name for name, text in pages.items() if read(FOLDER / name) != text]
     if "--check" in sys.argv[1:]:
         for name in stale:
-            print(f"docs/reference/{name} is not current: run scripts/generate_reference.py")
+            print(f"docs/reference/{name} is not current: run python -m scripts.generate_reference")
         return 1 if stale else 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in stale:

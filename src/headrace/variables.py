@@ -152,7 +152,10 @@ def _kind_text(field: str, info: FieldInfo) -> str:
         return "names separated by commas"
     if isinstance(info.default, tuple):
         return "values separated by commas"
-    return "a path" if Path in _parts(info.annotation) else "text"
+    if Path in _parts(info.annotation):
+        return "a path"
+    least = next((part.min_length for part in info.metadata if hasattr(part, "min_length")), 0)
+    return f"text of at least {least} characters" if least > 1 else "text"
 
 
 def _parts(annotation: object) -> tuple[object, ...]:

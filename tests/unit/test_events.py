@@ -194,9 +194,9 @@ class TestReference:
         assert {name for kind in _declared() for name in field_names(kind)} == set(MEANINGS)
 
     def test_the_pages_are_current(self) -> None:
-        script = REPOSITORY / "scripts" / "generate_reference.py"
         check = subprocess.run(
-            [sys.executable, script, "--check"],
+            [sys.executable, "-m", "scripts.generate_reference", "--check"],
+            cwd=REPOSITORY,
             check=False,
             capture_output=True,
             text=True,
