@@ -24,7 +24,7 @@ from headrace.store.connections import Connections
 from headrace.store.migrate import ENGINE, Series, check_schema, migrate
 from headrace.store.pool import Pool, connect
 from headrace.store.retention import RetentionRules
-from headrace.wiring import messaging_of, step_processes, work_limits
+from headrace.wiring import messaging_of, senders_for, step_processes, work_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -396,7 +396,6 @@ class Headrace(Client):
         # By name and late: a program that only submits jobs needs none of it.
         from headrace.worker.artifacts import AttemptArtifacts  # noqa: PLC0415
         from headrace.worker.parts import Parts  # noqa: PLC0415
-        from headrace.worker.webhooks import webhook_senders  # noqa: PLC0415
         from headrace.worker.worker import Worker  # noqa: PLC0415
 
         settings = self.settings
@@ -422,9 +421,7 @@ class Headrace(Client):
                 job_timeout_s=settings.job_timeout_s,
                 processes=step_processes(self._pipelines, reference, timing, jobs_at_once),
                 timing=timing,
-                senders=webhook_senders(
-                    self.signing_keys, settings.webhook_private_hosts, __version__
-                ),
+                senders=senders_for(self.signing_keys, settings, lambda: self.messaging),
                 limits=work_limits(settings),
                 retention=RetentionRules(
                     jobs=timedelta(days=settings.retain_jobs_d),

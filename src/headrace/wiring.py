@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from headrace import __version__
 from headrace.broker.access import EMULATOR_PROJECT, Access
 from headrace.broker.topology import Names
 from headrace.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from headrace.broker.messaging import Messaging
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
+    from headrace.store.outbox import Sender
     from headrace.worker.engine import Limits
     from headrace.worker.processes import StepProcesses
     from headrace.worker.timing import Timing
@@ -36,6 +39,31 @@ def step_processes(
     # What runs in a process computes: more of them than processors would only share them.
     most = min(jobs_at_once, os.cpu_count() or 1)
     return StepProcesses(reference, pipelines, timing=timing, most=most)
+
+
+def senders_for(
+    keys: Sequence[bytes], settings: Settings, messaging: Callable[[], Messaging]
+) -> dict[str, Sender]:
+    """What sends events that leave, by channel: none for what nothing is known of.
+
+    Args:
+        keys: The master keys of signatures.
+        settings: Those that hold.
+        messaging: Gives what the process has to do with Pub/Sub.
+    """
+    from headrace.worker.webhooks import webhook_senders  # noqa: PLC0415
+
+    found = webhook_senders(keys, settings.webhook_private_hosts, __version__)
+    if (settings.pubsub_project or settings.pubsub_emulator_host) and _has_pubsub():
+        found["topic"] = messaging().sender
+    return found
+
+
+def _has_pubsub() -> bool:
+    try:
+        return find_spec("google.cloud.pubsub_v1") is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
 
 
 def messaging_of(settings: Settings) -> Messaging:
