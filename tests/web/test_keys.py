@@ -22,7 +22,9 @@ from tests.web.serving import Api, serve, who
 from tests.web.whole import DOCUMENTED
 
 KEY = {"Idempotency-Key": "case 1"}
-SECRET_ANSWERS: frozenset[str] = frozenset({"/v1/admin/api-keys"})
+SECRET_ANSWERS: frozenset[str] = frozenset(
+    {"/v1/admin/api-keys", "/v1/webhooks", "/v1/webhooks/{webhook_id}/rotate"}
+)
 """POSTs whose answers must not be kept."""
 
 

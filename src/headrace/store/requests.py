@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from headrace.store.jobs import Shared
     from headrace.store.pool import Connection, HeldConnection
+    from headrace.store.webhooks import JobWebhook
 
 PAGE: Final = 500
 
@@ -32,6 +33,7 @@ class NewJob:
     traceparent: str | None = None
     key: str | None = None
     hash: bytes | None = None
+    webhook: JobWebhook | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
 
 from headrace.errors import ConflictError, NotFoundError
 from headrace.store.sql import SQL
@@ -11,9 +12,9 @@ from headrace.store.sql import SQL
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
-    from uuid import UUID
 
     import uuid_utils
+    from asyncpg import Record
 
     from headrace.store.jobs import Shared
     from headrace.store.pool import Connection
@@ -124,7 +125,7 @@ async def add_webhook(
     )
     if not found:
         raise TooManyWebhooksError(MOST_OF_TENANT)
-    return Webhook(**found[0])
+    return Webhook(**_plain(found[0]))
 
 
 async def add_job_webhooks(
@@ -145,7 +146,7 @@ async def add_job_webhooks(
 async def list_webhooks(connection: Connection, tenant: str) -> list[Webhook]:
     """The webhooks of a tenant, the newest first, without those of single jobs."""
     rows = await connection.fetch(SQL["webhooks.list_webhooks"], tenant)
-    return [Webhook(**row) for row in rows]
+    return [Webhook(**_plain(row)) for row in rows]
 
 
 async def find_webhook(connection: Connection, webhook: UUID, tenant: str) -> Webhook:
@@ -196,11 +197,19 @@ async def list_deliveries(
 ) -> list[DeliveryStatus]:
     """What was sent to a webhook and what waits for it, newest first, from `before` on."""
     rows = await connection.fetch(SQL["webhooks.list_deliveries"], webhook, before, limit)
-    return [DeliveryStatus(**row) for row in rows]
+    return [DeliveryStatus(**_plain(row)) for row in rows]
 
 
 async def _one(connection: Connection, statement: str, webhook: UUID, *rest: Any) -> Webhook:
     row = await connection.fetchrow(SQL[f"webhooks.{statement}"], webhook, *rest)
     if row is None:
         raise WebhookNotFoundError(webhook)
-    return Webhook(**row)
+    return Webhook(**_plain(row))
+
+
+def _plain(row: Record) -> dict[str, Any]:
+    """A row whose ids are of Python's own kind: the driver's has no form in JSON."""
+    return {
+        name: UUID(int=value.int) if isinstance(value, UUID) else value
+        for name, value in row.items()
+    }

@@ -41,6 +41,7 @@ from headrace.web.routes import (
     pipelines,
     queues,
     submission,
+    webhooks,
 )
 from headrace.web.routes.admin import ADMIN
 from headrace.web.service import routes as service_routes
@@ -70,7 +71,7 @@ METHODS: Final = ("GET", "POST", "DELETE")
 EXPOSED: Final = ("Location", "Retry-After", "X-Request-ID", "Idempotent-Replay")
 """Headers of answers that pages of other origins may read."""
 OF_JOBS: Final = (submission, listing, jobs, events, actions, artifacts)
-OF_ENGINE: Final = (dead_letters, pipelines, queues)
+OF_ENGINE: Final = (dead_letters, pipelines, queues, webhooks)
 OF_PROCESSES: Final = (service_routes, tasks)
 """Modules with a `router`: those of the API, and those that a worker's own port has too."""
 

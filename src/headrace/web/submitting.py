@@ -21,8 +21,10 @@ from headrace.store.requests import (
     insert_jobs,
     insert_keyed,
 )
+from headrace.store.webhooks import add_job_webhooks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from headrace.app import Headrace
@@ -35,8 +37,8 @@ ROOM: Final = 5_000
 """Submissions that may wait; more are told to come again."""
 LANES: Final = 2
 """Groups that commit at the same time."""
-Kind: TypeAlias = tuple[str, bool]
-"""The queue, and whether there are idempotency keys."""
+Kind: TypeAlias = tuple[str, bool, bool]
+"""The queue, and whether there are idempotency keys and webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Submissions:
         if self._count >= self._room:
             raise UnavailableError("too many submissions wait")
         one = _Waiting(job, asyncio.get_running_loop().create_future())
-        kind = (job.shared.queue, job.key is not None)
+        kind = (job.shared.queue, job.key is not None, job.webhook is not None)
         waiting = self._waiting.get(kind)
         if waiting is None:
             waiting = self._waiting[kind] = deque()
@@ -152,7 +154,12 @@ class Submissions:
         ids = [job.id for job in jobs]
 
         async def write(connection: HeldConnection, ring: bool) -> datetime | None:  # noqa: FBT001
-            return await insert_jobs(connection, jobs, ring=ring)
+            if jobs[0].webhook is None:
+                return await insert_jobs(connection, jobs, ring=ring)
+            async with connection.transaction():
+                created = await insert_jobs(connection, jobs, ring=ring)
+                await _add_webhooks(connection, jobs)
+            return created
 
         at = await storing.store(jobs[0].shared.queue, ids, write)
         if at is None:  # the reply was lost, and the jobs were found
@@ -175,7 +182,12 @@ class Submissions:
             left = jobs
             # More than once where a job was erased, or rolled back, between the two statements.
             while left:
-                await insert_keyed(connection, left, ring=ring)
+                if jobs[0].webhook is None:
+                    await insert_keyed(connection, left, ring=ring)
+                else:
+                    async with connection.transaction():
+                        new = await insert_keyed(connection, left, ring=ring)
+                        await _add_webhooks(connection, [job for job in left if str(job.id) in new])
                 found.update(await find_keyed(connection, left))
                 left = [job for job in left if _order(job) not in found]
             return found
@@ -183,6 +195,13 @@ class Submissions:
         found = await storing.store(jobs[0].shared.queue, (), write) or {}
         for one in group:
             one.settle(found[_order(one.job)])
+
+
+async def _add_webhooks(connection: HeldConnection, jobs: Sequence[NewJob]) -> None:
+    """Store the webhooks of jobs, in the transaction that stores these."""
+    await add_job_webhooks(
+        connection, [(job.id, job.shared, job.webhook) for job in jobs if job.webhook is not None]
+    )
 
 
 def _order(job: NewJob) -> tuple[str, str, str]:
@@ -215,4 +234,4 @@ class _Waiting:
 
 def _is_same(known: KnownJob, job: NewJob) -> bool:
     """Whether a job that came another way, as by the library, is what the request asks for."""
-    return known.pipeline == job.pipeline and known.input == job.text
+    return job.webhook is None and known.pipeline == job.pipeline and known.input == job.text

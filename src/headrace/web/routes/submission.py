@@ -19,7 +19,10 @@ from pydantic import ValidationError
 from uuid_utils import uuid7
 
 from headrace.client.options import Given
+from headrace.client.webhooks import WebhooksOffError
+from headrace.errors import OptionError
 from headrace.store.requests import NewJob, is_owned
+from headrace.store.webhooks import JobWebhook
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.job_events import Enqueued, IdempotentSkip
 from headrace.web.auth.depends import Writer, requires
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from headrace.store.jobs import Shared
     from headrace.web.submitting import Stored
+    from headrace.web.views.webhooks import JobWebhookBody
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -50,7 +54,9 @@ _validate: Final = NewJobBody.__pydantic_validator__.validate_python
     status_code=202,
     operation_id="submit_job",
     response_model=SubmittedJob,
-    responses=responses(*WRITING, "SCHEMA_VALIDATION_ERROR", "NOT_FOUND", malformed=True),
+    responses=responses(
+        *WRITING, "SCHEMA_VALIDATION_ERROR", "NOT_FOUND", "CONFLICT", malformed=True
+    ),
     openapi_extra={
         "parameters": [KEY_PARAMETER],
         "requestBody": {
@@ -91,13 +97,16 @@ async def _submit(request: Request, identity: Identity) -> Response:
         raise invalid(error.errors(include_url=False, include_input=False)) from None
     service = service_of(request)
     job = await _new_job(service, identity, body)
+    if body.webhook is not None:
+        job.webhook = await _checked(service, body.webhook)
     job.traceparent = scope.get(TRACEPARENT)
     job.key = key_of(scope)
     if job.key is not None:
         job.hash = hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
     stored = await service.submissions.store(job)
     _announce(service, job, stored)
-    return _answer(body, job.shared, stored)
+    secret = None if job.webhook is None else service.app.webhooks.secret(stored.id)
+    return _answer(body, job.shared, stored, secret)
 
 
 async def _new_job(service: Service, identity: Identity, body: NewJobBody) -> NewJob:
@@ -123,13 +132,25 @@ async def _new_job(service: Service, identity: Identity, body: NewJobBody) -> Ne
     return NewJob(uuid7(), pipeline.name, text, shared)
 
 
+async def _checked(service: Service, wanted: JobWebhookBody) -> JobWebhook:
+    webhooks = service.app.webhooks
+    try:
+        await webhooks.check(wanted.url)
+    except OptionError as error:
+        raise OptionError(f"webhook.{error.option}", error.problem) from None
+    except WebhooksOffError as error:
+        raise ProblemError("CONFLICT", str(error)) from None
+    await webhooks.open()
+    return JobWebhook(wanted.url, wanted.events)
+
+
 async def _check_parent(service: Service, identity: Identity, parent: UUID) -> None:
     async with service.app.connection() as connection:
         if not await is_owned(connection, parent, identity.tenant, identity.sees_owner()):
             raise ProblemError("NOT_FOUND", "there is no such parent job")
 
 
-def _answer(body: NewJobBody, shared: Shared, stored: Stored) -> Response:
+def _answer(body: NewJobBody, shared: Shared, stored: Stored, secret: str | None) -> Response:
     created = stored.created_at
     answer: dict[str, Any] = {
         "job_id": stored.id,
@@ -142,6 +163,8 @@ def _answer(body: NewJobBody, shared: Shared, stored: Stored) -> Response:
         "due_at": shared.due_at or created,
         "check_status_at": max(shared.due_at or created, created) + FIRST_LOOK,
     }
+    if secret is not None:
+        answer["webhook_secret"] = secret
     headers = {"Location": f"/v1/jobs/{stored.id}"}
     if stored.is_replay:
         headers["Idempotent-Replay"] = "true"

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
 
 from headrace.web.views.times import Time
+from headrace.web.views.webhooks import JobWebhookBody
 
 EXAMPLE: Final[dict[str, Any]] = {
     "pipeline": "documents",
@@ -56,6 +57,9 @@ class NewJobBody(BaseModel):
     parent_job_id: Annotated[
         UUID | None, Field(description="A job of yours on whose behalf this one runs.")
     ] = None
+    webhook: Annotated[
+        JobWebhookBody | None, Field(description="Told of this job, besides those of the tenant.")
+    ] = None
 
 
 class SubmittedJob(BaseModel):
@@ -74,4 +78,8 @@ class SubmittedJob(BaseModel):
     check_status_at: AwareDatetime = Field(
         description="When to look at it for the first time; wait longer each time, up to 10 s.",
         examples=["2026-11-22T17:00:02.000000Z"],
+    )
+    webhook_secret: str | None = Field(
+        default=None,
+        description="Where the job has a webhook: what its messages are signed with.",
     )
