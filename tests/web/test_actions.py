@@ -1,6 +1,11 @@
 """What owners do to their jobs: cancel, retry, replay, delete."""
 
+from uuid import UUID
+
+import orjson
+
 from headrace.store.audit import list_actions
+from headrace.store.outbox import set_topic
 from headrace.web.auth.identity import Scope
 from tests.waiting import eventually
 from tests.web.asking import get, submit
@@ -110,6 +115,15 @@ async def marked(api: Api) -> list[tuple[str, object]]:
     return [(one.target, one.after) for one in actions if one.action == "job.override"]
 
 
+async def payloads(api: Api, job: str) -> list[dict[str, object]]:
+    """What is to be sent of a job."""
+    async with api.engine.connection() as connection:
+        rows = await connection.fetch(
+            "select payload from headrace.outbox where job = $1 order by id", UUID(job)
+        )
+    return [orjson.loads(row["payload"]) for row in rows]
+
+
 class TestDeleting:
     async def test_one_that_waits_is_cancelled_and_one_that_ended_is_erased(self, api: Api):
         job, client = await submit(api, "fragile", "secret"), await api.client()
@@ -136,6 +150,23 @@ class TestDeleting:
         assert [event.to_state for event in events] == ["queued", "running", "failed"]
         shown = (await get(api, f"/v1/jobs/{job}")).json()
         assert shown["erased_at"] is not None
+
+    async def test_what_is_still_to_be_sent_of_it_says_that_it_happened_only(self, api: Api):
+        async with api.engine.connection() as connection:
+            await set_topic(connection, "results", "results")
+            await set_topic(connection, "dead-letters", "dead")
+        job, client = (
+            await submit(api, "fragile", "secret", metadata={"case": "x1"}),
+            await api.client(),
+        )
+        await api.engine.run_until_empty()
+        before = await payloads(api, job)
+        assert "x1" in str(before)
+        await client.delete(f"/v1/jobs/{job}")
+        after = await payloads(api, job)
+        assert len(after) == len(before) > 0
+        assert {one["job_id"] for one in after} == {job}
+        assert "x1" not in str(after)
 
     async def test_a_tombstone_is_neither_run_nor_erased_again(self, api: Api):
         job, client = await submit(api), await api.client()

@@ -7,6 +7,8 @@ import httpx2
 import pytest
 
 from headrace import PermanentError
+from headrace.store.audit import list_actions
+from headrace.store.wall import behind_wall
 from headrace.testing import Engine
 from headrace.web.auth.identity import Scope
 from tests.documents.conftest import FOLDER, documents
@@ -20,6 +22,7 @@ REFUSED: list[tuple[bytes, str, dict[str, str], int]] = [
     (b"\x89PNG\r\n\x1a\n" + bytes(40), "a.pdf", {}, 415),
     (b"", "a.txt", {}, 422),
     (b"words", "a" * 121, {}, 422),
+    (b"words", "a\u202efdp.txt", {}, 422),
     (b"words", "a.txt", {"sha256": "0" * 64}, 422),
     (b"words", "a.txt", {"sha256": "short"}, 422),
     (b"words", "a.txt", {"force": "maybe"}, 422),
@@ -86,6 +89,25 @@ class TestSending:
         again = await client.post("/v1/documents", files=file, headers=headers)
         assert (again.status_code, again.json()) == (202, first.json())
         assert again.headers["Idempotent-Replay"] == "true"
+
+    async def test_a_key_stands_for_the_content_and_what_is_told_of_it(self, api: Api):
+        client = await api.client()
+        headers = {"Idempotency-Key": "once"}
+        await client.post("/v1/documents", files={"file": ("mill.md", TEXT)}, headers=headers)
+        for name, content in (("mill.md", TEXT.swapcase()), ("silo.md", TEXT)):
+            other = await client.post(
+                "/v1/documents", files={"file": (name, content)}, headers=headers
+            )
+            assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+        assert len((await client.get("/v1/documents")).json()["items"]) == 1
+
+    async def test_the_history_of_its_job_names_who_sent_it(self, api: Api):
+        client = await api.client()
+        job = (await send(client)).json()["job_id"]
+        [event] = await api.engine.events(job)
+        actors = {one["actor"] for one in (await client.get(f"/v1/jobs/{job}/history")).json()}
+        assert event.actor is not None
+        assert actors == {event.actor}
 
     async def test_what_is_not_taken_is_refused_and_nothing_is_stored(self, api: Api):
         client = await api.client()
@@ -204,6 +226,60 @@ class TestGoingOn:
         search = await client.post("/v1/documents/search", json={"query": "sluice?"})
         assert search.json()["items"] == []
         assert not list(FOLDER.rglob(f"{document}*"))
+
+
+class TestErasing:
+    async def test_a_document_goes_with_its_job(self, api: Api):
+        client = await api.client()
+        document = await ingested(api, client)
+        job = (await client.get(f"/v1/documents/{document}")).json()["job_id"]
+        assert (await client.delete(f"/v1/jobs/{job}")).json()["is_erased"] is True
+        assert (await client.get(f"/v1/documents/{document}")).status_code == 404
+        assert not list(FOLDER.rglob(f"{document}*"))
+        assert await left(api) == [0, 0, 0]
+
+    async def test_the_job_is_erased_with_its_document_and_both_are_recorded(self, api: Api):
+        client = await api.client()
+        document = await ingested(api, client)
+        job = (await client.get(f"/v1/documents/{document}")).json()["job_id"]
+        await client.delete(f"/v1/documents/{document}")
+        assert (await client.get(f"/v1/jobs/{job}")).json()["erased_at"] is not None
+        assert (await api.engine.job(job)).input is None
+        async with api.engine.connection() as connection:
+            actions = await list_actions(connection)
+        assert [one.target for one in actions if one.action == "document.delete"] == [document]
+
+
+class TestTheWall:
+    async def test_nothing_of_others_can_be_read(self, api: Api):
+        await ingested(api, await api.client())
+        async with api.engine.connection() as connection:
+            tables = await connection.fetch(
+                """
+                select oid::regclass::text as name, relrowsecurity as has_wall from pg_class
+                where relnamespace = 'headrace_documents'::regnamespace and relkind in ('r', 'p')
+                """
+            )
+            assert {row["name"] for row in tables if not row["has_wall"]} == {
+                "headrace_documents.spaces"
+            }
+            for table in (row["name"] for row in tables if row["has_wall"]):
+                count = f"select count(*) from {table}"  # noqa: S608
+                async with behind_wall(connection, "acme", "ann"):
+                    assert await connection.fetchval(count) > 0, table
+                for stranger in (("acme", "bob"), ("globex", None)):
+                    async with behind_wall(connection, *stranger):
+                        assert await connection.fetchval(count) == 0, table
+
+
+async def left(api: Api) -> list[int]:
+    """Rows of documents, chunks and vectors."""
+    tables = ("documents", "chunks", "vectors")
+    async with api.engine.connection() as connection:
+        return [
+            await connection.fetchval(f"select count(*) from headrace_documents.{table}")  # noqa: S608
+            for table in tables
+        ]
 
 
 class TestWhoMay:

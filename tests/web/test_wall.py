@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +18,7 @@ from headrace.errors import PermanentError
 from headrace.store.databases import EMPTY, fresh_database
 from headrace.store.migrate import migrate
 from headrace.store.pool import connect
+from headrace.store.requests import RequestKey, begin_request, find_request
 from headrace.store.wall import behind_wall, wall_stands
 from headrace.testing import Engine
 from headrace.web.auth.identity import Identity, Scope
@@ -145,6 +147,20 @@ class TestBehindTheWall:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 async with town.seen_by("acme", "ann") as connection:
                     await connection.fetch(f"table headrace.{table}")
+
+    async def test_keys_of_requests_are_of_their_owner(self, town: Town):
+        mine, others = RequestKey("acme", "ann", "once"), RequestKey("globex", "ann", "once")
+        times = {"pending": timedelta(minutes=1), "keep": timedelta(days=1)}
+        async with town.seen_by("acme", "ann") as connection:
+            assert await begin_request(connection, mine, b"mine", **times)
+        async with town.seen_by("globex", "ann") as connection:
+            assert await find_request(connection, mine) is None
+            assert await connection.execute("delete from headrace.request_keys") == "DELETE 0"
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with town.seen_by("acme", "ann") as connection:
+                await begin_request(connection, others, b"theirs", **times)
+        async with town.seen_by("acme", "ann") as connection:
+            assert await find_request(connection, mine) is not None
 
     async def test_every_table_that_can_be_read_there_has_the_wall(self, town: Town):
         async with town.engine.connection() as connection:

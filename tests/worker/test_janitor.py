@@ -8,6 +8,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from headrace.store.audit import Action, list_actions, record_action
 from headrace.store.pool import connect
 from headrace.store.requests import RequestKey, begin_request
 from headrace.store.retention import RetentionRules, take_duty
@@ -70,6 +71,19 @@ class TestDuty:
         assert await take_duty(rows.connection, "y", worker=2, lease=HOUR)
         await rows.wait(HOUR)
         assert await take_duty(rows.connection, "x", worker=2, lease=HOUR)
+
+
+class TestAudit:
+    async def test_what_administrators_did_is_kept_for_400_days(
+        self, rows: Rows, session: Session
+    ) -> None:
+        await record_action(rows.connection, Action("root", "queue.pause", "default"))
+        await rows.wait(timedelta(days=399))
+        await Janitor(session, 1, Timing(), KEEP).tick()
+        assert len(await list_actions(rows.connection)) == 1
+        await rows.wait(timedelta(days=2))
+        await Janitor(session, 1, Timing(), KEEP).tick()
+        assert await list_actions(rows.connection) == []
 
 
 class TestSweep:

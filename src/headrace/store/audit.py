@@ -1,18 +1,23 @@
-"""What administrators did: who, why, before and after. Rows are only ever added."""
+"""What administrators did: who, why, before and after. Rows are added, and go after 400 days."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from headrace.store.sql import SQL
+from headrace.store.workers import affected
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from headrace.store.pool import Connection
+
+KEPT: Final = timedelta(days=400)
+PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,13 @@ async def list_actions(
         AuditEntry(**{**row, "before": _loaded(row["before"]), "after": _loaded(row["after"])})
         for row in map(dict, rows)
     ]
+
+
+async def prune_actions(connection: Connection, *, limit: int = PAGE) -> int:
+    """Delete some of what was done over 400 days ago; returns how many."""
+    async with connection.transaction():
+        await connection.execute(SQL["retention.allow_deletion"])
+        return affected(await connection.execute(SQL["identity.prune_audit"], KEPT, limit))
 
 
 def _json(value: object) -> str | None:

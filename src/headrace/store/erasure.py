@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 async def erase_job(connection: HeldConnection, job: UUID) -> tuple[JobState, list[str]]:
     """Erase input, parameters, metadata, outputs, errors and event bodies of an ended job.
 
+    Events that are still to be sent are, without what they were about.
+
     Its state, times and transitions stay, and so does its idempotency key.
 
     Returns:

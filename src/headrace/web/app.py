@@ -88,7 +88,7 @@ def create_api(
     """
     monitor = Monitor(app, mode="api")
     service = _service(app, monitor, verifier, Hub(app, pace=pace))
-    service.documents = documents_of(app)
+    service.documents = documents_of(app, service.wall)
     service.rates = _rates(app)
     return _compose(service, tuple(_modules(service)))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -27,15 +28,18 @@ from headrace.store.requests import (
 from headrace.web.auth.depends import identify
 from headrace.web.gate.body import JSON_VALUE
 from headrace.web.gate.envelope import HEADERS
+from headrace.web.gate.paths import takes_upload
 from headrace.web.problems import ProblemError, problem_for
 from headrace.web.state import Service, service_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from starlette.types import Scope
 
+    from headrace.store.pool import HeldConnection
     from headrace.store.requests import KnownRequest
 
 LONGEST_KEY: Final = 255
@@ -93,20 +97,42 @@ class KeyedRoute(APIRoute):
             return serve
 
         async def serve_keyed(request: Request) -> Response:
-            key = key_of(request.scope)
-            return await (serve(request) if key is None else _serve_once(request, key, serve))
+            scope = request.scope
+            if is_streamed(scope):
+                key_of(scope)  # a bad one is refused before the body is read
+                return await serve(request)
+            return await serve_once(request, _fingerprint(scope), partial(serve, request))
 
         return serve_keyed
 
 
+async def serve_once(
+    request: Request, fingerprint: bytes, serve: Callable[[], Awaitable[Response]]
+) -> Response:
+    """The answer to a request: where it has a key that was used, the first one.
+
+    For what streams its body, and so knows only in its route what has to be the same.
+
+    Args:
+        request: With a key or without.
+        fingerprint: Of all that has to be the same.
+        serve: Answers it.
+
+    Raises:
+        ProblemError: `IDEMPOTENCY_KEY_REUSED`, `CONFLICT` while the same request is served, and
+            what `serve` raises of our side's.
+    """
+    key = key_of(request.scope)
+    return await (serve() if key is None else _serve_once(request, key, fingerprint, serve))
+
+
 async def _serve_once(
-    request: Request, text: str, serve: Callable[[Request], Coroutine[Any, Any, Response]]
+    request: Request, text: str, fingerprint: bytes, serve: Callable[[], Awaitable[Response]]
 ) -> Response:
     service = service_of(request)
     identity = await identify(request)
     key = RequestKey(identity.tenant, identity.owner, text)
-    fingerprint = _fingerprint(request)
-    async with service.app.connection() as connection:
+    async with _keys_of(service, key) as connection:
         taken = await begin_request(
             connection,
             key,
@@ -114,10 +140,11 @@ async def _serve_once(
             pending=timedelta(seconds=service.settings.idempotency_pending_s),
             keep=timedelta(seconds=service.settings.idempotency_ttl_s),
         )
-        if taken is None:
-            return _again(await find_request(connection, key), fingerprint)
+        known = None if taken is not None else await find_request(connection, key)
+    if taken is None:
+        return _again(known, fingerprint)
     try:
-        response = await serve(request)
+        response = await serve()
     except Exception as error:
         problem = problem_for(error)
         if problem.status >= 500 or problem.status in NOT_KEPT:  # noqa: PLR2004 - our side's
@@ -128,17 +155,33 @@ async def _serve_once(
     return response
 
 
-def _fingerprint(request: Request) -> bytes:
-    """What has to be the same; of a body that is streamed, only its length and type."""
-    scope = request.scope
+def is_streamed(scope: Scope) -> bool:
+    """Whether the route reads the body as it comes."""
+    return takes_upload(scope["method"], scope["path"]) and JSON_VALUE not in scope
+
+
+def _fingerprint(scope: Scope) -> bytes:
+    """What has to be the same."""
+    body = b""
     if JSON_VALUE in scope:
         body = orjson.dumps(scope[JSON_VALUE], option=orjson.OPT_SORT_KEYS)
-    else:
-        kind = request.headers.get("content-type", "").partition(";")[0]
-        # The boundary of a form is another one each time.
-        body = f"{request.headers.get('content-length', '')} {kind}".encode()
-    parts = (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body)
+    return fingerprint_of(scope, body)
+
+
+def fingerprint_of(scope: Scope, *body: bytes) -> bytes:
+    """A request as its key stands for it.
+
+    Args:
+        scope: Of the request.
+        body: What its body says; parts that hold no newline, but for the last one.
+    """
+    parts = (scope["method"].encode(), scope["path"].encode(), scope["query_string"], *body)
     return hashlib.sha256(b"\n".join(parts)).digest()
+
+
+def _keys_of(service: Service, key: RequestKey) -> AbstractAsyncContextManager[HeldConnection]:
+    """A connection that sees the keys of one owner only, and may change them."""
+    return service.wall.seen_by(key.tenant, key.owner)
 
 
 def _again(known: KnownRequest | None, fingerprint: bytes) -> Response:
@@ -160,7 +203,7 @@ async def _keep(service: Service, key: RequestKey, taken: datetime, response: Re
     headers = {name: text for name, text in response.headers.items() if name in KEPT_HEADERS}
     # It has had its effect: whether its answer can be kept changes nothing for this client.
     with contextlib.suppress(UnavailableError):
-        async with service.app.connection() as connection:
+        async with _keys_of(service, key) as connection:
             await end_request(
                 connection,
                 key,
@@ -173,5 +216,5 @@ async def _keep(service: Service, key: RequestKey, taken: datetime, response: Re
 
 async def _forget(service: Service, key: RequestKey, taken: datetime) -> None:
     with contextlib.suppress(UnavailableError):
-        async with service.app.connection() as connection:
+        async with _keys_of(service, key) as connection:
             await forget_request(connection, key, taken)

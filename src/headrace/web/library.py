@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from headrace.app import Headrace
     from headrace.pipelines.documents import Library
+    from headrace.web.wall import Wall
 
 MODULE: Final = "headrace.pipelines.documents"
 AT_ONCE: Final = 4
@@ -48,7 +49,7 @@ class Documents:
         await self.library.close()
 
 
-def documents_of(app: Headrace) -> Documents | None:
+def documents_of(app: Headrace, wall: Wall) -> Documents | None:
     """The library of an app; None where it does not carry the pipeline that headrace brings.
 
     Nothing is imported for it: an app that carries the pipeline has imported it.
@@ -56,7 +57,7 @@ def documents_of(app: Headrace) -> Documents | None:
     module = sys.modules.get(MODULE)
     if module is None or app.pipelines.get("documents") is not module.documents:
         return None
-    return Documents(module.Library(app))
+    return Documents(module.Library(app, reading=wall.seen_by))
 
 
 def library_of(request: Request) -> Library:

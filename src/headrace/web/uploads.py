@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
+import orjson
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
+from headrace.web.idempotency import fingerprint_of
 from headrace.web.problems import MALFORMED, Detail, ProblemError
 
 if TYPE_CHECKING:
@@ -17,10 +21,12 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import FormData
     from starlette.requests import Request
+    from starlette.types import Scope
 
 FORM: Final = "multipart/form-data"
 FORM_BYTES: Final = 16 * 1024
 """What a form may have beside its file: boundaries, headers, fields."""
+PART_BYTES: Final = 256 * 1024
 MOST_FIELDS: Final = 2
 FIELD_BYTES: Final = 1024
 FIELDS: Final = frozenset({"file", "sha256", "force"})
@@ -37,6 +43,25 @@ class Received:
     bytes: int
     sha256: str | None
     force: bool
+
+
+async def fingerprint_of_form(scope: Scope, form: Received) -> bytes:
+    """What has to be the same in a request that is sent again: the content, and what is told of it.
+
+    Args:
+        scope: Of the request.
+        form: What it brought.
+    """
+    found = await asyncio.to_thread(_sha256_of, form.file.file)
+    return fingerprint_of(scope, orjson.dumps([form.name, form.sha256, form.force, found]))
+
+
+def _sha256_of(file: BinaryIO) -> str:
+    found = hashlib.sha256()
+    while part := file.read(PART_BYTES):
+        found.update(part)
+    file.seek(0)
+    return found.hexdigest()
 
 
 @contextlib.asynccontextmanager

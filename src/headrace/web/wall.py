@@ -10,6 +10,7 @@ from headrace.web.state import service_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from starlette.requests import Request
 
@@ -29,11 +30,16 @@ class Wall:
         self._app = app
         self._stands: bool | None = None
 
-    @contextlib.asynccontextmanager
-    async def reading(self, identity: Identity) -> AsyncIterator[HeldConnection]:
-        """A connection for reads, inside an `async with` block: one transaction of the caller's.
+    def reading(self, identity: Identity) -> AbstractAsyncContextManager[HeldConnection]:
+        """As `seen_by`, for what a caller may see."""
+        return self.seen_by(identity.tenant, identity.sees_owner())
 
-        Where the database has no role for it (`headrace doctor` tells), it is a plain connection.
+    @contextlib.asynccontextmanager
+    async def seen_by(self, tenant: str, owner: str | None) -> AsyncIterator[HeldConnection]:
+        """A connection for reads, inside an `async with` block: one transaction of an owner's.
+
+        Without an owner it is of all the tenant's. Where the database has no role for it (`headrace
+        doctor` tells), it is a plain connection.
 
         Raises:
             DatabaseUnavailableError: The database does not answer.
@@ -44,12 +50,10 @@ class Wall:
             if not self._stands:
                 yield connection
                 return
-            async with behind_wall(connection, identity.tenant, identity.sees_owner()):
+            async with behind_wall(connection, tenant, owner):
                 yield connection
 
 
-def reading(
-    request: Request, identity: Identity
-) -> contextlib.AbstractAsyncContextManager[HeldConnection]:
+def reading(request: Request, identity: Identity) -> AbstractAsyncContextManager[HeldConnection]:
     """See `Wall.reading`."""
     return service_of(request).wall.reading(identity)

@@ -13,6 +13,8 @@ from headrace import UserError
 NAMESPACE: Final = UUID("6c8a1e6e-1f0b-4aa8-9f0a-1a7c2e6f2b42")
 MOST_NAME: Final = 120
 """Characters of a file name."""
+TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""With them `fdp.exe` is shown as `exe.pdf`. Marks of a letter's own direction are left alone."""
 
 
 def document_id(tenant: str, owner: str, sha256: str) -> str:
@@ -51,12 +53,16 @@ def checked_name(name: str) -> str:
     """A file name that can be shown: the last part of a path, white space collapsed.
 
     Raises:
-        UserError: Nothing is left of it, it is longer than 120 characters, has control ones, or
-            means a folder.
+        UserError: Nothing is left of it, it is longer than 120 characters, has control ones or
+            marks that turn the direction of text, or means a folder.
     """
     last = " ".join(re.split(r"[/\\]", name)[-1].split(" ")).strip()
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in last):
         raise UserError(f"the file name {last!r} has control characters: rename the file")
+    if not TURNS.isdisjoint(last):
+        raise UserError(
+            f"the file name {last!a} has marks that turn the direction of text: rename the file"
+        )
     if not 0 < len(last) <= MOST_NAME:
         raise UserError(f"a file name has 1 to {MOST_NAME} characters, not {len(last)}")
     if last in {".", ".."}:

@@ -50,13 +50,14 @@ class Intake:
     def __init__(self, app: Headrace, files: FileStore) -> None:
         self._app, self._files = app, files
 
-    async def take(self, upload: Upload, owner: Owner, *, again: bool) -> Added:
+    async def take(self, upload: Upload, owner: Owner, *, again: bool, actor: str | None) -> Added:
         """Store a file and begin its job, unless that was done.
 
         Args:
             upload: What came.
             owner: Whose it is.
             again: Begin a job also where an earlier one completed.
+            actor: Who asks for it.
         """
         added = None
         while added is None:  # a deletion came in between
@@ -64,7 +65,7 @@ class Intake:
             if row is not None and row["deleting"]:
                 await self._finish_removal(UUID(upload.document.id), owner, row["job"])
             elif row is not None:
-                added = await self._begin(upload, owner, again=again)
+                added = await self._begin(upload, owner, again=again, actor=actor)
         return added
 
     async def remove(self, key: UUID, owner: Owner) -> None:
@@ -101,7 +102,9 @@ class Intake:
             )
             return await connection.fetchrow(SQL["documents.find"], key, owner.tenant, owner.name)
 
-    async def _begin(self, upload: Upload, owner: Owner, *, again: bool) -> Added | None:
+    async def _begin(
+        self, upload: Upload, owner: Owner, *, again: bool, actor: str | None
+    ) -> Added | None:
         document = upload.document
         key = UUID(document.id)
         async with self._app.connection() as connection, connection.transaction():
@@ -119,6 +122,7 @@ class Intake:
                 document,
                 tenant=owner.tenant,
                 owner=owner.name,
+                actor=actor,
                 connection=connection,
             )
             await connection.execute(

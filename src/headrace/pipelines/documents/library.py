@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from headrace import InvalidError
 from headrace.pipelines.documents.clients import open_configured, open_files
@@ -18,13 +20,17 @@ from headrace.pipelines.documents.statements import SQL
 from headrace.pipelines.documents.upload import read_upload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+    from typing import Any, TypeAlias
 
     from headrace import Headrace
     from headrace.pipelines.documents.embedding import Embedder
     from headrace.pipelines.documents.intake import Added
     from headrace.pipelines.documents.model import DocumentStatus, Hit
+
+    Reading: TypeAlias = Callable[[str, str], AbstractAsyncContextManager[Any]]
 
 DEFAULT: Final = "default"
 MOST_DOCUMENTS: Final = 1_000
@@ -42,13 +48,16 @@ class Library:
     told by its content: the same file is ingested once for each owner, whatever it is called.
     """
 
-    def __init__(self, app: Headrace) -> None:
+    def __init__(self, app: Headrace, *, reading: Reading | None = None) -> None:
         """Nothing is opened yet.
 
         Args:
             app: Runs the jobs, and lends connections; carries the pipeline `documents`.
+            reading: Lends the connection that shows something to an owner of a tenant, perhaps
+                one that sees nothing of others; a connection of the app if left out.
         """
         self._app = app
+        self._reading = reading or (lambda _tenant, _owner: app.connection())
         self._intake = Intake(app, open_files())
         self._embedder: asyncio.Task[Embedder] | None = None
 
@@ -69,6 +78,7 @@ class Library:
         owner: str = DEFAULT,
         sha256: str | None = None,
         again: bool = False,
+        actor: str | None = None,
     ) -> Added:
         """Take a file in; when this returns it is stored, and a job will ingest it.
 
@@ -79,6 +89,7 @@ class Library:
             owner: The user that it belongs to.
             sha256: Refuse it if its hash is another.
             again: Ingest it also if that was done, as after a change of the settings.
+            actor: Who asks for it, for the history of the job.
 
         Raises:
             FileRefusedError: It is not accepted; the text says why.
@@ -94,7 +105,7 @@ class Library:
             sha256=sha256,
             most_bytes=documents_settings().max_bytes,
         )
-        return await self._intake.take(upload, whose, again=again)
+        return await self._intake.take(upload, whose, again=again, actor=actor)
 
     async def delete(self, document: str, *, tenant: str = DEFAULT, owner: str = DEFAULT) -> None:
         """Remove a document: at once from search, then its files. Cut off, it can be repeated.
@@ -103,6 +114,16 @@ class Library:
             DocumentNotFoundError: There is none of this owner.
         """
         await self._intake.remove(parse_key(document), Owner(tenant, owner))
+
+    async def delete_made_by(self, job: str) -> bool:
+        """Remove the document that a job ingests or ingested; False where there is none."""
+        async with self._app.connection() as connection:
+            row = await connection.fetchrow(SQL["documents.find_made_by"], UUID(job))
+        if row is None:
+            return False
+        with contextlib.suppress(DocumentNotFoundError):  # somebody else has removed it
+            await self._intake.remove(row["id"], Owner(row["tenant"], row["owner"]))
+        return True
 
     # --- show -------------------------------------------------------------------------------------
 
@@ -130,7 +151,7 @@ class Library:
         """
         whose = Owner(tenant, owner)
         keys = [parse_key(document) for document in documents]
-        async with self._app.connection() as connection:
+        async with self._reading(whose.tenant, whose.name) as connection:
             rows = await connection.fetch(SQL["documents.show"], keys, whose.tenant, whose.name)
         return [status_of(row) for row in rows]
 
@@ -157,7 +178,7 @@ class Library:
         if not 1 <= limit <= MOST_DOCUMENTS:
             raise InvalidError(f"limit is 1 to {MOST_DOCUMENTS:,}, not {limit}")
         created, key = read_cursor(cursor)
-        async with self._app.connection() as connection:
+        async with self._reading(whose.tenant, whose.name) as connection:
             rows = await connection.fetch(
                 SQL["documents.list"], whose.tenant, whose.name, limit + 1, created, key
             )
@@ -193,7 +214,7 @@ class Library:
             raise InvalidError(f"first is 0 to {MOST_ORDINAL:,}, not {first}")
         if not 1 <= limit <= MOST_CHUNKS:
             raise InvalidError(f"limit is 1 to {MOST_CHUNKS:,}, not {limit}")
-        async with self._app.connection() as connection:
+        async with self._reading(whose.tenant, whose.name) as connection:
             rows = await connection.fetch(
                 SQL["chunks.list"], key, whose.tenant, whose.name, first, limit
             )
@@ -231,7 +252,8 @@ class Library:
         """
         wanted = Question(question, limit, least_score, documents)
         wanted.check()
-        return await search(self._app, await self._open_embedder(), Owner(tenant, owner), wanted)
+        whose = Owner(tenant, owner)
+        return await search(self._reading, await self._open_embedder(), whose, wanted)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -21,8 +21,9 @@ from headrace.pipelines.documents.storing import vector_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace import Headrace, Row
+    from headrace import Row
     from headrace.pipelines.documents.embedding import Embedder
+    from headrace.pipelines.documents.library import Reading
     from headrace.pipelines.documents.parsed import Owner
 
 MOST_QUESTION: Final = 2_000
@@ -63,7 +64,9 @@ class Question:
             raise QuestionRefusedError(f"limit is 1 to {MOST_HITS}, not {self.limit}")
 
 
-async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Question) -> list[Hit]:
+async def search(
+    reading: Reading, embedder: Embedder, owner: Owner, question: Question
+) -> list[Hit]:
     """The nearest passages of an owner's documents, the nearest first.
 
     Raises:
@@ -75,17 +78,17 @@ async def search(app: Headrace, embedder: Embedder, owner: Owner, question: Ques
     """
     question.check()
     space = embedder.space
-    async with app.connection() as connection:
+    async with reading(owner.tenant, owner.name) as connection:
         found = await connection.fetchrow(SQL["vectors.find_space"], space.model, space.version)
     if found is None:
-        await _refuse_other_spaces(app, owner, str(space))
+        await _refuse_other_spaces(reading, owner, str(space))
         return []
     if found["dimension"] != space.dimension:
         raise OtherDimensionError(str(space), found["dimension"], space.dimension)
     vector = await _vector_of(embedder, question.text)
-    rows = await _nearest(app, found, owner, question, vector)
+    rows = await _nearest(reading, found, owner, question, vector)
     if not rows:
-        await _refuse_other_spaces(app, owner, str(space))
+        await _refuse_other_spaces(reading, owner, str(space))
     least = question.least_score
     hits = [_hit(row) for row in rows]
     return hits if least is None else [hit for hit in hits if hit.score >= least]
@@ -105,7 +108,7 @@ async def _vector_of(embedder: Embedder, text: str) -> array[float]:
 
 
 async def _nearest(
-    app: Headrace, space: Row, owner: Owner, question: Question, vector: array[float]
+    reading: Reading, space: Row, owner: Owner, question: Question, vector: array[float]
 ) -> Sequence[Row]:
     text = (
         SQL["vectors.nearest"]
@@ -114,17 +117,18 @@ async def _nearest(
     )
     wanted = None if question.documents is None else [parse_key(key) for key in question.documents]
     values = (vector_text(vector), owner.tenant, owner.name, question.limit, wanted)
-    async with app.connection() as connection, connection.transaction(readonly=True):
+    lent = reading(owner.tenant, owner.name)
+    async with lent as connection, connection.transaction():
         await connection.execute(SEARCHING)
-        rows = await connection.fetch(text.replace("{exact}", ""), *values)
+        rows: Sequence[Row] = await connection.fetch(text.replace("{exact}", ""), *values)
         if len(rows) < question.limit:
             # These are all, or too many of others are nearer: all of this owner's are compared.
             rows = await connection.fetch(text.replace("{exact}", "+ 0"), *values)
     return rows
 
 
-async def _refuse_other_spaces(app: Headrace, owner: Owner, configured: str) -> None:
-    async with app.connection() as connection:
+async def _refuse_other_spaces(reading: Reading, owner: Owner, configured: str) -> None:
+    async with reading(owner.tenant, owner.name) as connection:
         rows = await connection.fetch(SQL["vectors.spaces_of"], owner.tenant, owner.name)
     stored = tuple(f"{row['model']}@{row['version']}" for row in rows)
     if stored and configured not in stored:

@@ -342,6 +342,10 @@ create policy outbox_wall on headrace.outbox using (
     )
 );
 
+-- Answers that belong to idempotency keys are their owner's alone. Keys are taken behind the wall.
+alter table headrace.request_keys enable row level security;
+create policy request_keys_wall on headrace.request_keys using (headrace.may_see(tenant, owner));
+
 create or replace function headrace.admit_api() returns void
 language plpgsql as $$
 begin
@@ -351,6 +355,7 @@ begin
         headrace.progress, headrace.job_events, headrace.dead_letters, headrace.artifacts,
         headrace.lanes, headrace.pipelines, headrace.webhooks, headrace.outbox
     to headrace_api;
+    grant select, insert, update, delete on headrace.request_keys to headrace_api;
 end $$;
 
 do $$
@@ -359,3 +364,10 @@ begin
         perform headrace.admit_api();
     end if;
 end $$;
+
+-- --- limits of tenants ---------------------------------------------------------------------------
+
+-- Submissions of pipelines that cost much are counted for themselves, too.
+alter table headrace.tenant_rates
+    drop constraint tenant_rates_kind,
+    add constraint tenant_rates_kind check (kind in ('writes', 'reads', 'costly'));

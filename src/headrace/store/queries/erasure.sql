@@ -15,6 +15,9 @@ with emptied as (
 dead as (
     update headrace.dead_letters set message = 'erased' where job = $1::uuid
 ),
+told as (  -- what is still to be sent: that it happened, and nothing of what it was about
+    update headrace.outbox set payload = headrace.without_content(payload) where job = $1::uuid
+),
 steps as (delete from headrace.steps where job = $1::uuid),
 records as (delete from headrace.records where job = $1::uuid),
 tries as (delete from headrace.tries where job = $1::uuid)

@@ -53,6 +53,16 @@ where $1::bigint is null or id < $1
 order by id desc
 limit $2;
 
+-- name: prune_audit
+-- Deletes what administrators did long ago; needs retention.allow_deletion. Ids are in order of time.
+-- $1 age, $2 most rows
+delete from headrace.admin_audit
+where id in (
+    select id
+    from (select id, at from headrace.admin_audit order by id limit $2) as oldest
+    where at < headrace.now() - $1::interval
+);
+
 -- name: wall_state
 -- Whether this session can go behind the wall: the role is there, may be taken, and may read.
 select
@@ -63,8 +73,12 @@ select
         else pg_has_role(role, 'MEMBER')
     end
     and has_schema_privilege(role, 'headrace', 'usage')
-    and has_table_privilege(role, 'headrace.jobs', 'select') as stands
-from (select to_regrole('headrace_api')::oid as role) as wanted;
+    and has_table_privilege(role, 'headrace.request_keys', 'update')
+    and (documents is null or has_table_privilege(role, documents, 'select')) as stands
+from (
+    select to_regrole('headrace_api')::oid as role,
+        to_regclass('headrace_documents.documents')::oid as documents
+) as wanted;
 
 -- name: enter_wall
 -- From here to the end of the transaction nothing of other tenants and owners can be seen.

@@ -126,14 +126,18 @@ async def _mark(
 async def delete_job(request: Request, identity: Writer, job_id: OwnedJob) -> Response:
     """Cancel a job that has not ended; of one that has, erase what it was given and what it made.
 
-    What stays of an erased job is that it was: its state, its times, its transitions.
+    What stays of an erased job is that it was: its state, its times, its transitions. The document
+    that it ingested goes with it.
     """
-    app = service_of(request).app
+    service = service_of(request)
+    app = service.app
     state = (await app.status(job_id)).state
     if not state.is_final:
         with contextlib.suppress(TransitionError):  # it has just ended
             state = await app.cancel(job_id, reason="deleted", actor=identity.subject)
             return _deleted(job_id, state, is_erased=False)
+    if service.documents is not None:
+        await service.documents.library.delete_made_by(str(job_id))
     async with app.connection() as connection:
         state, paths = await erase_job(connection, job_id)
     await app.artifacts.delete(paths)

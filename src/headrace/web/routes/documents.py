@@ -6,6 +6,8 @@ They are there only where the app carries the pipeline `documents`. A document i
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -13,16 +15,26 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.errors import InvalidError
+from headrace.errors import InvalidError, JobNotFoundError, TransitionError
 from headrace.model.job import JobState
+from headrace.store.audit import Action, record_action
+from headrace.store.erasure import erase_job
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Reader, Writer
 from headrace.web.auth.identity import Identity
-from headrace.web.idempotency import KeyedRoute, keyed
+from headrace.web.idempotency import KeyedRoute, keyed, serve_once
 from headrace.web.library import library_of, room_of, told
-from headrace.web.problems import MALFORMED, READING, WRITING, Detail, ProblemError, responses
+from headrace.web.problems import (
+    MALFORMED,
+    READING,
+    REQUEST_ID,
+    WRITING,
+    Detail,
+    ProblemError,
+    responses,
+)
 from headrace.web.state import service_of
-from headrace.web.uploads import received
+from headrace.web.uploads import Received, fingerprint_of_form, received
 from headrace.web.views.documents import (
     UPLOAD,
     ChunkPage,
@@ -85,7 +97,13 @@ async def upload_document(request: Request, identity: Writer) -> Response:
     sent.
     """
     most = service_of(request).settings.max_upload_bytes
-    async with received(request, most_bytes=most) as form, room_of(request):
+    async with received(request, most_bytes=most) as form:
+        fingerprint = await fingerprint_of_form(request.scope, form)
+        return await serve_once(request, fingerprint, partial(_add, request, identity, form))
+
+
+async def _add(request: Request, identity: Identity, form: Received) -> Response:
+    async with room_of(request):
         with told():
             added = await library_of(request).add(
                 await form.file.read(),
@@ -94,6 +112,7 @@ async def upload_document(request: Request, identity: Writer) -> Response:
                 owner=identity.owner,
                 sha256=form.sha256,
                 again=form.force,
+                actor=identity.subject,
             )
     if not added.is_new and (await added.job.status()).state is JobState.COMPLETED:
         raise _is_complete(added)
@@ -213,12 +232,26 @@ async def list_chunks(
 async def delete_document(request: Request, identity: Writer, document_id: DocumentId) -> Response:
     """Remove a document: at once from search, then its vectors and its files.
 
-    Its job is cancelled, and waited for at most 15 s. Cut off, it can be repeated.
+    Its job is cancelled, waited for at most 15 s, and erased. Cut off, it can be repeated.
     """
+    document = await _find(request, identity, document_id)
     with told():
         await library_of(request).delete(
             str(document_id), tenant=identity.tenant, owner=identity.owner
         )
+    app = service_of(request).app
+    removed = Action(
+        identity.subject, "document.delete", str(document_id), None, request.scope.get(REQUEST_ID)
+    )
+    async with app.connection() as connection:
+        await record_action(connection, removed)
+        paths: list[str] = []
+        if document.job is not None:
+            with contextlib.suppress(
+                TransitionError, JobNotFoundError
+            ):  # it still ends, or is gone
+                _, paths = await erase_job(connection, UUID(document.job))
+    await app.artifacts.delete(paths)
     return Response(status_code=204)
 
 

@@ -15,6 +15,11 @@ from headrace_documents.documents as document
 left join headrace.jobs as job on job.id = document.job
 where document.id = $1 and document.tenant = $2 and document.owner = $3;
 
+-- name: find_made_by
+-- The document that a job ingests or ingested last.
+-- $1 job
+select id, tenant, owner from headrace_documents.documents where job = $1;
+
 -- name: lock
 -- A document, for whoever is about to begin a job for it or to remove it. Whoever had to wait here
 -- would see the new job's id without its row, so the state of the job is read by `find` after this.
