@@ -1,4 +1,4 @@
-"""Sends what is due once, in a process of its own: `python -m tests.worker.relay_once DSN FILE`.
+"""Sends what is due once, in a process of its own: `python -m tests.outbox.relay_once DSN FILE`.
 
 The receiver is a file: a line for each event that it got.
 """

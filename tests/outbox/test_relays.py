@@ -1,0 +1,278 @@
+"""Relays side by side: in order, at least once, and held up by nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from headrace.store.failpoints import VARIABLE
+from headrace.store.outbox import Delivery, set_topic
+from headrace.store.pool import connect
+from headrace.store.session import ENGINE_SETTINGS, Session
+from headrace.telemetry.events import Event
+from headrace.telemetry.outbox_events import (
+    OutboxDelayed,
+)
+from headrace.worker.courier import BATCH, Courier
+from headrace.worker.relay import Relay, Relayed
+from headrace.worker.timing import Timing
+from tests.engine_rows import Rows
+from tests.outbox.rows import (
+    SENT,
+    Receivers,
+    appears,
+    event,
+    fill,
+    finished,
+    finished_for,
+    has,
+    once,
+    subscribe,
+)
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TIMING: Final = Timing(relay=timedelta(milliseconds=20))
+
+
+class TestOrder:
+    async def test_of_one_job_the_next_message_leaves_when_the_one_before_has(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await set_topic(rows.connection, "results", "results")
+        first, second = await finished(rows, 2)
+        await rows.connection.execute(
+            "insert into headrace.outbox"
+            " (topic, endpoint, ordering_key, kind, payload, tenant, job)"
+            " select topic, endpoint, ordering_key, 'later', payload, tenant, job"
+            " from headrace.outbox where job = $1",
+            first,
+        )
+        receivers.answers["results"] = lambda one: (
+            Delivery.retry("no") if one.job == first and not one.attempts else SENT
+        )
+        await once(session, receivers)
+        assert [(one.job, one.kind) for one in receivers.got] == [
+            (first, "result"),
+            (second, "result"),
+        ]
+        await rows.wait(timedelta(seconds=2))
+        await once(session, receivers)
+        assert [(one.job, one.kind) for one in receivers.got[2:]] == [
+            (first, "result"),
+            (first, "later"),
+        ]
+
+    async def test_a_topic_that_takes_nothing_is_not_tried_with_all_that_waits(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await set_topic(rows.connection, "results", "results")
+        await finished(rows, 3 * BATCH)
+        receivers.answers["results"] = lambda _: Delivery.retry("unavailable")
+        await once(session, receivers)
+        assert receivers.calls == [("results", BATCH)]
+
+
+class TestHeadOfLine:
+    async def test_ten_thousand_events_for_a_dead_host_hold_up_nobody(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        dead = await subscribe(rows, url="https://dead.example/hook", tenant="a")
+        await fill(rows, dead, 10_000)
+        living = [await subscribe(rows, url=f"https://{n}.example/", tenant="b") for n in "aez"]
+        for webhook in living:
+            await fill(rows, webhook, 50)
+        receivers.closed.add("https://dead.example")
+        relay = Relay(session, 1, TIMING, {"webhook": receivers})
+        relay.start()
+        try:
+            await eventually(lambda: len(set(receivers.ids())) == 150 + 4)
+            assert receivers.most["https://dead.example"] == 4
+        finally:
+            await relay.stop()
+
+    async def test_many_webhooks_of_one_host_share_its_limit(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        for number in range(10):
+            await fill(rows, await subscribe(rows, url=f"https://one.example/{number}"), 2)
+        await once(session, receivers)
+        assert len(receivers.got) == 20
+        assert receivers.most["https://one.example"] <= 4
+
+    async def test_every_endpoint_gets_its_turn_however_many_there_are(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await rows.connection.execute(
+            "insert into headrace.webhooks (tenant, url, created_by)"
+            " select 't', 'https://' || n || '.example/', 'test' from generate_series(1, 450) as n"
+        )
+        await rows.connection.execute(
+            "insert into headrace.outbox (webhook, endpoint, kind, payload, tenant)"
+            " select id, endpoint, 'job.completed', '{}', tenant from headrace.webhooks"
+        )
+        assert await once(session, receivers) == Relayed(450, 0, 0, complete=True)
+        assert len(set(receivers.ids())) == 450
+
+
+class TestSeveralRelays:
+    async def test_two_relays_never_send_one_event_at_the_same_time(
+        self, rows: Rows, session: Session, address: str
+    ) -> None:
+        await set_topic(rows.connection, "results", "results")
+        await subscribe(rows)
+        await finished(rows, 100)
+        others = [
+            Session(lambda: connect(address, name="relay", settings=ENGINE_SETTINGS))
+            for _ in range(3)
+        ]
+        receivers = Receivers()
+        done = await asyncio.gather(*(once(one, receivers) for one in [session, *others]))
+        for one in others:
+            one.close()
+        assert sum(one.sent for one in done) == 200
+        assert Counter(receivers.ids()).most_common(1)[0][1] == 1
+
+    async def test_an_event_that_one_holds_is_no_others(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await finished_for(rows, receivers, "https://stuck.example")
+        first = Courier(session, {"webhook": receivers}, per_endpoint=4)
+        await first.take()
+        assert await once(session, Receivers()) == Relayed(0, 0, 0, complete=True)
+        await rows.wait(timedelta(seconds=59))
+        assert await once(session, Receivers()) == Relayed(0, 0, 0, complete=True)
+        await first.close(within_s=0)
+
+    async def test_what_a_dead_relay_held_is_sent_by_others_after_a_minute(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await finished_for(rows, receivers, "https://stuck.example")
+        dead = Courier(session, {"webhook": receivers}, per_endpoint=4)
+        await dead.take()
+        await rows.wait(timedelta(seconds=61))
+        receiver = Receivers()
+        assert (await once(session, receiver)).sent == 1
+        await eventually(lambda: receivers.got)
+        assert receiver.ids() == receivers.ids()
+        await dead.close(within_s=0)
+
+    async def test_a_failure_that_is_told_too_late_takes_nothing_from_the_new_holder(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await finished_for(rows, receivers, "https://stuck.example")
+        receivers.answers["https://stuck.example"] = lambda _: Delivery.retry("late")
+        late = Courier(session, {"webhook": receivers}, per_endpoint=4)
+        await late.take()
+        await rows.wait(timedelta(seconds=61))
+        holder = Receivers()
+        holder.closed.add("https://stuck.example")
+        second = Courier(session, {"webhook": holder}, per_endpoint=4)
+        await second.take()
+        receivers.open.set()
+        await late.close(within_s=1)
+        row = await event(rows)
+        assert (row["leased_by"], row["attempts"]) == (second.id, 0)
+        await second.close(within_s=0)
+
+
+class TestDeaths:
+    async def test_killed_between_sending_and_marking_the_same_event_is_sent_again(
+        self, rows: Rows, session: Session, address: str, tmp_path: Path
+    ) -> None:
+        await subscribe(rows)
+        await set_topic(rows.connection, "results", "results")
+        await finished(rows)
+        ledger = tmp_path / "received"
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.outbox.relay_once", address, str(ledger)),
+            env={**os.environ, VARIABLE: "after_send:2:kill"},
+        )
+        assert await child.wait() == -signal.SIGKILL
+        first = ledger.read_text().split()
+        assert len(set(first)) == len(first) == 2
+        receiver = Receivers()
+        assert await once(session, receiver) == Relayed(0, 0, 0, complete=True)
+        await rows.wait(timedelta(seconds=61))
+        assert await once(session, receiver) == Relayed(2, 0, 0, complete=True)
+        assert {str(one) for one in receiver.ids()} == set(first)
+
+
+class TestTheServiceOfAWorker:
+    async def test_it_sends_what_comes_and_gives_back_what_is_under_way_at_its_end(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        relay = Relay(session, 1, TIMING, {"webhook": receivers})
+        relay.start()
+        try:
+            await subscribe(rows)
+            await finished(rows)
+            await eventually(lambda: receivers.got)
+            await appears(rows, "sent_at is not null")
+            await finished_for(rows, receivers, "https://stuck.example")
+            await appears(rows, "leased_by is not null")
+        finally:
+            await relay.stop()
+        assert not await has(rows, "leased_by is not null")
+        assert relay.courier.under_way == 0
+
+    async def test_it_outlives_the_database(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await finished_for(rows, receivers, "https://slow.example")
+        timing = Timing(relay=timedelta(milliseconds=20), reconnect_first=timedelta(seconds=0.01))
+        relay = Relay(session, 1, timing, {"webhook": receivers})
+        relay.start()
+        try:
+            await eventually(lambda: receivers.got)
+            await rows.connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name like '%relay' and datname = current_database()"
+            )
+            receivers.open.set()
+            await appears(rows, "sent_at is not null")
+        finally:
+            await relay.stop()
+        assert len(receivers.got) == 1
+
+    async def test_it_tells_when_what_leaves_is_late(
+        self, rows: Rows, session: Session, receivers: Receivers, events: list[Event]
+    ) -> None:
+        await set_topic(rows.connection, "results", "results")
+        await fill(rows, await subscribe(rows), 1)
+        await finished(rows)
+        await rows.connection.execute(
+            "update headrace.outbox set created_at = created_at - interval '6 min',"
+            " due_at = due_at - interval '7 min', leased_until = headrace.now() + interval '1 h'"
+        )
+        relay = Relay(session, 1, TIMING, {"webhook": receivers})
+        relay.start()
+        await eventually(lambda: len(events) == 2)
+        await relay.stop()
+        late = {one.channel: one.oldest_age_s for one in events if isinstance(one, OutboxDelayed)}
+        assert late["topic"] == pytest.approx(360, abs=30)
+        assert late["webhook"] == pytest.approx(420, abs=30)
+
+    async def test_an_event_that_waits_for_its_next_try_is_not_late(
+        self, rows: Rows, session: Session, receivers: Receivers, events: list[Event]
+    ) -> None:
+        await fill(rows, await subscribe(rows), 1)
+        await rows.connection.execute(
+            "update headrace.outbox set created_at = created_at - interval '2 h',"
+            " due_at = due_at + interval '1 h'"
+        )
+        relay = Relay(session, 1, TIMING, {"webhook": receivers})
+        relay.start()
+        await appears(rows, "true")
+        await eventually(lambda: relay.is_healthy)
+        await relay.stop()
+        assert events == []
