@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from headrace import __version__
 from headrace.broker.access import EMULATOR_PROJECT, Access
-from headrace.broker.topology import Names
+from headrace.broker.topology import Names, Push
 from headrace.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from headrace.broker.messaging import Messaging
+    from headrace.broker.setup import Found
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
     from headrace.store.outbox import Sender
@@ -64,6 +65,30 @@ def _has_pubsub() -> bool:
         return find_spec("google.cloud.pubsub_v1") is not None
     except ModuleNotFoundError:  # not even the package around it
         return False
+
+
+async def set_up_messaging(
+    settings: Settings,
+    *,
+    check: bool = False,
+    filtered: bool = False,
+    push: tuple[str, str, str] | None = None,
+) -> list[Found]:
+    """Make the topics and subscriptions of the settings, or only look at them.
+
+    Args:
+        settings: Which name them.
+        check: Change nothing.
+        filtered: Two subscriptions for workers in place of one.
+        push: Address, account and audience of a subscription that sends requests.
+
+    Raises:
+        SettingsError: There is no project, or `headrace[pubsub]` is not installed.
+        BrokerUnavailableError: Pub/Sub does not answer, or does not permit it.
+    """
+    messaging = messaging_of(settings)
+    pushed = None if push is None else Push(*push)
+    return await messaging.set_up(check=check, filtered=filtered, push=pushed)
 
 
 def messaging_of(settings: Settings) -> Messaging:

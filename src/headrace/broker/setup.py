@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CALL: Final[dict[str, Any]] = {"retry": None, "timeout": 10.0}
 State: TypeAlias = Literal["ok", "created", "changed", "missing", "differs"]
 FIXED: Final = frozenset({"topic", "filter", "enable_message_ordering"})
-"""What cannot be changed once a subscription is there."""
+"""What cannot be changed once a subscription is there: it has to be deleted first."""
 TOPIC_FIELDS: Final = ("message_retention_duration",)
 DELETED: Final = "_deleted-topic_"
 
@@ -37,7 +37,7 @@ class Found:
 
     Attributes:
         state: `ok`; `created` or `changed` now; `missing` or `differs` still.
-        differences: Which settings were not, or are not, as they should be: `name: is, not wanted`.
+        differences: Settings that were not, or are not, as they should be, in words.
     """
 
     kind: Literal["topic", "subscription"]
@@ -52,7 +52,7 @@ class Found:
 
 
 async def set_up(access: Access, topology: Topology, *, check: bool = False) -> list[Found]:
-    """Make what is missing, and change what differs and can be changed.
+    """Make what is missing, and change what differs; nothing of what could only change in part.
 
     Args:
         access: Whose Pub/Sub.
@@ -176,12 +176,10 @@ def _settled(found: Found, differing: dict[str, str], change: Any | None) -> Fou
     if not differing:
         return found
     said = tuple(differing.values())
-    changeable = [name for name in differing if name not in FIXED]
-    if change is None or not changeable:
+    if change is None or not FIXED.isdisjoint(differing):  # it may be meant for something else
         return Found(found.kind, found.name, "differs", said)
-    _try(f"{found.kind} {found.name}", lambda: change(FieldMask(paths=changeable)))
-    left = tuple(differing[name] for name in differing if name in FIXED)
-    return Found(found.kind, found.name, "differs" if left else "changed", left or said)
+    _try(f"{found.kind} {found.name}", lambda: change(FieldMask(paths=list(differing))))
+    return Found(found.kind, found.name, "changed", said)
 
 
 def _differences(
@@ -190,7 +188,7 @@ def _differences(
     for field in fields:
         is_, should = _value(present, field), _value(wanted, field)
         if is_ != should:
-            yield field, f"{field} is {is_}, not {should}"
+            yield field, f"{field}: {is_} instead of {should}"
 
 
 def _value(message: Any, field: str) -> str:  # noqa: ANN401

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check settings, database, clock, versions, schema, connections and jobs."""
+    """Check settings, database, clock, versions, schema, connections, jobs and broker."""
     findings = run_async(_examine(show=not as_json))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -56,6 +56,8 @@ async def _findings() -> AsyncIterator[Finding]:
     yield _version_finding()
     async for finding in _database_findings(settings):
         yield finding
+    if settings.doorbell == "pubsub":
+        yield await _broker_finding(settings)
 
 
 def _version_finding() -> Finding:
@@ -64,6 +66,26 @@ def _version_finding() -> Finding:
     from headrace import __version__
 
     return Finding("ok", "version", f"headrace {__version__}, Python {platform.python_version()}")
+
+
+async def _broker_finding(settings: Settings) -> Finding:
+    """Whether the topics and subscriptions are there, as one subscription for workers or as two."""
+    from headrace.wiring import set_up_messaging
+
+    try:
+        looks = [
+            await set_up_messaging(settings, check=True, filtered=filtered)
+            for filtered in (False, True)
+        ]
+    except HeadraceError as error:
+        return Finding("fail", "broker", str(error))
+    found = min(looks, key=lambda look: sum(one.is_drift for one in look))
+    drift = [f"{one.kind} {one.name} {one.state}" for one in found if one.is_drift]
+    if drift:
+        text = f"{', '.join(drift)}; see headrace pubsub setup --check"
+        missing = any(one.state == "missing" for one in found)
+        return Finding("fail" if missing else "warn", "broker", text)
+    return Finding("ok", "broker", f"{len(found)} topics and subscriptions are as they should be")
 
 
 async def _database_findings(settings: Settings) -> AsyncIterator[Finding]:

@@ -19,6 +19,7 @@ from headrace.cli import (
     jobs,
     migrate,
     pipelines,
+    pubsub,
     queues,
     search,
     submit,
@@ -57,6 +58,7 @@ program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
 program.add_typer(api_keys.group, name="api-keys")
 program.add_typer(migrate.group, name="migrate")
+program.add_typer(pubsub.group, name="pubsub")
 program.add_typer(config.group, name="config")
 program.command("doctor")(doctor.doctor)
 
