@@ -58,8 +58,15 @@ class Connections:
         """Connections in use, open ones, and the most that there may be."""
         return self._count - len(self._idle), self._count, self._most()
 
-    async def take(self) -> HeldConnection:
+    def apart(self, most: int) -> Connections:
+        """Others to the same database, which nobody else can use up."""
+        return Connections(self._connect, most=lambda: most, wait_s=self._wait_s)
+
+    async def take(self, *, wait_s: float | None = None) -> HeldConnection:
         """A connection; it must be given back by `give` or `drop`.
+
+        Args:
+            wait_s: Seconds to wait for one that is free, in place of the usual ones.
 
         Raises:
             DatabaseUnavailableError: No server answered, none came free in time, or all is closed.
@@ -75,7 +82,8 @@ class Connections:
         if self._closed:
             raise DatabaseUnavailableError("the connections are closed")
         if self._count >= self._most():
-            return await self._wait_for_one() or await self.take()
+            wait_s = self._wait_s if wait_s is None else wait_s
+            return await self._wait_for_one(wait_s) or await self.take(wait_s=wait_s)
         self._count += 1
         try:
             return await self._connect()
@@ -108,13 +116,16 @@ class Connections:
             self.drop(connection)
 
     @contextlib.asynccontextmanager
-    async def use(self) -> AsyncIterator[HeldConnection]:
+    async def use(self, *, wait_s: float | None = None) -> AsyncIterator[HeldConnection]:
         """Hold a connection inside an `async with` block.
+
+        Args:
+            wait_s: As for `take`.
 
         Raises:
             DatabaseUnavailableError: As `take`, or the database went away in the block.
         """
-        connection = await self.take()
+        connection = await self.take(wait_s=wait_s)
         try:
             yield connection
         except BaseException as error:
@@ -156,16 +167,16 @@ class Connections:
         self._count = 0
         self._loop = loop
 
-    async def _wait_for_one(self) -> HeldConnection | None:
+    async def _wait_for_one(self, wait_s: float) -> HeldConnection | None:
         waiter: asyncio.Future[HeldConnection | None]
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(wait_s):
                 return await waiter
         except TimeoutError as error:
             raise DatabaseUnavailableError(
-                f"all {self._most()} connections were in use for {self._wait_s:g} s"
+                f"all {self._most()} connections were in use for {wait_s:g} s"
             ) from error
         except asyncio.CancelledError:
             # It may have been handed over in the same moment: the next one gets it.

@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Request
 from headrace.store.requests import is_owned
 from headrace.web.auth.depends import identify
 from headrace.web.problems import not_found
-from headrace.web.state import service_of
+from headrace.web.state import CONNECTION_WAIT_S, service_of
 
 JobId = Annotated[UUID, Path(description="The id of a job.")]
 
@@ -22,7 +22,7 @@ async def owned_job(request: Request, job_id: JobId) -> UUID:
         ProblemError: `NOT_FOUND`: there is no such job, or it is somebody else's.
     """
     identity = await identify(request)
-    async with service_of(request).app.connection() as connection:
+    async with service_of(request).app.connection(wait_s=CONNECTION_WAIT_S) as connection:
         if await is_owned(connection, job_id, identity.tenant, identity.sees_owner()):
             return job_id
     raise not_found()

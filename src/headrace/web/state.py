@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from headrace.web.service.monitor import Monitor
     from headrace.web.submitting import Submissions
     from headrace.web.wall import Wall
+
+
+CONNECTION_WAIT_S: Final = 5.0
+"""A request that waits longer for a connection is told to come again: the database is too slow."""
 
 
 class Verifier(Protocol):

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headrace.app import Headrace
-    from headrace.client.storing import Storing
     from headrace.store.pool import HeldConnection
     from headrace.store.requests import KnownJob, NewJob
 
@@ -62,6 +61,7 @@ class Submissions:
 
     def __init__(self, app: Headrace, *, lanes: int = LANES, room: int = ROOM) -> None:
         self._app, self._lanes, self._room = app, lanes, room
+        self._storing = app.submitter.storing
         self._waiting: dict[Kind, deque[_Waiting]] = {}
         self._count = 0
         self._work = asyncio.Event()
@@ -69,6 +69,8 @@ class Submissions:
 
     def start(self) -> None:
         """Begin to commit."""
+        # Requests that read may wait for a connection in hundreds: no submission waits behind them.
+        self._storing = self._app.submitter.storing.apart(self._lanes)
         self._tasks = [
             asyncio.create_task(self._run_lane(), name=f"headrace submissions {number}")
             for number in range(self._lanes)
@@ -79,6 +81,7 @@ class Submissions:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._storing.close()
         for waiting in self._waiting.values():
             for one in waiting:
                 one.fail(UnavailableError("the server is shutting down"))
@@ -129,12 +132,11 @@ class Submissions:
         return []
 
     async def _commit(self, group: list[_Waiting]) -> None:
-        storing = self._app.submitter.storing
         try:
             if group[0].job.key is None:
-                await self._store_plain(storing, group)
+                await self._store_plain(group)
             else:
-                await self._store_keyed(storing, group)
+                await self._store_keyed(group)
         except asyncio.CancelledError:
             for one in group:
                 one.fail(UnavailableError("the server is shutting down; the job may be stored"))
@@ -149,7 +151,7 @@ class Submissions:
             for half in (group[:middle], group[middle:]):
                 await self._commit(half)
 
-    async def _store_plain(self, storing: Storing, group: list[_Waiting]) -> None:
+    async def _store_plain(self, group: list[_Waiting]) -> None:
         jobs = [one.job for one in group]
         ids = [job.id for job in jobs]
 
@@ -161,7 +163,7 @@ class Submissions:
                 await _add_webhooks(connection, jobs)
             return created
 
-        at = await storing.store(jobs[0].shared.queue, ids, write)
+        at = await self._storing.store(jobs[0].shared.queue, ids, write)
         if at is None:  # the reply was lost, and the jobs were found
             async with self._app.connection() as connection:
                 at = await find_created(connection, ids)
@@ -170,7 +172,7 @@ class Submissions:
         for one in group:
             one.end(Stored(UUID(int=one.job.id.int), at, is_replay=False))
 
-    async def _store_keyed(self, storing: Storing, group: list[_Waiting]) -> None:
+    async def _store_keyed(self, group: list[_Waiting]) -> None:
         # In one order everywhere: of two groups that want the same keys, one waits for the other.
         jobs = sorted((one.job for one in group), key=_order)
 
@@ -192,7 +194,7 @@ class Submissions:
                 left = [job for job in left if _order(job) not in found]
             return found
 
-        found = await storing.store(jobs[0].shared.queue, (), write) or {}
+        found = await self._storing.store(jobs[0].shared.queue, (), write) or {}
         for one in group:
             one.settle(found[_order(one.job)])
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from headrace.store.wall import behind_wall, wall_stands
-from headrace.web.state import service_of
+from headrace.web.state import CONNECTION_WAIT_S, service_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ class Wall:
         Raises:
             DatabaseUnavailableError: The database does not answer.
         """
-        async with self._app.connection() as connection:
+        async with self._app.connection(wait_s=CONNECTION_WAIT_S) as connection:
             if self._stands is None:
                 self._stands = await wall_stands(connection)
             if not self._stands:

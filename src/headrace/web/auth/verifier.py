@@ -19,6 +19,7 @@ from headrace.web.auth.refusal import KeysUnavailableError, Reason, RefusedError
 from headrace.web.auth.sources import KeySource
 from headrace.web.auth.tokens import Claims, TokenVerifier
 from headrace.web.problems import ProblemError
+from headrace.web.state import CONNECTION_WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ class ApiKeyVerifier:
         known = self._memory.get(digest)
         if known is not None:
             return known
-        async with self._app.connection() as connection:
+        async with self._app.connection(wait_s=CONNECTION_WAIT_S) as connection:
             holder = await find_holder(connection, key)
         if holder is None:
             raise RefusedError(Reason.UNKNOWN_API_KEY)
