@@ -23,6 +23,9 @@ class Proxy:
         self._is_pooler = is_pooler
         self._open = asyncio.Event()
         self._open.set()
+        self._answering = asyncio.Event()
+        self._answering.set()
+        self._delay_s = 0.0
         self._refuses = False
         self._pairs: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
         parts = urlsplit(target)
@@ -36,6 +39,15 @@ class Proxy:
 
     def speak(self) -> None:
         self._open.set()
+        self._answering.set()
+
+    def hold_answers(self) -> None:
+        """Let what clients send through, and nothing of what the server says."""
+        self._answering.clear()
+
+    def slow_down(self, seconds: float) -> None:
+        """Hold each piece back for so long, in both directions."""
+        self._delay_s = seconds
 
     def refuse(self) -> None:
         """Take no new connections."""
@@ -77,7 +89,7 @@ class Proxy:
         if self._is_pooler:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 await self._greet_as_pooler(reader, writer)
-        await self._pass(reader, writer)
+        await self._pass(reader, writer, self._answering)
 
     async def _greet_as_pooler(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -92,10 +104,19 @@ class Proxy:
                 body = (1).to_bytes(4, "big") + body[4:]
             writer.write(head + body)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        gate: asyncio.Event | None = None,
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while piece := await reader.read(65_536):
+                if self._delay_s:
+                    await asyncio.sleep(self._delay_s)
                 await self._open.wait()
+                if gate is not None:
+                    await gate.wait()
                 writer.write(piece)
                 await writer.drain()
         writer.close()

@@ -19,7 +19,7 @@ from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.auth.identity import Identity, Scope
 from headrace.web.events.hub import Pace
-from headrace.web.serving import ApiServer, make_server
+from headrace.web.serving import MOST_CONNECTIONS, ApiServer, make_server
 from headrace.web.state import Verifier
 from tests.waiting import eventually
 
@@ -74,16 +74,24 @@ class Api:
 
     async def key(self, identity: Identity, *, life: timedelta = timedelta(days=1)) -> str:
         """A new API key of a user."""
-        async with self.engine.app.connection() as connection:
-            key, _ = await create_api_key(
-                connection,
-                tenant=identity.tenant,
-                owner=identity.owner,
-                scopes=identity.scopes,
-                life=life,
-                by="tests",
-            )
-        return key
+        return await new_key(self.engine, identity, life=life)
+
+
+async def new_key(
+    engine: Engine, identity: Identity | None = None, *, life: timedelta = timedelta(days=1)
+) -> str:
+    """A new API key of a user; of `who()` if none is given."""
+    identity = identity or who()
+    async with engine.app.connection() as connection:
+        key, _ = await create_api_key(
+            connection,
+            tenant=identity.tenant,
+            owner=identity.owner,
+            scopes=identity.scopes,
+            life=life,
+            by="tests",
+        )
+    return key
 
 
 @contextlib.asynccontextmanager
@@ -93,6 +101,7 @@ async def serve(
     verifier: Verifier | None = None,
     pace: Pace | None = None,
     made: FastAPI | None = None,
+    most_connections: int = MOST_CONNECTIONS,
 ) -> AsyncIterator[Api]:
     """The API of an engine's app, inside an `async with` block.
 
@@ -101,10 +110,11 @@ async def serve(
         verifier: In place of that of the settings.
         pace: In place of the usual durations of event streams.
         made: In place of the API that is made of all this.
+        most_connections: Others are refused.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         api = made or create_api(engine.app, verifier=verifier, pace=pace)
-        server = make_server(api, engine.app.settings)
+        server = make_server(api, engine.app.settings, limit_concurrency=most_connections)
         forget = add_sink(_show_failures, level=Level.ERROR)
         running = asyncio.create_task(server.serve_on(listener))
         await eventually(lambda: server.started or running.done())

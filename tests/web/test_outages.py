@@ -1,14 +1,19 @@
 """The database goes away: what was accepted is there, what was not is said not to be."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import httpx2
 import pytest
 
+from headrace import Headrace
 from headrace.testing import Engine
 from headrace.web.app import create_api
+from headrace.web.state import CONNECTION_WAIT_S
 from tests.proxy import Proxy, proxy_to
+from tests.waiting import eventually
 from tests.web.pipes import PIPELINES
 from tests.web.serving import SETTINGS, Api, serve
 
@@ -20,6 +25,7 @@ class Shaky:
     """An API whose database is behind a proxy."""
 
     api: Api
+    app: Headrace
     proxy: Proxy
 
 
@@ -29,7 +35,50 @@ async def shaky(database_server: str) -> AsyncIterator[Shaky]:
     async with engine, proxy_to(engine.database) as proxy:
         app = engine.app_with(PIPELINES, database=proxy.address)
         async with app, serve(engine, made=create_api(app)) as api:
-            yield Shaky(api, proxy)
+            yield Shaky(api, app, proxy)
+
+
+READERS = 64
+ROUND_TRIP_S = 0.4
+
+
+class TestASlowDatabase:
+    async def test_submissions_do_not_wait_behind_what_is_read(self, shaky: Shaky):
+        client = await shaky.api.client()
+        assert (await client.get("/v1/jobs")).status_code == 200
+        assert (await client.post("/v1/jobs", json=BODY)).status_code == 202
+        shaky.proxy.slow_down(ROUND_TRIP_S / 2)
+        reads = [asyncio.create_task(asked(shaky.api, "GET")) for _ in range(READERS)]
+        await eventually(lambda: shaky.app.connections_in_use[0] == 15)
+        for _ in range(3):
+            began = time.monotonic()
+            assert (await asked(shaky.api, "POST")).status_code == 202
+            assert time.monotonic() - began < 4 * ROUND_TRIP_S
+        assert not all(read.done() for read in reads)
+        shaky.proxy.slow_down(0)
+        await asyncio.gather(*reads)
+
+    async def test_reads_that_would_wait_for_long_are_told_to_come_again(self, shaky: Shaky):
+        client = await shaky.api.client()
+        assert (await client.get("/v1/jobs")).status_code == 200
+        shaky.proxy.fall_silent()
+        began = time.monotonic()
+        answers = [asyncio.create_task(asked(shaky.api, "GET")) for _ in range(READERS)]
+        await eventually(lambda: sum(answer.done() for answer in answers) >= READERS - 15)
+        assert CONNECTION_WAIT_S <= time.monotonic() - began < 2 * CONNECTION_WAIT_S
+        for answer in answers:
+            if answer.done():
+                assert answer.result().status_code == 503
+                assert int(answer.result().headers["Retry-After"]) >= 1
+        shaky.proxy.speak()
+        assert {answer.status_code for answer in await asyncio.gather(*answers)} == {200, 503}
+
+
+async def asked(api: Api, method: str) -> httpx2.Response:
+    """The answer on a connection of its own."""
+    headers = {"Authorization": (await api.client()).headers["Authorization"]}
+    async with httpx2.AsyncClient(base_url=api.url, timeout=30, headers=headers) as client:
+        return await client.request(method, "/v1/jobs", json=BODY if method == "POST" else None)
 
 
 class TestAnOutage:
