@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.errors import DatabaseUnavailableError
 from headrace.store.outbox import measure_outbox
+from headrace.store.pool import connect
 from headrace.store.retention import take_duty
+from headrace.store.session import ENGINE_SETTINGS, Session
 from headrace.telemetry.events import emit
 from headrace.telemetry.outbox_events import OutboxCaughtUp, OutboxDelayed
 from headrace.worker.courier import BATCH, Courier
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.store.outbox import Sender
-    from headrace.store.session import Session
+    from headrace.worker.parts import Parts
     from headrace.worker.timing import Timing
 
 DUTY: Final = "outbox"
@@ -146,6 +148,17 @@ async def relay_once(
     finally:
         await courier.close(within_s=0.0)
     return Relayed(courier.sent, courier.retried, courier.given_up, complete)
+
+
+async def relay_for(parts: Parts, *, limit: int, within_s: float) -> Relayed:
+    """As `relay_once`, with what a worker is made of and a connection of its own."""
+    session = Session(
+        lambda: connect(parts.direct_dsn, name="headrace relay", settings=ENGINE_SETTINGS)
+    )
+    try:
+        return await relay_once(session, parts.senders, limit=limit, seconds=within_s)
+    finally:
+        session.close()
 
 
 async def _send_all(courier: Courier, limit: int) -> bool:

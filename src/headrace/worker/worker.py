@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.worker.parts import Parts
+    from headrace.worker.relay import Relayed
     from headrace.worker.sweeping import Swept
 
 REPLACE_ME: Final = 70
@@ -126,6 +127,20 @@ class Worker:
         from headrace.worker.sweeping import sweep  # noqa: PLC0415 - seldom needed
 
         return await sweep(self._parts, within_s=within_s)
+
+    async def relay(self, *, limit: int, within_s: float) -> Relayed:
+        """Send once what is due to leave, without running any job; then `close` it.
+
+        Args:
+            limit: Events of webhooks, and as many of topics, after which it takes no more.
+            within_s: Seconds after which it cuts off what is under way; that is sent again.
+
+        Raises:
+            DatabaseUnavailableError: No server answered.
+        """
+        from headrace.worker.relay import relay_for  # noqa: PLC0415 - seldom needed
+
+        return await relay_for(self._parts, limit=limit, within_s=within_s)
 
     async def close(self) -> None:
         """Let go of what it holds, where it was not run."""
