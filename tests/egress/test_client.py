@@ -17,7 +17,8 @@ from headrace.egress.client import (
     Limits,
     NotConnectedError,
 )
-from headrace.egress.target import Rules, TargetError
+from headrace.egress.resolving import locate
+from headrace.egress.target import Rules, TargetError, parse_target
 from tests.egress.certificates import authority
 from tests.egress.receiver import Mood, Names, Receiver, receiving
 
@@ -151,12 +152,10 @@ class TestW3InternalTargets:
 
     async def test_a_name_that_moved_inside_is_not_called(self, receiver: Receiver):
         names = Names({HOST: [["93.184.215.14"], HERE]})
-        egress = Egress(limits=SHORT, resolver=names)
         url = f"https://{HOST}:8443/"
-        await egress.check(url)
+        assert await locate(parse_target(url, Rules()), names)
         with pytest.raises(TargetError, match="no public host"):
-            await egress.post(url, BODY, {})
-        await egress.close()
+            await call(receiver, url=url, rules=Rules(), resolver=names)
         assert receiver.connections == 0
 
     async def test_one_private_address_among_public_ones_is_enough(self, receiver: Receiver):

@@ -23,6 +23,7 @@ from headrace.cli import (
     queues,
     search,
     submit,
+    webhooks,
     worker,
     workers,
 )
@@ -57,6 +58,7 @@ program.add_typer(queues.group, name="queues")
 program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
 program.add_typer(api_keys.group, name="api-keys")
+program.add_typer(webhooks.group, name="webhooks")
 program.add_typer(migrate.group, name="migrate")
 program.add_typer(pubsub.group, name="pubsub")
 program.add_typer(config.group, name="config")

@@ -109,15 +109,6 @@ class Egress:
         await self._transport.aclose()
         await self._resolver.close()
 
-    async def check(self, url: str) -> None:
-        """Tell whether an address may be called now; it is checked again with each call.
-
-        Raises:
-            TargetError: It may not; the text says why.
-            UnavailableError: The name servers do not answer.
-        """
-        await locate(parse_target(url, self.rules), self._resolver)
-
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a body to an address, and read the answer.
 

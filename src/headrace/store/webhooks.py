@@ -70,6 +70,11 @@ class Webhook:
     created_at: datetime
     created_by: str
 
+    @property
+    def state(self) -> Literal["enabled", "disabled"]:
+        """Whether it is told anything."""
+        return "enabled" if self.disabled_at is None else "disabled"
+
 
 @dataclass(frozen=True, slots=True)
 class JobWebhook:

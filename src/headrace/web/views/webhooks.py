@@ -140,7 +140,7 @@ def webhook_view(webhook: Webhook) -> dict[str, Any]:
     shown = asdict(webhook)
     for name in ("tenant", "job"):
         del shown[name]
-    return {**shown, "state": "enabled" if webhook.disabled_at is None else "disabled"}
+    return {**shown, "state": webhook.state}
 
 
 def delivery_view(delivery: DeliveryStatus) -> dict[str, Any]:
