@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from headrace.store.outbox import prune_outbox
 from headrace.store.sql import SQL
 from headrace.store.workers import affected
 
@@ -65,6 +66,7 @@ class RetentionPass:
     Attributes:
         jobs: Jobs deleted so far.
         checkpoints: Checkpoints deleted so far from jobs that stay.
+        events: Events for webhooks and topics deleted so far, of those that were sent or given up.
     """
 
     def __init__(self, rules: RetentionRules) -> None:
@@ -72,9 +74,16 @@ class RetentionPass:
         self._rules = rules
         self._jobs_after: UUID | None = FIRST_ID
         self._checkpoints_after: UUID | None = FIRST_ID
+        self._events_after: int | None = 0
         self._page = PAGE
         self.jobs = 0
         self.checkpoints = 0
+        self.events = 0
+
+    @property
+    def removed(self) -> int:
+        """Everything that was deleted so far."""
+        return self.jobs + self.checkpoints + self.events
 
     async def advance(self, connection: HeldConnection) -> bool:
         """Do the next page; False when that was the last one."""
@@ -87,7 +96,8 @@ class RetentionPass:
             self._page = max(1, self._page // 4)
         else:
             self._page = min(PAGE, self._page * 2)
-        return self._jobs_after is not None or self._checkpoints_after is not None
+        left = (self._jobs_after, self._checkpoints_after, self._events_after)
+        return any(after is not None for after in left)
 
     async def _advance(self, connection: HeldConnection) -> None:
         if self._jobs_after is not None:
@@ -105,6 +115,10 @@ class RetentionPass:
             )
             self.checkpoints += page.removed
             self._checkpoints_after = page.next
+        elif self._events_after is not None:
+            told = await prune_outbox(connection, after=self._events_after, page=self._page)
+            self.events += told.removed
+            self._events_after = told.next
 
 
 async def prune_jobs(

@@ -158,6 +158,14 @@ try as (delete from headrace.tries as gone using expired where gone.job = expire
 event as (delete from headrace.job_events as gone using expired where gone.job = expired.id),
 dead as (delete from headrace.dead_letters as gone using expired where gone.job = expired.id),
 start as (delete from headrace.progress as gone using expired where gone.job = expired.id),
+hook as (delete from headrace.webhooks as gone using expired where gone.job = expired.id),
+-- A topic still gets what it has not got yet.
+told as (
+    delete from headrace.outbox as gone
+    using expired
+    where gone.job = expired.id
+    and (gone.webhook is not null or gone.sent_at is not null or gone.given_up_at is not null)
+),
 done as (
     delete from headrace.jobs as gone using expired where gone.id = expired.id
     returning gone.id
