@@ -1,11 +1,14 @@
 #!/bin/bash
-# make test-system: the engine's tests on the oldest PostgreSQL that headrace supports, Debian's 15.
-# Installs it when it is missing (as root), and runs a throw-away cluster as an unprivileged user.
-# Further arguments go to pytest.
+# make test-system: what others made that headrace has to get on with, from Debian's packages.
+# - The engine's tests on the oldest PostgreSQL that headrace supports, 15.
+# - The conformance suite of Pub/Sub on pstest, Google's own fake, which is built from its source.
+# Installs what is missing (as root), and runs a throw-away cluster as an unprivileged user.
+# Further arguments go to pytest; then it is PostgreSQL alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=15
 bin=/usr/lib/postgresql/$version/bin
+go_sources=/usr/share/gocode
 
 say() { echo "headrace: $*"; }
 
@@ -17,25 +20,32 @@ install_packages() {
         apt-get -q install -y --no-install-recommends postgresql-common || return 1
         sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' $configuration || return 1
     fi
-    apt-get -q install -y --no-install-recommends "postgresql-$version"
+    apt-get -q install -y --no-install-recommends "${missing[@]}"
 }
 
-install_postgresql() {
-    [ "$(id -u)" -eq 0 ] || { say "needs root to install postgresql-$version" >&2; exit 1; }
-    say "installing Debian's postgresql-$version"
+install_missing() {
+    [ "$(id -u)" -eq 0 ] || { say "needs root to install ${missing[*]}" >&2; exit 1; }
+    say "installing Debian's ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     local log
     log=$(mktemp)
     if ! install_packages >"$log" 2>&1; then
         tail -n 15 "$log" >&2
-        say "could not install postgresql-$version" >&2
+        say "could not install ${missing[*]}" >&2
         exit 1
     fi
     rm -f "$log"
 }
 
-[ -x "$bin/initdb" ] || install_postgresql
+missing=()
+[ -x "$bin/initdb" ] || missing+=("postgresql-$version")
+if [ $# -eq 0 ]; then
+    command -v go >/dev/null || missing+=(golang-go)
+    [ -d "$go_sources/src/cloud.google.com/go/pubsub/pstest" ] || missing+=(golang-google-cloud-dev)
+fi
+[ ${#missing[@]} -eq 0 ] || install_missing
 
+failed=()
 as_user=()
 cluster=$(mktemp -d /tmp/headrace-pg.XXXXXX)
 if [ "$(id -u)" -eq 0 ]; then
@@ -62,4 +72,17 @@ export HEADRACE_TEST_DATABASE_URL="postgresql://postgres@/postgres?host=$cluster
 parts=(tests/broker tests/cli tests/client tests/crash tests/documents tests/engine tests/proof tests/store tests/telemetry
     tests/unit tests/worker tests/web/test_api_keys.py tests/web/test_events.py tests/web/test_keys.py
     tests/web/test_wall.py)
-.venv/bin/python -m pytest -q -n 2 --only-database "${@:-${parts[@]}}"
+.venv/bin/python -m pytest -q -n 2 --only-database "${@:-${parts[@]}}" || failed+=(PostgreSQL)
+
+if [ $# -eq 0 ]; then
+    # Modules off: they would be fetched; the sources are those of Debian's packages.
+    GO111MODULE=off GOPATH=$go_sources GOCACHE=$cluster/go-cache GOFLAGS="-ldflags=-s" \
+        go build -o "$cluster/pstest" ./tests/pubsub/pstest || exit 1
+    say "Google's pstest is built"
+    HEADRACE_TEST_PSTEST=$cluster/pstest \
+        .venv/bin/python -m pytest -q -n 2 tests/pubsub/conformance || failed+=(pstest)
+fi
+if [ ${#failed[@]} -gt 0 ]; then
+    say "failed with ${failed[*]}" >&2
+    exit 1
+fi
