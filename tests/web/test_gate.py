@@ -1,6 +1,8 @@
 """What every request passes: ids, safe headers, origins, rates, errors that nobody expected."""
 
 import asyncio
+import socket
+import sys
 
 import pytest
 
@@ -12,6 +14,7 @@ from headrace.testing import Engine
 from headrace.web.gate.rates import AddressRates, RateGate
 from tests.web.pipes import PIPELINES
 from tests.web.serving import SETTINGS, Api, serve
+from tests.web.sockets import dial
 
 BODY = {"pipeline": "double", "payload": 1}
 
@@ -59,6 +62,23 @@ class TestSafeHeaders:
             assert headers["X-Frame-Options"] == "DENY"
             assert headers["Cache-Control"] == "no-store"
             assert "server" not in headers
+
+
+DATA_SEGMENTS_IN = slice(152, 156)
+"""In what Linux tells of a TCP connection: packets with data that came."""
+
+
+class TestAnAnswer:
+    @pytest.mark.parametrize("path", ["/health", "/v1/none"])
+    async def test_its_headers_and_body_come_in_one_packet(self, api: Api, path: str):
+        async with dial(api) as line:
+            await line.send(line.head(method="GET", path=path))
+            _, _, body = await line.answer()
+            assert body
+            told = line.writer.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_INFO, 256
+            )
+            assert int.from_bytes(told[DATA_SEGMENTS_IN], sys.byteorder) == 1
 
 
 class TestOrigins:
