@@ -125,7 +125,8 @@ async def measure(url: str, count: int) -> dict[str, float]:
     """All figures."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    rates = {f"HEADRACE_RATE_{name}": "0" for name in ("SUBMIT", "STATUS", "HEALTH", "OTHER")}
+    limits = ("SUBMIT", "STATUS", "HEALTH", "OTHER", "TENANT_WRITES", "TENANT_READS")
+    rates = {f"HEADRACE_RATE_{name}": "0" for name in limits}
     here = Headrace([quick], database=url)
     await here.migrate()
     variables = {"HEADRACE_DATABASE_URL": url, "HEADRACE_PORT": str(port), **rates}
