@@ -7,18 +7,32 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headrace.web.gate.envelope import SECURE
+from headrace.web.gate.envelope import SECURE, Envelope
 from headrace.web.gathering import Gathering
 from headrace.web.problems import MEDIA_TYPE, ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
+
+    from starlette.types import Receive, Scope, Send
 
 HEADERS_S: Final = 10.0
 """A request's line and headers have to come within so long, also the first of a connection."""
+HURRIED_S: Final = 2.0
+"""The same while more than half of the connections are there that may be."""
 HEADER_BYTES: Final = 32 * 1024
 """Of one request's line and headers."""
 SWEEP_S: Final = 1.0
+
+
+async def _refuse_crowd(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {"Retry-After": str(int(HURRIED_S) + 1), "Connection": "close"}
+    refusal = ProblemError("UNAVAILABLE", "too many connections are open", headers=headers)
+    await refusal.problem().response(scope)(scope, receive, send)
+
+
+CROWDED: Final = Envelope(_refuse_crowd, is_production=False)
+"""Answers in place of the API while there are too many connections."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -35,6 +49,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """As `asyncio.Protocol.connection_made`."""
         super().connection_made(Gathering(transport, self.loop))
         self.waits_since = self.loop.time()
+        # The server's own refusal is no problem document, and does not say when to come again.
+        most, self.limit_concurrency = self.limit_concurrency, None
+        if most is not None and len(self.connections) > most:
+            self.app = CROWDED
 
     def data_received(self, data: bytes) -> None:
         """As `asyncio.Protocol.data_received`; headers that do not end are refused."""
@@ -55,9 +73,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self.waits_since = None
         super().on_headers_complete()
 
-    def is_overdue(self, now: float) -> bool:
-        """Whether its client had its time for headers."""
-        return self.waits_since is not None and now - self.waits_since > HEADERS_S
+    def on_response_complete(self) -> None:
+        """An answer is sent; the next request that has come already is served."""
+        super().on_response_complete()
+        if self.pipeline:  # else each answer would let in another 256 KiB of requests
+            self.flow.pause_reading()
+
+    def is_overdue(self, now: float, patience: float = HEADERS_S) -> bool:
+        """Whether its client had its time for headers, in seconds."""
+        return self.waits_since is not None and now - self.waits_since > patience
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
@@ -79,20 +103,22 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-async def sweep_connections(connections: Iterable[Any]) -> None:
+async def sweep_connections(connections: Collection[Any], most: int) -> None:
     """Close connections whose clients do not get their headers done, until it is cancelled.
 
     Args:
         connections: Those of the server, as they are each time.
+        most: How many there may be; beyond half of it, clients have less time.
     """
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(SWEEP_S)
-        close_overdue(connections, loop.time())
+        patience = HEADERS_S if len(connections) <= most // 2 else HURRIED_S
+        close_overdue(connections, loop.time(), patience)
 
 
-def close_overdue(connections: Iterable[Any], now: float) -> None:
-    """Close those connections whose clients had their time for headers."""
+def close_overdue(connections: Collection[Any], now: float, patience: float = HEADERS_S) -> None:
+    """Close those connections whose clients had their time for headers, in seconds."""
     for connection in list(connections):
-        if isinstance(connection, GuardedProtocol) and connection.is_overdue(now):
+        if isinstance(connection, GuardedProtocol) and connection.is_overdue(now, patience):
             connection.transport.close()

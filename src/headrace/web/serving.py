@@ -46,7 +46,10 @@ class ApiServer(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         self._sweep = asyncio.create_task(
-            sweep_connections(self.server_state.connections), name="headrace connections"
+            sweep_connections(
+                self.server_state.connections, self.config.limit_concurrency or MOST_CONNECTIONS
+            ),
+            name="headrace connections",
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
