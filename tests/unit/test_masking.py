@@ -125,6 +125,7 @@ class TestShapes:
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
             "github_pat_11ABCDEFG0abcdefghijkl",
             "xoxb-123456789012-abcdefABCDEF",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw+h5hN3kHqzM=",
             "hr_abcdefgh234567ab_abcdefghijklmnopqrstuvwxyz234567abcd",
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
             "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",

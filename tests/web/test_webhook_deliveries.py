@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -11,11 +12,13 @@ import httpx2
 import pytest
 
 from headrace.model.signing import SignatureError
+from headrace.telemetry.events import Level
+from headrace.telemetry.logs import configure_logs
 from headrace.testing import Engine
 from headrace.web.auth.identity import Scope
 from tests.egress.receiver import Mood, Receiver, receiving
 from tests.waiting import eventually
-from tests.web.hooking import ADMIN, JOB, SIGNING, made, opened, url_of
+from tests.web.hooking import ADMIN, JOB, KEYS, SIGNING, made, opened, url_of
 from tests.web.pipes import PIPELINES
 from tests.web.serving import Api, serve, who
 
@@ -140,6 +143,37 @@ class TestDelivery:
             seen += [one["event_id"] for one in page["items"]]
             query["cursor"] = page["next"]
         assert seen == sent[::-1]
+
+
+class TestSecrets:
+    async def test_none_leaves_but_where_it_is_shown(self, hooked: Api, receiver: Receiver):
+        stream = io.StringIO()
+        logs = configure_logs(level=Level.DEBUG, style="json", stream=stream)
+        client = await hooked.client(ADMIN)
+        new = await made(client, receiver)
+        place = f"/v1/webhooks/{new['id']}"
+        second = (await client.post(f"{place}/rotate")).json()["secret"]
+        own = {"url": f"{url_of(receiver)}?token=canary-0011"}
+        answer = await (await hooked.client(who())).post("/v1/jobs", json={**JOB, "webhook": own})
+        await told(receiver, 2)
+        receiver.status = 500
+        await client.post(f"{place}/test")
+        await told(receiver, 3)
+        await eventually(lambda: logs.flush() and "outbox_retried" in stream.getvalue())
+        logs.close()
+        async with hooked.engine.app.connection() as connection:
+            tables = ("webhooks", "outbox", "jobs", "job_events", "admin_audit", "request_keys")
+            rows = [
+                str(await connection.fetch(f"select one::text from headrace.{name} as one"))  # noqa: S608
+                for name in tables
+            ]
+        shown = [(await client.get(place + path)).text for path in ("", "/deliveries")]
+        sent = [str(got) for got in receiver.got]
+        secrets = (*KEYS, new["secret"], second, answer.json()["webhook_secret"])
+        for secret in secrets:
+            for text in (stream.getvalue(), *rows, *shown, *sent):
+                assert secret.removeprefix("whsec_")[:20] not in text
+        assert "canary-0011" not in stream.getvalue() + rows[-2]
 
 
 class TestW1SlowReceivers:

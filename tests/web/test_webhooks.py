@@ -143,6 +143,21 @@ class TestChanging:
         assert (await user.get(place)).status_code == 403
 
 
+class TestLimits:
+    async def test_what_admins_of_a_tenant_do_counts_for_it(
+        self, database_server: str, receiver: Receiver
+    ):
+        settings = SIGNING.model_copy(update={"rate_tenant_writes": 2, "rate_tenant_reads": 3})
+        engine = Engine(PIPELINES, server=database_server, settings=settings)
+        async with engine, serve(engine) as api:
+            client = await api.client(ADMIN)
+            body = {"url": url_of(receiver)}
+            wrote = [(await client.post("/v1/webhooks", json=body)).status_code for _ in range(3)]
+            read = [(await client.get("/v1/webhooks")).status_code for _ in range(4)]
+        assert wrote == [201, 201, 429]
+        assert read == [200, 200, 200, 429]
+
+
 class TestOfJobs:
     async def test_it_is_stored_with_the_job(self, hooked: Api, receiver: Receiver):
         client = await hooked.client(who())

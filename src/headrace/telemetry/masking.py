@@ -33,6 +33,7 @@ _SECRET_SHAPES: Final = re.compile(
     r"|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"  # GitHub, GitLab
     r"|hr_[a-z0-9]{3,16}_[a-z0-9]{16,}"  # our own API keys
     r"|xox[abeprs]-[\w-]{10,}"  # Slack
+    r"|whsec_[\w+/=-]{16,}"  # secrets of webhooks
     r"|eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"  # JSON web token
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
     r"|[Bb]earer [\w.~+/=-]{8,}|[Bb]asic [\w+/=-]{8,}",

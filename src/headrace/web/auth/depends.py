@@ -83,13 +83,17 @@ class Requirement(SecurityBase):
             missing = ", ".join(sorted(self.scopes - identity.scopes))
             raise ProblemError("FORBIDDEN", f"it takes the scope {missing}", headers=self._headers)
         rates = service_of(request).rates
-        if rates is not None and self._kind is not None:
-            await rates.spend(identity.tenant, self._kind)
+        if rates is not None:
+            kind = self._kind
+            if kind is None and Scope.TENANT_ADMIN in self.scopes:
+                kind = "reads" if request.method == "GET" else "writes"
+            if kind is not None:
+                await rates.spend(identity.tenant, kind)
         return identity
 
 
 def _kind_of(scopes: frozenset[Scope]) -> Kind | None:
-    """As what a request counts for its tenant; what operators do counts for nobody."""
+    """As what a request counts for its tenant, by its scopes; what operators do counts not."""
     if Scope.JOBS_WRITE in scopes:
         return "writes"
     return "reads" if Scope.JOBS_READ in scopes else None
