@@ -16,7 +16,7 @@ from headrace.settings import load_settings
 from headrace.testing import PubSubServer
 from headrace.worker.timing import Timing
 from headrace.worker.worker import Worker
-from tests.pubsub.mill import grind
+from tests.pubsub.mill import grind, stone
 
 HOUR = timedelta(hours=1)
 SUBSCRIPTION = "headrace-jobs-sub"
@@ -24,6 +24,14 @@ TOPIC = "headrace-jobs"
 
 MakeApp = Callable[..., Awaitable[Headrace]]
 StartWorker = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture
+def held() -> Iterator[asyncio.Event]:
+    """Jobs begin and go on only when this is set."""
+    stone.free, stone.begun = asyncio.Event(), 0
+    yield stone.free
+    stone.free = None
 
 
 @pytest.fixture
@@ -68,6 +76,8 @@ async def start_worker() -> AsyncIterator[StartWorker]:
         return worker
 
     yield start
+    if stone.free is not None:
+        stone.free.set()
     for worker, _ in running:
         worker.stop()
     await asyncio.gather(*(task for _, task in running))

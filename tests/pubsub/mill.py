@@ -11,13 +11,23 @@ from headrace import Pipeline
 @dataclass
 class Grain:
     sacks: int
-    takes_s: float = 0.0
 
 
+class Stone:
+    """Holds all jobs while `free` is there and not set; counts those that began."""
+
+    def __init__(self) -> None:
+        self.free: asyncio.Event | None = None
+        self.begun = 0
+
+
+stone = Stone()
 grind = Pipeline("grind", version="1.0.0", input=Grain, output=int)
 
 
 @grind.step
 async def mill(grain: Grain) -> int:
-    await asyncio.sleep(grain.takes_s)
+    stone.begun += 1
+    if stone.free is not None:
+        await stone.free.wait()
     return grain.sacks * 80

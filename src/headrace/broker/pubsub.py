@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 from headrace.broker.publisher import Message
 
 CLOSE_S: Final = 5.0
-WITHIN_S: Final = 10.0
+WITHIN_S: Final = 5.0
 """A ring that could not be sent for so long is worth nothing: workers have polled by then."""
 JOBS_PER_RING: Final = 10
 """Where workers pull, each ring makes one of them claim as many as it has slots."""

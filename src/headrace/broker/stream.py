@@ -120,8 +120,8 @@ class Stream:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # the library's own, or one of gRPC's
-            if isinstance(error, NotFound) and await self._repair():
-                return
+            if isinstance(error, NotFound):
+                await self._repair()
             raise unavailable(error, f"subscription {self._subscription}") from error
 
     async def close(self) -> None:

@@ -89,13 +89,15 @@ class Listening(Service):
 
     async def _hear(self, hearing: Hearing) -> None:
         """Return when another stream is to be opened."""
-        ended = asyncio.ensure_future(hearing.ended())
+        ended, opened_at = asyncio.ensure_future(hearing.ended()), monotonic()
         look_s = min(UP_S, self._silence_s / LOOKS)
         try:
             while True:
                 done, _ = await asyncio.wait({ended}, timeout=look_s)
                 if done:
                     ended.result()
+                    if monotonic() - opened_at < UP_S:
+                        raise BrokerUnavailableError("the stream of rings ends when it begins")
                     return
                 self.worked()
                 silent_s = monotonic() - hearing.heard_at

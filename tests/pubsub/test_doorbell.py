@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from headrace import Headrace
+from headrace.broker.pubsub import PubSubBroker
+from headrace.broker.stream import PubSubDoorbell
+from headrace.errors import BrokerUnavailableError
+from headrace.telemetry.messaging_events import (
+    MessageReturned,
+    MessageSettled,
+    MessagesPublished,
+    RingsLost,
+    RingsResumed,
+)
+from headrace.telemetry.worker_events import WorkerStarted
+from headrace.testing import PubSubServer
+from headrace.testing.pubsub import Call, Slow
+from tests.listening import listening
+from tests.pubsub.conftest import SUBSCRIPTION, TOPIC, MakeApp, StartWorker
+from tests.pubsub.mill import Grain, grind, stone
+from tests.waiting import eventually
+
+GRAIN = Grain(2)
+
+
+class TestRing:
+    async def test_it_is_small_and_says_where_to_look(
+        self, app: Headrace, server: PubSubServer
+    ) -> None:
+        await app.submit(grind, GRAIN)
+        await eventually(lambda: server.messages(TOPIC))
+        [ring] = server.messages(TOPIC)
+        assert ring.attributes == {"kind": "doorbell", "queue": "default", "v": "1"}
+        assert orjson.loads(ring.data).keys() == {"queue", "sent_at"}
+        assert len(ring.data) + sum(len(f"{item}") for item in ring.attributes.items()) < 1_024
+
+    async def test_ten_due_jobs_share_one(self, app: Headrace, server: PubSubServer) -> None:
+        await app.submit_many(grind, [GRAIN] * 95)
+        await app.close()
+        assert len(server.messages(TOPIC)) == 10
+
+    async def test_what_is_stored_while_one_is_sent_follows_at_once(
+        self, app: Headrace, server: PubSubServer
+    ) -> None:
+        with server.inject(Slow(call=Call.PUBLISH, by=timedelta(seconds=0.3))), listening() as told:
+            for _ in range(12):
+                await app.submit(grind, GRAIN)
+            await app.close()
+        assert [event.messages for event in told.of(MessagesPublished)] == [1, 2]
+
+    async def test_nothing_waits_while_the_server_is_down_and_it_is_told_once(
+        self, app: Headrace, server: PubSubServer
+    ) -> None:
+        with listening() as told:
+            with server.outage():
+                for _ in range(3):
+                    await asyncio.wait_for(app.submit(grind, GRAIN), 1.0)
+                await eventually(lambda: told.of(RingsLost), within=20)
+            await app.submit(grind, GRAIN)
+            await eventually(lambda: told.of(RingsResumed), within=20)
+        assert len(told.of(RingsLost)) == 1
+
+    async def test_a_new_run_and_an_opened_queue_are_rung_for(
+        self, app: Headrace, server: PubSubServer
+    ) -> None:
+        job = await app.submit(grind, GRAIN)
+        await job.cancel()
+        await app.pause_queue("default")
+        await eventually(lambda: len(server.messages(TOPIC)) == 1)
+        await app.retry(job.id)
+        await eventually(lambda: len(server.messages(TOPIC)) == 2)
+        await app.resume_queue("default")
+        await eventually(lambda: len(server.messages(TOPIC)) == 3)
+
+    async def test_no_more_than_a_hundred_leave_at_once(
+        self, app: Headrace, server: PubSubServer
+    ) -> None:
+        broker = PubSubBroker(app.messaging.publisher, TOPIC)
+        with listening() as told:
+            broker.ring("default", 100_000)
+            await broker.close()
+        assert [event.messages for event in told.of(MessagesPublished)] == [100]
+        assert len(server.messages(TOPIC)) == 100
+
+
+class TestAnswer:
+    async def test_a_ring_alone_starts_a_job(
+        self, app: Headrace, start_worker: StartWorker
+    ) -> None:
+        with listening() as told:
+            await start_worker(app)
+            job = await app.submit(grind, GRAIN)
+            assert await job.result(timeout=10) == 160
+        assert [event.doorbell for event in told.of(WorkerStarted)] == ["pubsub"]
+
+    async def test_it_is_acknowledged_after_the_claim_while_the_job_runs(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer, held: asyncio.Event
+    ) -> None:
+        await start_worker(app)
+        job = await app.submit(grind, GRAIN)
+        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 1, within=3)
+        assert stone.begun == 1
+        held.set()
+        await job.result(timeout=10)
+        assert server.counts(SUBSCRIPTION).delivered == 1
+
+    async def test_a_full_worker_acknowledges_and_leaves_the_jobs(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer, held: asyncio.Event
+    ) -> None:
+        await start_worker(app, concurrency=1)
+        first = await app.submit(grind, GRAIN)
+        await eventually(lambda: stone.begun == 1)
+        second = await app.submit(grind, GRAIN)
+        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 2, within=3)
+        assert (await second.status()).state == "queued"
+        held.set()
+        assert await first.result(timeout=10) == await second.result(timeout=10)
+
+    async def test_work_that_is_left_is_rung_for_once_more(
+        self, make_app: MakeApp, app: Headrace, start_worker: StartWorker, held: asyncio.Event
+    ) -> None:
+        for each in (app, await make_app()):
+            await start_worker(each, concurrency=1)
+        jobs = await app.submit_many(grind, [GRAIN] * 2)  # one ring, to one of the workers
+        await eventually(lambda: stone.begun == 2)
+        held.set()
+        for job in jobs:
+            await job.result(timeout=10)
+
+    async def test_rings_end_when_all_are_full(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer, held: asyncio.Event
+    ) -> None:
+        await start_worker(app, concurrency=1)
+        await app.submit_many(grind, [GRAIN] * 3)
+        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 2)
+        await eventually(lambda: server.backlog(SUBSCRIPTION) == 0)
+        assert len(server.messages(TOPIC)) == 2
+        held.set()
+        await eventually(lambda: stone.begun == 3)
+
+    async def test_a_ring_for_another_queue_is_acknowledged(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer
+    ) -> None:
+        await start_worker(app)
+        server.publish(TOPIC, b"{}", {"kind": "doorbell", "queue": "other", "v": "1"})
+        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 1)
+
+    async def test_what_is_no_ring_comes_back_later_and_is_told(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer
+    ) -> None:
+        with listening() as told:
+            await start_worker(app)
+            server.publish(TOPIC, b"{}", {"kind": "job", "v": "1"})
+            server.publish(TOPIC, b"\xff")
+            await eventually(lambda: len(told.of(MessageReturned)) == 2)
+            job = await app.submit(grind, GRAIN)
+            await job.result(timeout=10)
+            await eventually(lambda: len(told.of(MessageSettled)) == 3)
+        outcomes = sorted(event.outcome for event in told.of(MessageSettled))
+        assert outcomes == ["returned", "returned", "rung"]
+        assert server.counts(SUBSCRIPTION).delivered == 3
+        assert server.backlog(SUBSCRIPTION) == 2
+
+    async def test_a_worker_that_drains_hears_no_more(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer, held: asyncio.Event
+    ) -> None:
+        worker = await start_worker(app)
+        job = await app.submit(grind, GRAIN)
+        await eventually(lambda: stone.begun == 1)
+        worker.stop()
+        await eventually(lambda: server.streams(SUBSCRIPTION) == 0)
+        assert (await job.status()).state == "running"
+        held.set()
+
+
+class TestMissing:
+    async def test_an_emulator_gets_its_topics_when_they_are_missed(
+        self, make_app: MakeApp, start_worker: StartWorker, server: PubSubServer
+    ) -> None:
+        app = await make_app()
+        worker = await start_worker(app)
+        job = await app.submit(grind, GRAIN)
+        await eventually(lambda: not worker.obstacles() and server.streams(SUBSCRIPTION) == 1)
+        assert await (await app.submit(grind, GRAIN)).result(timeout=10) == 160
+        assert await job.result(timeout=10) == 160
+
+    async def test_elsewhere_a_missing_subscription_is_told(self, app: Headrace) -> None:
+        async def repair() -> bool:
+            return False
+
+        doorbell = PubSubDoorbell(
+            app.messaging.access, "nowhere", ack_deadline=timedelta(seconds=60),
+            most_bytes=1_000_000, repair=repair,
+        )  # fmt: skip
+
+        async def answer(_: str) -> None:
+            raise AssertionError("there is nothing to hear")
+
+        async with doorbell.open(answer, slots=1) as hearing:
+            with pytest.raises(BrokerUnavailableError, match="no subscription nowhere"):
+                await asyncio.wait_for(hearing.ended(), 10)
