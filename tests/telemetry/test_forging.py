@@ -47,6 +47,8 @@ def forged(text: str) -> list[Event]:
 
 @pytest.mark.parametrize("text", FORGERIES.values(), ids=FORGERIES)
 class TestForgedFields:
+    """O1: one line for each event, and none that was not told."""
+
     def test_each_event_is_one_json_object_that_says_what_was_given(self, text: str) -> None:
         events = forged(text)
         lines = [json.loads(line) for line in written(events, "json")]

@@ -158,6 +158,8 @@ class TestCounting:
 
 
 class TestBounds:
+    """O2: what strangers choose never makes more than so many series."""
+
     def test_a_label_that_strangers_choose_ends_as_other(self) -> None:
         metrics = Metrics()
         for number in range(MOST_VALUES + 50):

@@ -28,6 +28,8 @@ async def problem(line: Line, status: int) -> dict[str, object]:
 
 
 class TestSize:
+    """A1: a body is refused for its size before it is read to its end."""
+
     async def test_an_announced_one_is_refused_before_it_is_read(self, api: Api):
         async with dial(api) as line:
             await line.send(line.head(JSON, "Content-Length: 5000001"))
@@ -79,6 +81,8 @@ class TestSize:
 
 
 class TestSlowness:
+    """A1, A10: who sends slowly, or nothing, is given up in time."""
+
     async def test_a_body_that_stays_away_is_given_up(self, database_server: str):
         settings = Settings(**{**SETTINGS.model_dump(exclude_unset=True), "request_limit_s": 1})
         engine = Engine(PIPELINES, server=database_server, settings=settings)
@@ -113,6 +117,8 @@ class TestSlowness:
 
 
 class TestOddRequests:
+    """A12: no path, method or version brings a 500, and none names another host."""
+
     @pytest.mark.parametrize(
         ("request_line", "statuses"),
         [
@@ -150,6 +156,8 @@ class TestOddRequests:
 
 
 class TestClientsThatLeave:
+    """A10: nothing is left half done."""
+
     async def test_a_job_is_stored_whole_or_not_at_all(self, api: Api):
         length = f"Content-Length: {len(BODY)}"
         for _ in range(20):

@@ -184,6 +184,7 @@ def found_in(text: str) -> bool:
 
 
 async def test_no_canary_comes_out_anywhere(leak: Leak):
+    """O1, J9: neither by its shape nor by where it stood."""
     read = await places(leak)
     for place, text in (
         ("log", "step_failed"),

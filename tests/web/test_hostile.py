@@ -11,11 +11,13 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import asyncpg
 import httpx2
 import pytest
 import pytest_asyncio
 
 from headrace.errors import ConflictError
+from headrace.store.wall import behind_wall
 from headrace.web.auth.identity import Scope
 from tests.web.operations import Operation, resolved
 from tests.web.serving import Api, serve, who
@@ -104,6 +106,11 @@ def fits(one: Operation, answer: httpx2.Response) -> bool:
     )
 
 
+READABLE = """
+select oid::regclass::text as place from pg_class
+where relnamespace::regnamespace::text like 'headrace%' and relkind in ('r', 'v', 'm', 'p')
+and has_table_privilege('headrace_api', oid, 'select') order by 1
+"""
 DOCUMENT = DOCUMENTED.openapi()
 WITH_PARAMETERS = [one for one in OPERATIONS if one.names or one.parameters("query")]
 OF_EVERYBODY = {"/v1/pipelines/{name}"}
@@ -272,6 +279,24 @@ class TestStrangers:
             for job in town.stock.jobs:
                 body = {"pipeline": "double", "payload": 1, "parent_job_id": job}
                 assert (await client.post("/v1/jobs", json=body)).status_code == 404
+
+    async def test_no_statement_that_forgets_the_tenant_shows_it(self, town: Town):
+        """J10: of every table that requests can read, with whatever pipeline came with it."""
+        marks = [MARK, *await everything_known(town)]
+        async with town.api.engine.connection() as connection:
+            tables = [row["place"] for row in await connection.fetch(READABLE)]
+            assert {"headrace.jobs", "headrace_documents.chunks"} <= set(tables)
+            everything = {name: await self.rows_of(connection, name) for name in tables}
+            assert any(MARK in text for text in everything["headrace_documents.chunks"])
+            for tenant, owner in (("globex", "eve"), ("acme", "bob"), ("", "")):
+                async with behind_wall(connection, tenant, owner):
+                    for name in tables:
+                        for text in await self.rows_of(connection, name):
+                            assert not [mark for mark in marks if mark in text], name
+
+    async def rows_of(self, connection: asyncpg.Connection, table: str) -> list[str]:
+        rows = await connection.fetch(f"select t::text from {table} t")  # noqa: S608
+        return [row[0] for row in rows]
 
     async def state_of(self, town: Town) -> list[tuple[Any, ...]]:
         async with town.api.engine.connection() as connection:

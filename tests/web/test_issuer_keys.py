@@ -147,6 +147,8 @@ class TestFetching:
 
 
 class TestRotation:
+    """J5, J6: keys come and go, and unknown ones are looked for once a minute."""
+
     async def test_a_new_key_is_accepted_at_once(self, desk: Desk):
         assert await desk.answer(desk.issuer.token()) == "ok"
         desk.issuer.keys.append(NEW)
@@ -185,6 +187,8 @@ class TestRotation:
 
 
 class TestIssuerOnABadDay:
+    """J6: who cannot be checked is nobody; keys outlast a short outage."""
+
     @pytest.mark.parametrize(
         "mood", ["down", "flood", "compressed", "redirect", "error", "nonsense"]
     )

@@ -59,6 +59,8 @@ async def post(client: httpx2.AsyncClient, **more: object) -> httpx2.Response:
 
 
 class TestAKey:
+    """A7: it stands for one effect."""
+
     @pytest.fixture
     async def counting(self, api: Api, counter: Counter):
         made = create_api(api.engine.app)

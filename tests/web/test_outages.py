@@ -101,6 +101,7 @@ class TestAnOutage:
         assert (await client.get(job)).json()["state"] == "queued"
 
     async def test_each_key_is_one_job_however_often_it_was_cut_off(self, shaky: Shaky):
+        """A7: cut off between commit and answer, too."""
         client = await shaky.api.client()
         stored: dict[str, str] = {}
 

@@ -16,6 +16,8 @@ ADMIN = who("acme", "boss", Scope.JOBS_READ, Scope.TENANT_ADMIN)
 
 
 class TestAList:
+    """A8: filters and places are kept or refused."""
+
     async def test_it_is_newest_first_and_ones_own(self, api: Api):
         jobs = [await submit(api) for _ in range(3)]
         await api.engine.submit(double, 7, tenant="acme", owner="bob")

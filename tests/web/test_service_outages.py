@@ -90,6 +90,7 @@ async def turned(processes: list[Asked], status: int, within: float) -> None:
 async def test_the_truth_table_holds_while_the_database_goes_and_comes(
     database: EmbeddedDatabase,
 ) -> None:
+    """O3: health lives, readiness tells, and both come back."""
     address = await asyncio.to_thread(database.start)
     settings = Settings(**{**SETTINGS.model_dump(exclude_unset=True), "env": "testing"})
     app = Headrace(PIPELINES, database=address, settings=settings)

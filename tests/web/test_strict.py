@@ -50,6 +50,8 @@ VALUES = st.recursive(
 
 
 class TestStrictJson:
+    """A2, A3, A4: each way to be refused has its documented reason; the rest is read as it is."""
+
     @pytest.mark.parametrize(("body", "reason"), REFUSED)
     def test_what_has_two_readings_is_refused(self, body: bytes, reason: Reason):
         with pytest.raises(NotStrictError) as caught:

@@ -65,6 +65,8 @@ class TestAnAcceptedJob:
 
 
 class TestARefusedJob:
+    """A5: it is told where it is wrong, and nothing of it is stored."""
+
     @pytest.mark.parametrize(
         ("body", "status", "code", "path"),
         [
@@ -114,6 +116,8 @@ class TestARefusedJob:
 
 
 class TestAKey:
+    """A7: it stands for one job, whoever sends it at the same time."""
+
     async def test_fifty_at_once_are_one_job(self, api: Api):
         client = await api.client()
         headers = {"Idempotency-Key": "order 1"}

@@ -110,6 +110,8 @@ def by_secret(issuer: LocalIssuer, secret: bytes) -> str:
 
 
 class TestForgedSignatures:
+    """J1, J2: the algorithm comes from the key, never from the token."""
+
     @pytest.mark.parametrize("algorithm", ["none", "None", "nOnE", "NONE", ""])
     @pytest.mark.parametrize("signature", ["", "eA"])
     async def test_none_is_no_signature(self, door: Door, algorithm: str, signature: str):
@@ -147,6 +149,8 @@ class TestForgedSignatures:
 
 
 class TestTimes:
+    """J3: a token has an end, and not in years."""
+
     @pytest.mark.parametrize(
         "claims",
         [
@@ -224,6 +228,8 @@ class TestClaims:
 
 
 class TestHeaders:
+    """J5: keys that a token brings or points to are never fetched."""
+
     @pytest.mark.parametrize(
         "header",
         [
@@ -278,6 +284,8 @@ class TestHeaders:
 
 
 class TestSenselessTokens:
+    """J9: what is no token in its place is refused, of any size."""
+
     @pytest.mark.parametrize(
         "text",
         [

@@ -71,6 +71,8 @@ async def town(database_server: str) -> AsyncIterator[Town]:
 
 
 class TestBehindTheWall:
+    """J10: a statement that forgets the tenant finds nothing of others there."""
+
     @pytest.mark.parametrize("place", OWNERS)
     async def test_an_owner_sees_own_jobs_only(self, town: Town, place: tuple[str, str]):
         async with town.seen_by(*place) as connection:
