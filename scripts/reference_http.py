@@ -120,7 +120,9 @@ def parameter_row(parameter: Operation) -> tuple[str, str, str]:
     kinds = schema.get("anyOf", [schema])
     bounds = next((text for kind in kinds if (text := bounds_of(kind))), "")
     default = schema.get("default")
-    shown = "" if default in {None, ""} else f" Default: {default}."
+    if isinstance(default, list):
+        default = ", ".join(map(str, default))
+    shown = "" if default is None or default == "" else f" Default: {default}."
     text = (parameter.get("description") or schema.get("description") or "").strip()
     told = " ".join(part for part in (text, f"{bounds}." if bounds else "") if part)
     return f"`{parameter['name']}`", parameter["in"], f"{told}{shown}"
