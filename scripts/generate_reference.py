@@ -33,6 +33,7 @@ from headrace.telemetry import (
     identity_events,
     job_events,
     messaging_events,
+    outbox_events,
     request_events,
     step_events,
     store_events,
@@ -59,6 +60,7 @@ FAMILIES: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("HTTP API", request_events),
     ("Identity", identity_events),
     ("Messages", messaging_events),
+    ("What leaves", outbox_events),
     ("Database, ledger, process", store_events),
 )
 

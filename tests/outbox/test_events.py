@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
-from headrace.store.outbox import open_outbox, set_topic
+from headrace.store.outbox import measure_outbox, open_outbox, set_topic
+from headrace.store.signals import read_signals
 from headrace.store.sql import SQL
 from tests.engine_rows import HEAD_START, Rows
 from tests.outbox.rows import (
@@ -168,6 +170,22 @@ class TestWhatIsSaid:
         ]
         bare: dict[str, Any] = {"error": {"code": "X"}, "status": "error"}
         assert (plain, nested) == (bare, {"type": "job.failed", "data": bare})
+
+
+class TestLateness:
+    async def test_nothing_is_late_where_nothing_waits(self, rows: Rows) -> None:
+        assert await measure_outbox(rows.connection) == (0, 0)
+
+    async def test_a_message_is_late_since_it_was_written(self, told: Rows) -> None:
+        await finish(told)
+        await told.wait(timedelta(seconds=40))
+        late = await measure_outbox(told.connection)
+        assert late == (pytest.approx(40, abs=10), pytest.approx(40, abs=10))
+
+    async def test_metrics_tell_it(self, told: Rows) -> None:
+        await finish(told)
+        await told.wait(timedelta(seconds=40))
+        assert (await read_signals(told.connection)).outbox.topics_s >= 40
 
 
 class TestIdle:

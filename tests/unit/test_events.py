@@ -13,6 +13,7 @@ from headrace.telemetry import (
     identity_events,
     job_events,
     messaging_events,
+    outbox_events,
     request_events,
     step_events,
     store_events,
@@ -41,6 +42,7 @@ MODULES = (
     request_events,
     identity_events,
     messaging_events,
+    outbox_events,
     store_events,
 )
 JOB = UUID("0192f1e2-1234-7abc-8def-001122334455")
@@ -168,6 +170,7 @@ class TestEvents:
             "step_completed",
             "step_skipped",
             "sweep_completed",
+            "outbox_published",
         }
 
     def test_no_field_has_the_name_of_something_that_a_line_says_itself(self) -> None:

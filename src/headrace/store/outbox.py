@@ -279,10 +279,13 @@ class Waiting(NamedTuple):
     webhooks_s: float
 
 
+NOTHING_WAITS: Final = Waiting(0.0, 0.0)
+
+
 async def measure_outbox(connection: Connection) -> Waiting:
     """Tell how far sending is behind; zeros where nothing waits."""
     row = await connection.fetchrow(SQL["outbox.measure_outbox"])
-    return Waiting(0.0, 0.0) if row is None else Waiting(*row)
+    return NOTHING_WAITS if row is None else Waiting(*row)
 
 
 async def prune_outbox(connection: Connection, *, after: int = 0, page: int = PAGE) -> OutboxPage:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
 
+from headrace.store.outbox import NOTHING_WAITS, Waiting, measure_outbox
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Signals:
         heartbeat_age_s: How long ago the most silent of them renewed its lease; None without any.
         dead_letters: Failed jobs that nobody dealt with.
         dead_letter_age_s: How long ago the oldest of them failed.
+        outbox: How far sending to topics and webhooks is behind.
     """
 
     depth: Mapping[Part, int]
@@ -43,6 +45,7 @@ class Signals:
     heartbeat_age_s: float | None
     dead_letters: int
     dead_letter_age_s: float | None
+    outbox: Waiting = NOTHING_WAITS
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -70,6 +73,7 @@ async def read_signals(connection: Connection) -> Signals:
         _age(row["heartbeat_age_s"]),
         row["dead_letters"],
         _age(row["dead_letter_age_s"]),
+        await measure_outbox(connection),
     )
 
 

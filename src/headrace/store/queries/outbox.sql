@@ -235,13 +235,13 @@ with recursive visited as (
     ) as next
 )
 select
-    coalesce(extract(epoch from headrace.now() - (
+    greatest(0, extract(epoch from headrace.now() - (
         select created_at
         from headrace.outbox
         where topic is not null and sent_at is null and given_up_at is null
         order by id
         limit 1
-    )), 0)::float8 as topics_s,
+    )))::float8 as topics_s,
     greatest(0, extract(epoch from headrace.now() - (select min(due_at) from visited)))::float8
         as webhooks_s;
 

@@ -49,6 +49,11 @@ GAUGES: Final = MappingProxyType(
         ),
         "dead_letters": Meaning("Failed jobs that nobody dealt with."),
         "dead_letter_oldest_age_seconds": Meaning("Since the oldest of them failed."),
+        "outbox_lag_seconds": Meaning(
+            "What leaves: since when the oldest message of a `topic` waits, by how much the event "
+            "for a `webhook` that is most overdue is.",
+            ("channel",),
+        ),
     }
 )
 """All gauges, without the prefix `headrace_`; those from `queue_depth` on are of the service."""
@@ -93,6 +98,8 @@ def _of_service(signals: Signals) -> Iterator[Values]:
     yield _one("dead_letters", signals.dead_letters)
     if signals.dead_letter_age_s is not None:
         yield _one("dead_letter_oldest_age_seconds", signals.dead_letter_age_s)
+    topics_s, webhooks_s = signals.outbox
+    yield "outbox_lag_seconds", {("topic",): topics_s, ("webhook",): webhooks_s}
 
 
 def _one(name: str, value: float) -> Values:
