@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import select
+import stat
 import sys
 import threading
 from contextlib import suppress
@@ -20,6 +21,8 @@ MOST_WAITING: Final = 4_096
 """Lines that may wait for a slow reader; further ones are dropped and counted."""
 _WHOLE: Final = select.PIPE_BUF if hasattr(select, "PIPE_BUF") else 512
 """Bytes that a pipe takes in one piece: processes that share it cannot tear such lines apart."""
+_WHOLE_IN_FILE: Final = 256 * 1024
+"""The same of a file, which takes any number: each piece costs the engine's thread a change."""
 _GATHER_S: Final = (
     0.01  # one wake-up for all lines of 10 ms; the first one after a rest goes at once
 )
@@ -42,6 +45,7 @@ class LineWriter:
         """
         self._queue: SimpleQueue[bytes | threading.Event] = SimpleQueue()
         self._descriptor, self._put = _destination(stream)
+        self._whole = _WHOLE_IN_FILE if _is_file(self._descriptor) else _WHOLE
         self._on_lost = lost
         self._lost = 0
         self._counting = threading.Lock()
@@ -93,7 +97,7 @@ class LineWriter:
             self._rest(_GATHER_S)
 
     def _write_all(self, waiting: Iterable[bytes | threading.Event]) -> None:
-        for piece in _pieces(waiting):
+        for piece in _pieces(waiting, self._whole):
             if isinstance(piece, threading.Event):
                 piece.set()
             elif not self._closed:
@@ -152,12 +156,18 @@ def _put_text(stream: TextIO, piece: memoryview) -> int:
     return len(piece)
 
 
-def _pieces(waiting: Iterable[bytes | threading.Event]) -> Iterator[bytes | threading.Event]:
+def _is_file(descriptor: int | None) -> bool:
+    return descriptor is not None and stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _pieces(
+    waiting: Iterable[bytes | threading.Event], whole: int
+) -> Iterator[bytes | threading.Event]:
     """Join whole lines into pieces that a pipe takes at once."""
     lines: list[bytes] = []
     size = 0
     for item in waiting:
-        if isinstance(item, threading.Event) or size + len(item) > _WHOLE:
+        if isinstance(item, threading.Event) or size + len(item) > whole:
             yield b"".join(lines)
             lines, size = [], 0
         if isinstance(item, threading.Event):
