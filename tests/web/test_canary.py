@@ -17,6 +17,7 @@ from headrace.telemetry.logs import configure_logs
 from headrace.telemetry.tracing import start_tracing
 from headrace.testing import Engine
 from headrace.web.auth.identity import Scope
+from tests.documents.conftest import documents
 from tests.telemetry.collector import Collector, collecting
 from tests.web.serving import SETTINGS, Api, serve, who
 
@@ -31,6 +32,12 @@ CANARIES = {
     "metrics": "canary-metrics-token-0008",
     "key": "hr_canarycanary_canary0009canary0009canary0009",
     "private": "MIICanaryPrivate0010",
+    "signing": "canary-signing-key-0011-0123456789",
+    "path": "canary-hook-path-0012",
+    "query": "canary-hook-query-0013",
+    "document": "canary-document-0014",
+    "question": "canary-question-0015",
+    "broken": "canary-broken-0016",
 }
 LEAKY = (
     f"refused: password={CANARIES['password']} at postgresql://u:{CANARIES['address']}@db/x, "
@@ -38,9 +45,19 @@ LEAKY = (
 )
 PRIVATE = f"-----BEGIN PRIVATE KEY-----\n{CANARIES['private']}\n-----END PRIVATE KEY-----"
 THEIRS = {"request_id", "payload", "input_preview"}
-KEPT = {("jobs", "input"), ("job_list", "input")}
-"""What users send is kept as they sent it: it is what their steps are called with."""
+KEPT = {
+    "headrace.jobs.input",
+    "headrace.job_list.input",
+    "headrace.webhooks.url",
+    "headrace_documents.chunks.text",
+}
+"""What users send is kept as they sent it: it is what their steps are called with, and what they
+search in; and who is to be told has to be known."""
+HOOK = f"http://127.0.0.1:9/{CANARIES['path']}?token={CANARIES['query']}"
+"""Nobody listens there."""
+BROKEN = f"%PDF-1.7\n1 0 obj\n<< /Password ({CANARIES['broken']}) >>\nendobj\n".encode()
 OPERATOR = who("ops", "olga", Scope.OPERATOR)
+ADMIN = who("acme", "ann", *Scope)
 
 
 @dataclass
@@ -82,6 +99,11 @@ class Leak:
     collector: Collector
     stream: io.StringIO
     answers: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=lambda: list(CANARIES.values()))
+    """The canaries, and what the service itself gave out once."""
+
+    def is_in(self, text: str) -> bool:
+        return any(secret in text for secret in self.secrets)
 
     async def ask(self, method: str, path: str, **more: Any) -> None:
         """Ask as everybody who might, and keep what is answered."""
@@ -104,21 +126,61 @@ class Leak:
 
 
 @pytest.fixture(params=["json", "text"])
-async def leak(request: pytest.FixtureRequest, database_server: str) -> AsyncIterator[Leak]:
-    settings = SETTINGS.model_copy(update={"metrics_token": SecretStr(CANARIES["metrics"])})
+async def leak(request: pytest.FixtureRequest, vector_server: str) -> AsyncIterator[Leak]:
+    settings = SETTINGS.model_copy(
+        update={
+            "metrics_token": SecretStr(CANARIES["metrics"]),
+            "signing_keys": (SecretStr(CANARIES["signing"]),),
+            "webhook_private_hosts": ("127.0.0.1",),
+            "admin_api": True,
+        }
+    )
     stream = io.StringIO()
     with collecting() as collector:
         logs = configure_logs(level=Level.DEBUG, style=request.param, stream=stream)
         stop = start_tracing(collector.url, sample=1.0, version="1")
         try:
-            engine = Engine([leaking], server=database_server, settings=settings)
+            engine = Engine([leaking, documents], server=vector_server, settings=settings)
             async with engine, serve(engine) as api:
                 found = Leak(api, collector, stream)
+                await give_out(found)
                 await provoke(found)
+                await send_out(found)
                 yield found
         finally:
             await asyncio.to_thread(stop)
             logs.close()
+
+
+async def give_out(leak: Leak) -> None:
+    """Have the service make secrets: they are in the one answer that gives them out."""
+    admin = await leak.api.client(ADMIN)
+    made = (await admin.post("/v1/webhooks", json={"url": HOOK})).json()
+    rotated = (await admin.post(f"/v1/webhooks/{made['id']}/rotate")).json()
+    wanted = {"tenant": "acme", "owner": "bot", "scopes": ["jobs:read"], "expires_in_s": 600}
+    key = await admin.post("/v1/admin/api-keys", json={**wanted, "reason": "a canary"})
+    for secret in (made["secret"], rotated["secret"], key.json()["key"]):
+        leak.secrets += [secret, secret.rpartition("_")[2]]
+
+
+async def send_out(leak: Leak) -> None:
+    """Have documents ingested that hold secrets, and webhooks sent to an address that does."""
+    client = await leak.api.client()
+    text = f"# Sluices\n\nThe password of the mill is {CANARIES['document']}.\n".encode()
+    for file in (("mill.md", text), ("mill.pdf", BROKEN)):
+        answer = await client.post("/v1/documents", files={"file": file})
+        assert answer.status_code == 202, answer.text
+    await leak.api.engine.run_until_empty(40, skip_waits=True)
+    question = {"query": f"Is {CANARIES['question']} the password?"}
+    assert (await client.post("/v1/documents/search", json=question)).json()["items"]
+    for body in ({**question, "top_k": LEAKY}, {"query": "x", "document_ids": [LEAKY]}):
+        await leak.ask("POST", "/v1/documents/search", json=body)
+    await leak.ask("GET", "/v1/documents")
+    await leak.ask("GET", "/v1/dead-letters")
+    worker = leak.api.engine.app.worker()
+    await worker.relay(limit=10, within_s=5)
+    await worker.close()
+    await leak.ask("POST", "/v1/webhooks", json={"url": f"http://10.0.0.1/{CANARIES['path']}"})
 
 
 async def provoke(leak: Leak) -> None:
@@ -168,19 +230,17 @@ async def columns(api: Api) -> dict[str, list[str]]:
     """The texts of every column, but for those that keep what users send as they sent it."""
     async with api.engine.connection() as connection:
         named = await connection.fetch(
-            "select table_name, column_name from information_schema.columns "
-            "where table_schema = 'headrace' and data_type in ('text', 'json', 'jsonb', 'ARRAY')"
+            "select table_schema, table_name, column_name from information_schema.columns "
+            "where table_schema like 'headrace%' "
+            "and data_type in ('text', 'json', 'jsonb', 'ARRAY')"
         )
         found = {}
-        for table, column in named:
-            if (table, column) not in KEPT:
-                rows = await connection.fetch(f'select "{column}"::text from headrace."{table}"')  # noqa: S608
+        for schema, table, column in named:
+            if f"{schema}.{table}.{column}" not in KEPT:
+                query = f'select "{column}"::text from {schema}."{table}"'  # noqa: S608
+                rows = await connection.fetch(query)
                 found[f"{table}.{column}"] = [row[0] or "" for row in rows]
         return found
-
-
-def found_in(text: str) -> bool:
-    return any(canary in text for canary in CANARIES.values())
 
 
 async def test_no_canary_comes_out_anywhere(leak: Leak):
@@ -195,7 +255,10 @@ async def test_no_canary_comes_out_anywhere(leak: Leak):
         ("tries.detail", "Traceback"),
         ("dead_letters.message", "password=***"),
         ("jobs.error", "password=***"),
+        ("log", "webhook"),
+        ("outbox.last_error", "connect"),
+        ("admin_audit.action", "webhook.rotate"),
     ):
         assert any(text in line for line in read[place]), f"nothing was tried: {place} {text}"
-    leaks = {place: [text for text in texts if found_in(text)] for place, texts in read.items()}
+    leaks = {place: [text for text in texts if leak.is_in(text)] for place, texts in read.items()}
     assert {place: texts for place, texts in leaks.items() if texts} == {}

@@ -85,7 +85,7 @@ async def fill(api: Api) -> Stock:
         *[await engine.submit(large, 2_000_000, **OWNED) for _ in range(3)],
     ]
     held = [await add_document(api, number) for number in range(3)]
-    await engine.run_until_empty()
+    await engine.run_until_empty(40)
     jobs += [await engine.submit(hold, 1, **OWNED) for _ in range(3)]
     await engine.app.cancel(jobs[-1].id)
     spare = [await api.key(who("acme", f"spare {number}")) for number in range(3)]
