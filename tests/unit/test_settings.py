@@ -152,6 +152,10 @@ class TestRefusals:
     def test_production_does_not_run_on_the_embedded_database(self) -> None:
         assert "set HEADRACE_DATABASE_URL" in refusal(ENV="production")
 
+    def test_the_account_of_a_scheduler_needs_its_audience_and_a_safe_issuer(self) -> None:
+        assert "need each other" in refusal(TASKS_SERVICE_ACCOUNT="robot@example.com")
+        assert "give an https address" in refusal(TASKS_ISSUER="http://login.example.com")
+
     def test_a_lease_that_two_lost_heartbeats_would_cost_is_refused(self) -> None:
         assert "a third of HEADRACE_LEASE_S" in refusal(LEASE_S="30", HEARTBEAT_S="11")
 

@@ -29,6 +29,7 @@ SETTINGS = Settings(
     rate_status=0,
     rate_health=0,
     rate_other=0,
+    rate_tenant_costly=0,
     rate_tenant_writes=0,
     rate_tenant_reads=0,
 )

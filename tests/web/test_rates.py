@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from headrace import Pipeline
 from headrace.settings import Settings
 from headrace.store.rates import set_limit
 from headrace.testing import Engine
@@ -14,6 +15,14 @@ from headrace.web.problems import ProblemError
 from headrace.web.rates import TenantRates
 from tests.web.pipes import PIPELINES, double
 from tests.web.serving import SETTINGS, Api, serve, who
+
+costly = Pipeline("costly", input=int, output=int, costly=True)
+
+
+@costly.step
+async def spends(number: int) -> int:
+    return number
+
 
 MINUTE = timedelta(minutes=1)
 
@@ -52,6 +61,8 @@ async def passes(rates: TenantRates, requests: int, tenant: str = "acme") -> int
 
 
 class TestRequests:
+    """A9: a tenant's limit is its own."""
+
     async def test_a_tenant_is_refused_beyond_its_limit_and_others_are_not(self, api: Api):
         body = {"pipeline": "double", "payload": 1}
         ann, bob = await api.client(), await api.client(who("acme", "bob"))
@@ -74,6 +85,24 @@ class TestRequests:
         reader = await api.client()
         statuses = [(await reader.get("/v1/queues")).status_code for _ in range(6)]
         assert statuses == [200] * 5 + [429]
+
+
+class TestCostly:
+    async def test_submissions_to_a_costly_pipeline_have_a_limit_of_their_own(
+        self, database_server: str
+    ):
+        settings = SETTINGS.model_copy(update={"rate_tenant_costly": 2})
+        engine = Engine([double, costly], server=database_server, settings=settings)
+        async with engine, serve(engine) as api:
+            ann, bob = [await api.client(who("acme", name)) for name in ("ann", "bob")]
+            body = {"pipeline": "costly", "payload": 1}
+            answers = [await one.post("/v1/jobs", json=body) for one in (ann, bob, ann)]
+            assert [answer.status_code for answer in answers] == [202, 202, 429]
+            assert "costly" in answers[2].json()["detail"]
+            cheap = await ann.post("/v1/jobs", json={**body, "pipeline": "double"})
+            assert cheap.status_code == 202
+            other = await api.client(who("globex", "ann"))
+            assert (await other.post("/v1/jobs", json=body)).status_code == 202
 
 
 class TestCounting:

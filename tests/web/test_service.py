@@ -52,7 +52,21 @@ class TestReady:
         assert (await (await api.stranger()).get("/ready?deep=true")).status_code == 401
         assert (await (await api.client()).get("/ready?deep=true")).status_code == 403
         answer = await (await api.client(OPERATOR)).get("/ready?deep=true")
-        assert answer.json()["components"] == {"database": "ok", "migrations": "ok"}
+        found = answer.json()["components"]
+        assert [found[name]["status"] for name in ("database", "migrations", "connections")] == [
+            "ok"
+        ] * 3
+        assert 0 <= found["database"]["age_s"] < 30
+
+    async def test_what_is_told_of_workers_was_seen_before(self, api: Api):
+        await eventually(lambda: _ready(api))
+        operator = await api.client(OPERATOR)
+        assert (await components(operator))["workers"]["status"] == "unknown"
+        await api.engine.submit(double, 1)
+        await operator.get("/stats")
+        found = await components(operator)
+        assert (found["workers"]["status"], found["workers"]["detail"]) == ("degraded", "0 alive")
+        assert found["queues"]["detail"] == "1 jobs that no worker carries"
 
     async def test_a_schema_that_is_older_than_the_code_is_a_reason(self, api: Api):
         async with api.engine.connection() as connection:
@@ -65,6 +79,10 @@ class TestReady:
         await eventually(lambda: probe.finding.database is None)
         await probe.stop()
         assert "run `headrace migrate`" in (probe.finding.migrations or "")
+
+
+async def components(client: httpx2.AsyncClient) -> dict[str, dict[str, object]]:
+    return dict((await client.get("/ready?deep=true")).json()["components"])
 
 
 async def _ready(api: Api) -> bool:

@@ -49,6 +49,7 @@ class Pipeline(Generic[InputT, OutputT]):
         presets: Named sets of parameters.
         retry: For steps that have none of their own.
         timeout: The limit of a job's running time; None for the worker's default.
+        costly: Whether tenants may submit few of its jobs in a minute.
         migrations: The folder of the SQL that makes its tables; None where it has none.
         input: Writes and reads the input.
         output: Writes and reads values of the output type.
@@ -68,6 +69,7 @@ class Pipeline(Generic[InputT, OutputT]):
         presets: Mapping[str, Mapping[str, JsonValue]] | None = None,
         retry: Retry | None = None,
         timeout: Duration | None = None,
+        costly: bool = False,
         migrations: Path | None = None,
     ) -> None:
         """Define a pipeline without steps.
@@ -81,6 +83,7 @@ class Pipeline(Generic[InputT, OutputT]):
             presets: Named sets of parameters, JSON values, of which a submission may choose one.
             retry: How steps are tried that do not say it themselves.
             timeout: The limit of a job's running time in all; at most 7,200 s.
+            costly: Whether the API counts its submissions against RATE_TENANT_COSTLY, too.
             migrations: A folder of files `NNNN_name.sql` that make its own tables: numbered from 1
                 without gaps, applied by `headrace migrate` after the engine's, in development when
                 the app opens, and never edited once a database has them.
@@ -96,6 +99,7 @@ class Pipeline(Generic[InputT, OutputT]):
         self.presets = facts.checked_presets(presets, site)
         self.retry = facts.checked_retry(retry, site)
         self.timeout = facts.checked_timeout(timeout, site)
+        self.costly = costly
         self.migrations = migrations
         self.input: Codec[InputT] = storable(input, site, "the input")
         self.output: Codec[OutputT] = storable(output, site, "the output")

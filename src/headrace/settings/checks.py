@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.errors import Problem
+from headrace.settings.issuers import is_safe_address
 from headrace.settings.names import ADDRESS_PARTS, variable
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             "HEADRACE_DOORBELL=pubsub needs a project; set it, or PUBSUB_EMULATOR_HOST to the "
             "host:port of an emulator",
         )
+    if (settings.tasks_service_account is None) != (settings.tasks_audience is None):
+        yield _problem(
+            "tasks_audience", "it and HEADRACE_TASKS_SERVICE_ACCOUNT need each other; set both"
+        )
+    if not is_safe_address(settings.tasks_issuer):
+        yield _problem("tasks_issuer", "its keys cannot be had safely; give an https address")
     if settings.lease_s < 3 * settings.heartbeat_s:
         yield _problem(
             "heartbeat_s",

@@ -29,11 +29,11 @@ from headrace.settings.kinds import (
     Port,
     Proxies,
     SigningKeys,
-    per_minute,
-    per_tenant,
 )
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
 from headrace.settings.pubsub import PubSubSettings
+from headrace.settings.rates import RateSettings
+from headrace.settings.schedulers import SchedulerSettings
 from headrace.settings.timings import timing_of
 from headrace.settings.usual import usual
 from headrace.telemetry.events import Level
@@ -43,7 +43,7 @@ KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
 
 
-class Settings(PubSubSettings):
+class Settings(PubSubSettings, SchedulerSettings, RateSettings):
     """What an operator may choose. Times end in `_s` (seconds) or `_d` (days), sizes in `_bytes`.
 
     Raises:
@@ -247,16 +247,6 @@ class Settings(PubSubSettings):
     )
     request_limit_s: float = Field(
         30, ge=1, le=300, description="A request takes no longer; streams and uploads do."
-    )
-    rate_submit: int = per_minute(30, "Submissions of one address in a minute; 0: any number.")
-    rate_status: int = per_minute(60, "Questions of one address about single jobs in a minute.")
-    rate_health: int = per_minute(1_000, "Calls of one address to /health and /ready in a minute.")
-    rate_other: int = per_minute(100, "Other requests of one address in a minute.")
-    rate_tenant_writes: int = per_tenant(
-        60, "Writing requests of one tenant in a minute, in all processes; 0: any number."
-    )
-    rate_tenant_reads: int = per_tenant(
-        300, "Reading requests of one tenant in a minute, in all processes."
     )
     admin_api: bool = Field(
         default=False,

@@ -9,7 +9,7 @@ from headrace.settings.names import ADDRESS_PARTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TENANT_RATES: Final = ("rate_tenant_writes", "rate_tenant_reads")
+TENANT_RATES: Final = ("rate_tenant_costly", "rate_tenant_writes", "rate_tenant_reads")
 """Of no use to a developer, and off in development."""
 THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 

@@ -10,7 +10,7 @@ from headrace.store.sql import SQL
 if TYPE_CHECKING:
     from headrace.store.pool import Connection
 
-Kind: TypeAlias = Literal["writes", "reads"]
+Kind: TypeAlias = Literal["writes", "reads", "costly"]
 
 
 @dataclass(frozen=True, slots=True)

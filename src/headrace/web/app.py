@@ -17,6 +17,7 @@ from starlette.responses import Response
 from headrace import __version__
 from headrace.errors import HeadraceError
 from headrace.telemetry.tracing import adopt_tracing
+from headrace.web.auth.schedulers import make_scheduler
 from headrace.web.auth.verifier import make_verifier
 from headrace.web.document import describe
 from headrace.web.events.hub import Hub
@@ -94,8 +95,12 @@ def create_api(
 
 
 def _rates(app: Headrace) -> TenantRates | None:
-    writes, reads = app.settings.rate_tenant_writes, app.settings.rate_tenant_reads
-    return TenantRates(app, writes=writes, reads=reads) if writes or reads else None
+    settings = app.settings
+    writes, reads = settings.rate_tenant_writes, settings.rate_tenant_reads
+    costly = settings.rate_tenant_costly
+    if not (writes or reads or costly):
+        return None
+    return TenantRates(app, writes=writes, reads=reads, costly=costly)
 
 
 def _modules(service: Service) -> Iterator[ModuleType]:
@@ -121,7 +126,10 @@ def create_service(app: Headrace, worker: Worker, *, verifier: Verifier | None =
 def _service(app: Headrace, monitor: Monitor, verifier: Verifier | None, hub: Hub) -> Service:
     verifier = verifier or make_verifier(app)
     monitor.streams = lambda: hub.streams
-    return Service(app, app.settings, verifier, Wall(app), Submissions(app), hub, monitor)
+    return Service(
+        app, app.settings, verifier, Wall(app), Submissions(app), hub, monitor,
+        scheduler=make_scheduler(app.settings),
+    )  # fmt: skip
 
 
 def _compose(service: Service, modules: tuple[ModuleType, ...]) -> FastAPI:
@@ -142,6 +150,8 @@ def _compose(service: Service, modules: tuple[ModuleType, ...]) -> FastAPI:
             await service.submissions.stop()
             await service.monitor.stop()
             await service.verifier.close()
+            if service.scheduler is not None:
+                await service.scheduler.close()
 
     api = FastAPI(
         title="headrace",

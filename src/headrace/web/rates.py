@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.store.rates import take_permits
 from headrace.web.problems import ProblemError
+from headrace.web.state import CONNECTION_WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 PORTIONS: Final = 20
 """In so many portions a limit is taken."""
+WORDS: Final[dict[Kind, str]] = {
+    "writes": "writes",
+    "reads": "reads",
+    "costly": "submissions to costly pipelines",
+}
 MOST_PURSES: Final = 10_000
 """More are cleared of those whose minute is over."""
 
@@ -49,6 +55,7 @@ class TenantRates:
         app: Whose database counts.
         writes: Most writing requests a minute; 0 counts nothing.
         reads: Most reading requests a minute; 0 counts nothing.
+        costly: Most submissions a minute to pipelines that are marked so; 0 counts nothing.
         clock: Seconds that never go back.
     """
 
@@ -58,10 +65,11 @@ class TenantRates:
         *,
         writes: int,
         reads: int,
+        costly: int = 0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._app, self._clock = app, clock
-        self._most: dict[Kind, int] = {"writes": writes, "reads": reads}
+        self._most: dict[Kind, int] = {"writes": writes, "reads": reads, "costly": costly}
         self._purses: dict[tuple[str, Kind], _Purse] = {}
 
     async def spend(self, tenant: str, kind: Kind) -> None:
@@ -101,7 +109,7 @@ class TenantRates:
     async def _fill(self, purse: _Purse, tenant: str, kind: Kind, most: int) -> None:
         wanted = ceil((purse.per_minute or most) / PORTIONS)
         began = self._clock()
-        async with self._app.connection() as connection:
+        async with self._app.connection(wait_s=CONNECTION_WAIT_S) as connection:
             permits = await take_permits(connection, tenant, kind, usual=most, wanted=wanted)
         purse.per_minute = permits.per_minute
         purse.left, purse.is_spent = permits.granted, not permits.granted
@@ -111,7 +119,7 @@ class TenantRates:
         wait = str(max(1, ceil(purse.until - self._clock())))
         return ProblemError(
             "RATE_LIMITED",
-            f"at most {purse.per_minute:,} {kind} a minute of one tenant",
+            f"at most {purse.per_minute:,} {WORDS[kind]} a minute of one tenant",
             headers={
                 "Retry-After": wait,
                 "RateLimit-Limit": str(purse.per_minute),

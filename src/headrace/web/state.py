@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.settings import Settings
     from headrace.web.auth.identity import Identity
+    from headrace.web.auth.schedulers import ServiceAccount
     from headrace.web.events.hub import Hub
     from headrace.web.library import Documents
     from headrace.web.rates import TenantRates
@@ -50,6 +51,8 @@ class Service:
     monitor: Monitor
     documents: Documents | None = None
     """Where the app carries them."""
+    scheduler: ServiceAccount | None = None
+    """Who may have tasks done besides operators, where the settings name one."""
     rates: TenantRates | None = None
     """Where tenants have limits."""
 

@@ -28,7 +28,7 @@ from headrace.worker.reaper import fields_of
 from headrace.worker.service import PeriodicService
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from headrace.store.pool import HeldConnection
     from headrace.store.retention import RetentionRules
@@ -104,6 +104,16 @@ class Janitor(PeriodicService):
             )
         )
 
+    async def clean_up(self) -> AsyncIterator[int]:
+        """Delete all that is old now, whether it is this worker's turn or not; page by page."""
+        yield await self._forget_old()
+        walk, goes_on, before = RetentionPass(self._retention), True, 0
+        while goes_on:
+            async with self._session.use() as connection:
+                goes_on = await walk.advance(connection)
+            yield walk.jobs + walk.checkpoints - before
+            before = walk.jobs + walk.checkpoints
+
     async def _promote(self) -> int:
         """Make due jobs ready, and ring for what is: claimers do it too, unless all are full."""
         if self._ring is not None:
@@ -156,9 +166,7 @@ class Janitor(PeriodicService):
         if self._pass is None:
             if not await self._may_begin():
                 return 0
-            removed = await self._forget_workers()
-            removed += await self._forget(prune_requests) + await self._forget(prune_actions)
-            removed += await self._sweep_artifacts()
+            removed = await self._forget_old()
             self._pass = RetentionPass(self._retention)
         before = self._pass.jobs + self._pass.checkpoints
         after = await self._prune(self._pass)
@@ -184,6 +192,12 @@ class Janitor(PeriodicService):
         if not goes_on:
             self._pass = None
         return walk.jobs + walk.checkpoints
+
+    async def _forget_old(self) -> int:
+        """Delete what is old besides jobs and their checkpoints."""
+        removed = await self._forget_workers()
+        removed += await self._forget(prune_requests) + await self._forget(prune_actions)
+        return removed + await self._sweep_artifacts()
 
     async def _forget_workers(self) -> int:
         async with self._session.use() as connection:

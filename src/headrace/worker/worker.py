@@ -11,6 +11,7 @@ from headrace.worker.life import Life
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from headrace.worker.cleaning import Cleaned
     from headrace.worker.parts import Parts
     from headrace.worker.relay import Relayed
     from headrace.worker.sweeping import Swept
@@ -141,6 +142,16 @@ class Worker:
         from headrace.worker.relay import relay_for  # noqa: PLC0415 - seldom needed
 
         return await relay_for(self._parts, limit=limit, within_s=within_s)
+
+    async def clean_up(self, *, within_s: float) -> Cleaned:
+        """Delete once what is old enough, without running any job; then `close` it.
+
+        Raises:
+            DatabaseUnavailableError: No server answered.
+        """
+        from headrace.worker.cleaning import clean_up  # noqa: PLC0415 - seldom needed
+
+        return await clean_up(self._parts, within_s=within_s)
 
     async def close(self) -> None:
         """Let go of what it holds, where it was not run."""

@@ -36,13 +36,17 @@ async def identify(request: Request) -> Identity:
     scope = request.scope
     known: Identity | None = scope.get(IDENTITY)
     if known is None:
-        credential = _credential(request)
+        credential = credential_of(request)
         known = scope[IDENTITY] = await service_of(request).verifier.verify(credential)
     return known
 
 
-def _credential(request: Request) -> str:
-    """What stands in the one place where a credential may be."""
+def credential_of(request: Request) -> str:
+    """What stands in the one place where a credential may be.
+
+    Raises:
+        ProblemError: `AUTH_REQUIRED`: nothing, or something else.
+    """
     scope = request.scope
     given: bytes | None = scope[HEADERS].get(AUTHORIZATION)
     kind, _, credential = (given or b"").decode("latin-1").partition(" ")

@@ -52,7 +52,8 @@ class KeySource:
         self._fetcher, self._clock = fetcher, clock
         self._keys: KeySet = {}
         self._fetched_at = self._early_at = self._failed_at = NEVER
-        self._is_away = False
+        self.is_away = False
+        """Whether it did not answer last."""
         self._fetching: asyncio.Task[bool] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
@@ -71,7 +72,7 @@ class KeySource:
             self._early_at = self._clock()
             await self._renew()
             return find_key(self._keys, kid, algorithm)
-        if self._is_away:
+        if self.is_away:
             raise KeysUnavailableError
         return None
 
@@ -116,10 +117,10 @@ class KeySource:
             document = await self._fetcher.fetch(self.issuer)
             self._keys = read_keys(document, self.issuer.algorithms)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
-            self._failed_at, self._is_away = self._clock(), True
+            self._failed_at, self.is_away = self._clock(), True
             emit(IssuerUnreachable(issuer=name, error=f"{type(error).__name__}: {error}"))
             return False
-        self._fetched_at, self._is_away = self._clock(), False
+        self._fetched_at, self.is_away = self._clock(), False
         self.generation += 1
         emit(IssuerKeysFetched(issuer=name, keys=len(self._keys)))
         return True

@@ -87,24 +87,20 @@ class TokenVerifier:
                 return identity
         return await self._check(token, digest)
 
+    def issuers(self) -> dict[str, bool]:
+        """The issuers that are trusted, each with whether it did not answer last."""
+        return {name: source.is_away for name, source in self._sources.items()}
+
     async def close(self) -> None:
         """End what is under way."""
         for source in self._sources.values():
             await source.close()
 
     async def _check(self, token: str, digest: bytes) -> Identity:
-        header, unproven = _read(token)
-        source = self._sources.get(_text(unproven.get("iss")))
+        source = self._sources.get(issuer_of(token))
         if source is None:
             raise RefusedError(Reason.UNKNOWN_ISSUER)
-        kid = header.get("kid")
-        if kid is not None and not isinstance(kid, str):
-            raise RefusedError(Reason.MALFORMED)
-        key = await source.find(kid, _text(header.get("alg")))
-        if key is None:
-            raise RefusedError(Reason.UNKNOWN_KEY)
-        generation = source.generation
-        claims = _proven(token, key, source.issuer)
+        claims, generation = await proven_claims(token, source)
         identity = self._identity(claims, source.issuer)
         left_s = claims["exp"] + LEEWAY_S - time.time()
         self._memory.keep(digest, (identity, source, generation), min(REMEMBERED_S, left_s))
@@ -119,6 +115,33 @@ class TokenVerifier:
         person = claims.get("sub")
         subject = f"{issuer.issuer}#{person if _is_name(person) else owner}"
         return Identity(tenant, owner, scopes, subject, "jwt")
+
+
+def issuer_of(token: str) -> str:
+    """Who a token says that it is from; empty where it says nothing.
+
+    Raises:
+        RefusedError: It is no token.
+    """
+    return _text(_read(token)[1].get("iss"))
+
+
+async def proven_claims(token: str, source: KeySource) -> tuple[dict[str, Any], int]:
+    """What a token of an issuer says, and the generation of the keys that prove it.
+
+    Raises:
+        RefusedError: It is not good now.
+        KeysUnavailableError: Its issuer does not answer.
+    """
+    header, _ = _read(token)
+    kid = header.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise RefusedError(Reason.MALFORMED)
+    key = await source.find(kid, _text(header.get("alg")))
+    if key is None:
+        raise RefusedError(Reason.UNKNOWN_KEY)
+    generation = source.generation
+    return _proven(token, key, source.issuer), generation
 
 
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Final
 from headrace.client.options import DEFAULT
 from headrace.errors import InvalidError
 from headrace.store.api_keys import START, find_holder
-from headrace.telemetry.events import emit
-from headrace.telemetry.identity_events import CredentialRefused
 from headrace.web.auth.fetching import KeyFetcher
 from headrace.web.auth.identity import Identity, Scope
 from headrace.web.auth.memory import Memory, digest_of
-from headrace.web.auth.refusal import KeysUnavailableError, Reason, RefusedError
+from headrace.web.auth.refusal import Reason, RefusedError
 from headrace.web.auth.sources import KeySource
+from headrace.web.auth.telling import told_refusals
 from headrace.web.auth.tokens import Claims, TokenVerifier
-from headrace.web.problems import ProblemError
 from headrace.web.state import CONNECTION_WAIT_S
 
 if TYPE_CHECKING:
@@ -28,17 +26,8 @@ if TYPE_CHECKING:
 
 REMEMBERED_S: Final = 30.0
 """An API key is not looked up again for so long; a revoked one is accepted no longer than that."""
-RETRY_S: Final = "5"
 DEVELOPER: Final = Identity(DEFAULT, DEFAULT, frozenset(Scope), "developer", "api_key")
 """Who holds the token of `headrace dev`: the tenant and owner that the command line uses."""
-INVALID: Final = 'Bearer realm="headrace", error="invalid_token"'
-_TOLD: Final = {
-    Reason.EXPIRED: "the token has expired",
-    Reason.NOT_YET_VALID: "the token is not valid yet",
-    Reason.WRONG_AUDIENCE: "the token is for another audience",
-    Reason.NO_TENANT: "the token names no tenant or owner",
-}
-"""What the client is told; of other reasons only that the credential is not accepted."""
 
 
 def make_development_token() -> str:
@@ -101,20 +90,12 @@ class Credentials:
                 answer, so nobody can tell.
             DatabaseUnavailableError: The database does not answer.
         """
-        try:
+        with told_refusals():
             return await self._find(credential)
-        except RefusedError as error:
-            emit(CredentialRefused(reason=error.reason))
-            detail = _TOLD.get(error.reason, "the credential is not accepted")
-            raise ProblemError(
-                "AUTH_REQUIRED", detail, headers={"WWW-Authenticate": INVALID}
-            ) from None
-        except KeysUnavailableError:
-            raise ProblemError(
-                "UNAVAILABLE",
-                "the identity provider does not answer",
-                headers={"Retry-After": RETRY_S},
-            ) from None
+
+    def issuers(self) -> dict[str, bool]:
+        """The issuers that are trusted, each with whether it did not answer last."""
+        return self._tokens.issuers()
 
     async def close(self) -> None:
         """End what is under way, and close connections to issuers."""

@@ -10,7 +10,9 @@ SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents"})
 """POST there stores a job."""
 
 
-LONG: Final = frozenset({"/process", "/tasks/sweep"})
+LONG: Final = frozenset(
+    {"/process", "/tasks/sweep", "/tasks/relay", "/tasks/cleanup", "/tasks/drain-once"}
+)
 """They have limits of their own."""
 
 

@@ -18,6 +18,7 @@ WINDOW_S: Final = 60.0
 MOST_ADDRESSES: Final = 100_000
 """Counted on their own in a minute; those beyond share one count."""
 Kind: TypeAlias = Literal["submit", "status", "health", "other"]
+LOOKS: Final = frozenset({"GET", "HEAD"})
 SERVICE: Final = frozenset({"/health", "/ready", "/metrics"})
 
 
@@ -99,7 +100,7 @@ class RateGate:
     def _kind(self, method: str, path: str) -> Kind:
         if method == "POST":
             return "submit" if self._submits(method, path) else "other"
-        if path.startswith("/v1/jobs/"):
+        if path.startswith("/v1/jobs/") and method in LOOKS:
             return "status"
         return "health" if path in SERVICE else "other"
 

@@ -127,6 +127,8 @@ async def _new_job(service: Service, identity: Identity, body: NewJobBody) -> Ne
         parent=body.parent_job_id,
         actor=identity.subject,
     )
+    if pipeline.costly and service.rates is not None:
+        await service.rates.spend(identity.tenant, "costly")
     text = encode_payload(pipeline, body.payload, service.settings.max_payload_bytes)
     shared = await app.submitter.check(pipeline, given)
     return NewJob(uuid7(), pipeline.name, text, shared)

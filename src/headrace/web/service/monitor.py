@@ -129,6 +129,11 @@ class Monitor:
             await asyncio.wait({self._reading}, timeout=wait_s)
         return self._signals[1] if self._signals and self._age_s() <= STALE_S else None
 
+    @property
+    def seen(self) -> tuple[Signals, float] | None:
+        """The state of the service as it was read last, and its age in seconds; asks nobody."""
+        return None if self._signals is None else (self._signals[1], self._age_s())
+
     def drain_s(self) -> dict[str, float | None]:
         """In how many seconds each queue will be empty at its present speed; None: it does not."""
         if len(self._depths) < 2:  # noqa: PLR2004 - a speed takes two looks

@@ -65,6 +65,11 @@ class Probe:
             return Finding(f"no answer for {OLDEST_S:g} s", self._finding.migrations)
         return self._finding
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last question was answered, or was given up."""
+        return monotonic() - self._at
+
     async def _run(self) -> None:
         while True:
             self._finding = await self._ask()

@@ -18,6 +18,7 @@ from headrace.web.answers import json_response
 from headrace.web.auth.depends import CHALLENGE, Operator, operates
 from headrace.web.problems import READING, Detail, ProblemError, responses
 from headrace.web.service.gauges import gauges_of
+from headrace.web.service.recorded import recorded
 from headrace.web.state import service_of
 from headrace.web.views.service import Health, Readiness, Stats
 
@@ -107,7 +108,7 @@ async def ready(
             headers={"Retry-After": str(RETRY_S)},
             errors=[Detail(name, reason) for name, reason in obstacles.items()],
         )
-    components = dict.fromkeys(monitor.components, "ok") if deep else None
+    components = recorded(monitor, service_of(request).verifier) if deep else None
     return json_response({"status": "ready", "components": components})
 
 

@@ -87,7 +87,7 @@ class RateBody(_Body):
     """A limit of one tenant."""
 
     tenant: Text
-    kind: Literal["writes", "reads"]
+    kind: Literal["writes", "reads", "costly"]
     per_minute: int | None = Field(
         strict=True, ge=0, le=1_000_000, description="0: any number; null: that of the settings."
     )
@@ -246,7 +246,7 @@ class RateView(BaseModel):
     """A limit of one tenant."""
 
     tenant: str
-    kind: Literal["writes", "reads"]
+    kind: Literal["writes", "reads", "costly"]
     per_minute: int | None
 
 

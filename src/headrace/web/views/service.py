@@ -27,15 +27,23 @@ class Health(BaseModel):
     debug: bool = Field(description="Whether it runs as development.")
 
 
+class Component(BaseModel):
+    """What was seen last of a part."""
+
+    status: Literal["ok", "degraded", "unknown"] = Field(examples=["ok"])
+    detail: str | None = Field(description="What is wrong, or how much there is of it.")
+    age_s: float | None = Field(description="Seconds since it was seen; null for now.")
+
+
 class Readiness(BaseModel):
     """The process can do its work."""
 
     status: Literal["ready"] = "ready"
-    components: dict[str, Literal["ok"]] | None = Field(
+    components: dict[str, Component] | None = Field(
         None,
-        description="What was looked at, with `deep=true` only: database, migrations, and what "
-        "else the process has of listener and executor. One that is down is named in the problem "
-        "that comes with 503.",
+        description="What is known of each part, with `deep=true` only: of database, migrations, "
+        "listener and executor, without which the process is not ready, and of connections, "
+        "workers, queues and identity providers, where it has any.",
     )
 
 
@@ -125,6 +133,34 @@ class Processed(BaseModel):
     processed: int = Field(description="0 where none was due.", examples=[1])
     job_id: str | None
     state: str | None = Field(examples=["completed"])
+
+
+class Relayed(BaseModel):
+    """What was sent."""
+
+    sent: int = Field(description="Events that arrived.")
+    retried: int = Field(description="Those that will be tried again.")
+    given_up: int = Field(description="Those that nobody takes.")
+    complete: bool = Field(description="False where something that was due is left: call again.")
+
+
+class Cleaned(BaseModel):
+    """What was deleted."""
+
+    removed: int = Field(
+        description="Jobs, outputs, answers to keys, audit, files of outputs, ended workers."
+    )
+    complete: bool = Field(description="False where the 60 s were not enough: call again.")
+
+
+class DrainedOnce(BaseModel):
+    """What became of the jobs that were due."""
+
+    completed: int
+    failed: int
+    cancelled: int
+    released: int = Field(description="Jobs that were handed back when the time was over.")
+    complete: bool = Field(description="False where the time was over first: call again.")
 
 
 class Swept(BaseModel):
