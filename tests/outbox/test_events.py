@@ -162,7 +162,8 @@ class TestWhatIsSaid:
 
     async def test_erased_it_says_no_more_than_that_it_happened(self, told: Rows) -> None:
         words = (
-            '{"error": {"code": "X", "message": "CANARY"}, "metadata": "CANARY", "status": "error"}'
+            '{"error": {"code": "X", "message": "CANARY"}, "status": "error",'
+            ' "metadata": {"CANARY": "\\u0000"}, "output": "\\\\\\u0000\\\\u0000"}'
         )
         plain, nested = [
             json.loads(await told.connection.fetchval("select headrace.without_content($1)", text))
@@ -170,6 +171,15 @@ class TestWhatIsSaid:
         ]
         bare: dict[str, Any] = {"error": {"code": "X"}, "status": "error"}
         assert (plain, nested) == (bare, {"type": "job.failed", "data": bare})
+
+    async def test_what_no_text_of_the_database_can_hold_fails_no_job(self, told: Rows) -> None:
+        (claim,) = await told.claimed()
+        await told.connection.execute(
+            """update headrace.jobs set metadata = '{"a": "\\u0000"}' where id = $1""", claim["id"]
+        )
+        await told.end(claim, "failed")
+        (event,) = [event for event in await events_of(told) if event["kind"] == "dead_letter"]
+        assert json.loads(event["payload"])["metadata"] == {"a": "\0"}
 
 
 class TestLateness:

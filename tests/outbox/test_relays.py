@@ -185,6 +185,40 @@ class TestSeveralRelays:
         await second.close(within_s=0)
 
 
+class TestJobs:
+    async def test_a_job_ends_while_everything_of_the_outbox_is_locked(
+        self, rows: Rows, address: str
+    ) -> None:
+        await set_topic(rows.connection, "results", "results")
+        await subscribe(rows)
+        await finished(rows)
+        (claim,) = await rows.claimed()
+        other = await Rows.open(address)
+        async with other.connection.transaction():
+            for table in ("outbox", "webhooks", "topics"):
+                await other.connection.execute(f"select from headrace.{table} for update")
+            await rows.connection.execute("set lock_timeout = '10ms'")
+            await rows.end(claim)
+        await other.close()
+        assert (await rows.job(claim["id"]))["state"] == "completed"
+
+    async def test_jobs_go_on_while_no_receiver_answers(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await set_topic(rows.connection, "results", "results")
+        await subscribe(rows, url="https://stuck.example/")
+        receivers.closed |= {"results", "https://stuck.example"}
+        relay = Relay(session, 1, TIMING, {"webhook": receivers, "topic": receivers})
+        relay.start()
+        try:
+            await finished(rows, 10)
+            await eventually(lambda: receivers.under_way["https://stuck.example"] == 4)
+            assert len(await finished(rows, 100)) == 100
+        finally:
+            await relay.stop()
+        assert not await has(rows, "sent_at is not null")
+
+
 class TestDeaths:
     async def test_killed_between_sending_and_marking_the_same_event_is_sent_again(
         self, rows: Rows, session: Session, address: str, tmp_path: Path

@@ -203,25 +203,22 @@ return headrace.with_field(json_strip_nulls(json_build_object(
 )), 'metadata', (subject).metadata);
 
 -- An event as it is after its job was erased: that it happened, and nothing of what it was about.
+-- What is dropped may hold a \u0000, on which all functions of JSON fail: that goes first.
 create function headrace.without_content(payload json) returns json
-language sql immutable parallel safe
-return (
-    select (
-        case
-            when event ? 'data' then jsonb_set(event, '{data}', bare.fields)
-            else bare.fields
+language sql immutable parallel safe as $$
+    select json_object_agg(
+        key,
+        case key
+            when 'data' then headrace.without_content(value)
+            when 'error' then json_build_object('code', value -> 'code')
+            else value
         end
-    )::json
-    from (select payload::jsonb as event) as whole
-    cross join lateral (select coalesce(event -> 'data', event) as told) as inner_part
-    cross join lateral (
-        select told - 'output' - 'metadata' - 'error' || case
-            when told ? 'error'
-            then jsonb_build_object('error', jsonb_build_object('code', told #> '{error,code}'))
-            else '{}'
-        end as fields
-    ) as bare
-);
+    )
+    from json_each(
+        regexp_replace(payload::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1', 'g')::json
+    )
+    where key not in ('output', 'metadata')
+$$;
 
 -- --- when it is written --------------------------------------------------------------------------
 
