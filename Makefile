@@ -26,10 +26,12 @@ test-system: .venv/.dev ## try Debian's PostgreSQL 15 and Google's pstest (insta
 check: .venv/.dev ## lint, format, types, layers, sizes, dependencies
 	@scripts/check.sh
 
-crash: .venv/.dev ## kill workers and the database in the middle of work, and check what is left
+crash: .venv/.dev ## kill workers and the database in the middle of work; fuzz and flood the API
 	@$(VENV)/python -m tests.crash.run
 	@$(VENV)/python -m tests.crash.outage
 	@$(VENV)/python -m pytest -q -n 2 --every-write-point tests/documents/test_crashes.py
+	@$(VENV)/python -m tests.web.fuzz
+	@$(VENV)/python -m tests.web.idle
 
 bench: .venv/.dev ## measure throughput and latency
 	@$(VENV)/python -m bench
