@@ -23,7 +23,7 @@ class TestDoctor:
         checks = [line.split()[1] for line in result.out.splitlines()]
         assert checks == [
             "settings", "version", "database", "clock", "pooler", "schema", "wall", "workers",
-            "unclaimable", "stuck", "failures", "identity", "connections",
+            "unclaimable", "stuck", "failures", "identity", "webhooks", "connections",
         ]  # fmt: skip
 
     async def test_a_missing_schema_fails(self, bare_commands: Commands) -> None:
@@ -54,6 +54,30 @@ class TestDoctor:
         result = await headrace("doctor", "--json", HEADRACE_AUTH_ISSUERS=issuers)
         texts = {finding["check"]: finding["text"] for finding in json.loads(result.out)}
         assert texts["identity"] == "https://login.example.com, API keys"
+
+    async def test_it_tells_whether_webhooks_are_told(
+        self, headrace: Headrace, database: str
+    ) -> None:
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "insert into headrace.webhooks (tenant, url, created_by) "
+            "values ('acme', 'https://hooks.example.com', 'tests')"
+        )
+        unsigned = json.loads((await headrace("doctor", "--json")).out)
+        texts = {finding["check"]: finding["text"] for finding in unsigned}
+        assert levels(unsigned)["webhooks"] == "warn"
+        assert "1 told, 0 disabled; nothing can be signed here" in texts["webhooks"]
+        await connection.execute(
+            "insert into headrace.outbox (webhook, endpoint, kind, payload, tenant, due_at) "
+            "select id, endpoint, 'webhook.test', '{}', tenant, headrace.now() - interval '1 h' "
+            "from headrace.webhooks"
+        )
+        await connection.close()
+        keys = "0123456789abcdef0123456789abcdef"
+        late = json.loads((await headrace("doctor", "--json", HEADRACE_SIGNING_KEYS=keys)).out)
+        texts = {finding["check"]: finding["text"] for finding in late}
+        assert levels(late)["webhooks"] == "warn"
+        assert "s late" in texts["webhooks"]
 
     async def test_a_job_that_nobody_carries_fails(
         self, headrace: Headrace, prepared: Shop

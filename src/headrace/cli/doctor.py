@@ -132,6 +132,7 @@ async def _examine_server(settings: Settings, place: Place) -> AsyncIterator[Fin
         ):
             yield await check(connection)
         yield await examination.identity_finding(connection, settings)
+        yield await examination.webhooks_finding(connection, settings, embedded=place.embedded)
         yield await examination.connections_finding(connection, server, settings)
     finally:
         await connection.close()

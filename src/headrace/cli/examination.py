@@ -10,6 +10,7 @@ from headrace import __version__
 from headrace.cli.finding import Finding
 from headrace.store import condition, reads
 from headrace.store.api_keys import has_api_keys
+from headrace.store.outbox import measure_outbox
 from headrace.store.pool import connect
 from headrace.store.wall import wall_stands
 from headrace.store.workers import session_process
@@ -26,6 +27,7 @@ CLOCK_S: Final = 2.0
 STUCK: Final = timedelta(minutes=30)
 LATELY: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
+LATE_S: Final = 300.0
 SPARE_CONNECTIONS: Final = 10
 OWN_CONNECTIONS: Final = 6
 """Of a worker beside its pools: claims, two of the ledger, upkeep, presence and its spare."""
@@ -105,6 +107,24 @@ async def identity_finding(connection: HeldConnection, settings: Settings) -> Fi
         names.append("API keys")
     text = ", ".join(names) or "no issuer and no API key, so the API lets nobody in"
     return Finding("ok", "identity", text)
+
+
+async def webhooks_finding(
+    connection: HeldConnection, settings: Settings, *, embedded: bool
+) -> Finding:
+    """Whether webhooks can be told, and are told in time."""
+    enabled, disabled = await condition.count_webhooks(connection)
+    late_s = (await measure_outbox(connection)).webhooks_s
+    text = f"{enabled} told, {disabled} disabled"
+    if enabled and not (settings.signing_keys or embedded):
+        return Finding(
+            "warn", "webhooks", f"{text}; nothing can be signed here: set HEADRACE_SIGNING_KEYS"
+        )
+    if late_s > LATE_S:
+        return Finding(
+            "warn", "webhooks", f"{text}; a message is {late_s:.0f} s late: see that a worker runs"
+        )
+    return Finding("ok", "webhooks", text)
 
 
 async def workers_finding(connection: HeldConnection) -> Finding:

@@ -60,3 +60,9 @@ async def count_failed_tries(
 ) -> int:
     """How many tries of steps failed lately, of jobs that were submitted lately."""
     return int(await connection.fetchval(SQL["doctor.failed_tries"], within, submitted_within) or 0)
+
+
+async def count_webhooks(connection: Connection) -> tuple[int, int]:
+    """How many webhooks are told, and how many of tenants are disabled."""
+    (row,) = await connection.fetch(SQL["doctor.webhooks"])
+    return row[0], row[1]

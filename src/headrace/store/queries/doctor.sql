@@ -31,3 +31,10 @@ select count(*)
 from headrace.tries
 where job >= headrace.first_id(headrace.now() - $2::interval)
 and failed_at >= headrace.now() - $1::interval;
+
+-- name: webhooks
+-- How many webhooks are told, and how many of those that are not of a single job are disabled.
+select
+    count(*) filter (where disabled_at is null)::integer as enabled,
+    count(*) filter (where disabled_at is not null and job is null)::integer as disabled
+from headrace.webhooks;
