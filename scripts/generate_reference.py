@@ -46,7 +46,7 @@ from headrace.telemetry.series import BUCKETS_S, MOST_SERIES, MOST_VALUES
 from headrace.variables import describe as describe_class
 from headrace.web.service.gauges import GAUGES
 from scripts.reference_http import http_page
-from scripts.reference_table import NOTE, table
+from scripts.reference_table import NOTE, read, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -346,11 +346,6 @@ def main() -> int:
         (FOLDER / name).write_text(pages[name], encoding="utf-8")
         print(f"wrote docs/reference/{name}")
     return 0
-
-
-def read(path: Path) -> str | None:
-    """The page as it is; None where there is none."""
-    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 NOTE: Final = (
     "<!-- Written by `python -m scripts.generate_reference`: change the definitions instead. -->"
@@ -19,3 +20,8 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     yield f"|{' --- |' * len(titles)}"
     for row in rows:
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
+
+
+def read(path: Path) -> str | None:
+    """The page as it is; None where there is none."""
+    return path.read_text(encoding="utf-8") if path.exists() else None

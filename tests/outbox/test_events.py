@@ -9,6 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from headrace import Pipeline
+from headrace.store.lanes import register
 from headrace.store.outbox import measure_outbox, open_outbox, set_topic
 from headrace.store.signals import read_signals
 from headrace.store.sql import SQL
@@ -237,3 +239,20 @@ async def watchers(rows: Rows) -> list[str]:
         "select tgname from pg_trigger where tgrelid = 'headrace.job_events'::regclass order by 1"
     )
     return [row["tgname"] for row in found]
+
+
+class TestPipelines:
+    async def test_one_says_whether_its_outputs_leave_and_may_change_its_mind(
+        self, rows: Rows
+    ) -> None:
+        for allowed in (True, False):
+            pipeline = Pipeline("pipe", input=int, output=int, inline_output=allowed)
+            pipeline.step(same)
+            await register(rows.connection, pipeline)
+            assert allowed == await rows.connection.fetchval(
+                "select inline_output from headrace.pipelines"
+            )
+
+
+async def same(number: int) -> int:
+    return number

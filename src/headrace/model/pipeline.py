@@ -50,6 +50,7 @@ class Pipeline(Generic[InputT, OutputT]):
         retry: For steps that have none of their own.
         timeout: The limit of a job's running time; None for the worker's default.
         costly: Whether tenants may submit few of its jobs in a minute.
+        inline_output: Whether webhooks and topics are told results up to 64 KiB themselves.
         migrations: The folder of the SQL that makes its tables; None where it has none.
         input: Writes and reads the input.
         output: Writes and reads values of the output type.
@@ -70,6 +71,7 @@ class Pipeline(Generic[InputT, OutputT]):
         retry: Retry | None = None,
         timeout: Duration | None = None,
         costly: bool = False,
+        inline_output: bool = False,
         migrations: Path | None = None,
     ) -> None:
         """Define a pipeline without steps.
@@ -83,6 +85,8 @@ class Pipeline(Generic[InputT, OutputT]):
             presets: Named sets of parameters, JSON values, of which a submission may choose one.
             retry: How steps are tried that do not say it themselves.
             timeout: The limit of a job's running time in all; at most 7,200 s.
+            inline_output: Whether events that leave carry the result where it has 64 KiB of JSON
+                at most, besides the address where it is read. It leaves the database with them.
             costly: Whether the API counts its submissions against RATE_TENANT_COSTLY, too.
             migrations: A folder of files `NNNN_name.sql` that make its own tables: numbered from 1
                 without gaps, applied by `headrace migrate` after the engine's, in development when
@@ -100,6 +104,7 @@ class Pipeline(Generic[InputT, OutputT]):
         self.retry = facts.checked_retry(retry, site)
         self.timeout = facts.checked_timeout(timeout, site)
         self.costly = costly
+        self.inline_output = inline_output
         self.migrations = migrations
         self.input: Codec[InputT] = storable(input, site, "the input")
         self.output: Codec[OutputT] = storable(output, site, "the output")

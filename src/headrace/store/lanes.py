@@ -59,6 +59,7 @@ async def register(connection: Connection, pipeline: Pipeline[Any, Any]) -> int:
         pipeline.version,
         pipeline.definition_hash,
         describe(pipeline),
+        pipeline.inline_output,
     )
     lane: int | None = None
     while lane is None:

@@ -140,9 +140,10 @@ select id from headrace.lanes where queue = $1 and pipeline = $2 and version = $
 
 -- name: register_pipeline
 -- Records a definition; a version that is registered again keeps its time, its hash follows.
--- $1 name, $2 version, $3 hash, $4 definition
-insert into headrace.pipelines as known (name, version, hash, definition)
-values ($1, $2, $3, $4::json)
+-- $1 name, $2 version, $3 hash, $4 definition, $5 whether its outputs may leave with events
+insert into headrace.pipelines as known (name, version, hash, definition, inline_output)
+values ($1, $2, $3, $4::json, $5)
 on conflict (name, version) do update
-set hash = excluded.hash, definition = excluded.definition
-where known.hash <> excluded.hash;
+set hash = excluded.hash, definition = excluded.definition,
+    inline_output = excluded.inline_output
+where known.hash <> excluded.hash or known.inline_output <> excluded.inline_output;
