@@ -201,7 +201,7 @@ class TestQ14:
     async def test_a_burst_is_taken_a_few_at_a_time(
         self, app: Headrace, start_worker: StartWorker, server: PubSubServer
     ) -> None:
-        for _ in range(2_000):
+        for _ in range(1_000):
             server.publish(TOPIC, b"{}", RING)
         await start_worker(app, concurrency=5)
         in_hand = []

@@ -45,8 +45,8 @@ group by lane.queue;
 
 -- name: take_rings
 -- The open queues in which work waits that nobody took for some time after the last ring, and marks
--- them as rung for. The first ring is due $2 after the oldest job was, each further one after as
--- long again as it had waited by then, up to $3. One probe of the ready index for each lane.
+-- them as rung for. The first ring is due $2 after the oldest job was, which was rung for then; each
+-- further one after twice that time, up to $3. One probe of the ready index for each lane.
 -- $1 worker, $2 first wait, $3 longest wait
 with waiting as materialized (
     select lane.queue, min(due.since) as since, sum(due.jobs)::integer as jobs
@@ -74,8 +74,7 @@ rung as (
     left join headrace.duties as last on last.name = 'ring ' || waiting.queue
     where headrace.now() >= case
         when last.expires_at >= waiting.since
-        then last.expires_at
-            + least(greatest(last.expires_at - waiting.since, $2::interval), $3::interval)
+        then last.expires_at + least(last.expires_at - waiting.since + $2::interval, $3::interval)
         else waiting.since + $2::interval
     end
     on conflict (name) do update
