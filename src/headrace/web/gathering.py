@@ -25,6 +25,7 @@ class Gathering(asyncio.Transport):
         super().__init__()
         self._inner, self._loop = inner, loop
         self._parts: list[bytes] = []
+        self._given = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send with whatever else is written in this turn of the loop."""
@@ -37,7 +38,9 @@ class Gathering(asyncio.Transport):
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
         if parts and not self._inner.is_closing():
-            self._inner.write(b"".join(parts))
+            data = b"".join(parts)
+            self._given += len(data)
+            self._inner.write(data)
 
     def close(self) -> None:
         """Close when all is sent."""
@@ -64,6 +67,11 @@ class Gathering(asyncio.Transport):
     def resume_reading(self) -> None:
         """Read on."""
         self._inner.resume_reading()
+
+    @property
+    def sent(self) -> int:
+        """Bytes that the system has taken so far."""
+        return self._given - self._inner.get_write_buffer_size()
 
     def get_write_buffer_size(self) -> int:
         """Bytes that are not sent."""

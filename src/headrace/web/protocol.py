@@ -1,4 +1,4 @@
-"""HTTP/1.1 of uvicorn, with a time limit for headers and answers in our form to what is no HTTP."""
+"""HTTP/1.1 of uvicorn, with time limits for clients, and answers in our form to what is no HTTP."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ HURRIED_S: Final = 2.0
 """The same while more than half of the connections are there that may be."""
 HEADER_BYTES: Final = 32 * 1024
 """Of one request's line and headers."""
+UNREAD_S: Final = 60.0
+"""A client that takes nothing of what it is sent for so long is given up."""
 SWEEP_S: Final = 1.0
 
 
@@ -44,10 +46,14 @@ class GuardedProtocol(HttpToolsProtocol):
     waits_since: float | None = None
     """When the headers that are awaited began; None while a request is served."""
     _header_bytes = 0
+    _gathering: Gathering
+    _sent = 0
+    _unread_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol.connection_made`."""
-        super().connection_made(Gathering(transport, self.loop))
+        self._gathering = Gathering(transport, self.loop)
+        super().connection_made(self._gathering)
         self.waits_since = self.loop.time()
         # The server's own refusal is no problem document, and does not say when to come again.
         most, self.limit_concurrency = self.limit_concurrency, None
@@ -83,6 +89,20 @@ class GuardedProtocol(HttpToolsProtocol):
         """Whether its client had its time for headers, in seconds."""
         return self.waits_since is not None and now - self.waits_since > patience
 
+    def is_unread(self, now: float) -> bool:
+        """Whether its client took nothing for 60 s of what waits to be sent; ask each second."""
+        if not self._gathering.get_write_buffer_size():
+            self._unread_since = None
+            return False
+        sent = self._gathering.sent
+        if self._unread_since is None or sent != self._sent:
+            self._sent, self._unread_since = sent, now
+        return now - self._unread_since > UNREAD_S
+
+    def abort(self) -> None:
+        """Hang up at once; what is not sent is lost."""
+        self._gathering.abort()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         self._refuse(msg, 400)
@@ -104,7 +124,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 async def sweep_connections(connections: Collection[Any], most: int) -> None:
-    """Close connections whose clients do not get their headers done, until it is cancelled.
+    """Close connections whose clients do not send their headers, or do not read, until cancelled.
 
     Args:
         connections: Those of the server, as they are each time.
@@ -115,6 +135,7 @@ async def sweep_connections(connections: Collection[Any], most: int) -> None:
         await asyncio.sleep(SWEEP_S)
         patience = HEADERS_S if len(connections) <= most // 2 else HURRIED_S
         close_overdue(connections, loop.time(), patience)
+        abort_unread(connections, loop.time())
 
 
 def close_overdue(connections: Collection[Any], now: float, patience: float = HEADERS_S) -> None:
@@ -122,3 +143,10 @@ def close_overdue(connections: Collection[Any], now: float, patience: float = HE
     for connection in list(connections):
         if isinstance(connection, GuardedProtocol) and connection.is_overdue(now, patience):
             connection.transport.close()
+
+
+def abort_unread(connections: Collection[Any], now: float) -> None:
+    """Hang up on those clients that do not read: closing would wait for them for ever."""
+    for connection in list(connections):
+        if isinstance(connection, GuardedProtocol) and connection.is_unread(now):
+            connection.abort()
