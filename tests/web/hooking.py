@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -12,7 +12,8 @@ import orjson
 from headrace.model.signing import secret_key, verify
 from headrace.web.auth.identity import Scope
 from tests.egress.receiver import Got, Receiver
-from tests.web.serving import SETTINGS, who
+from tests.waiting import eventually
+from tests.web.serving import SETTINGS, Api, who
 
 KEYS = ("0123456789abcdef0123456789abcdef",)
 SIGNING = SETTINGS.model_validate(
@@ -44,3 +45,34 @@ def opened(got: Got, secrets: Sequence[str], *, now: float | None = None) -> dic
     said: dict[str, Any] = orjson.loads(got.body)
     assert said["data"]["event_id"] == event
     return said
+
+
+async def told(receiver: Receiver, number: int = 1) -> None:
+    """Wait until so many requests have arrived."""
+    await eventually(lambda: len(receiver.got) >= number)
+
+
+async def deliveries(client: httpx2.AsyncClient, webhook: str) -> list[dict[str, Any]]:
+    answer = await client.get(f"/v1/webhooks/{webhook}/deliveries")
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["items"])
+
+
+async def delivered(
+    client: httpx2.AsyncClient, webhook: str, fits: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """The newest delivery, when it fits."""
+
+    async def look() -> dict[str, Any] | None:
+        newest = (await deliveries(client, webhook))[:1]
+        return newest[0] if newest and fits(newest[0]) else None
+
+    found = await eventually(look)
+    assert found is not None
+    return found
+
+
+async def submitted(api: Api, **more: Any) -> str:
+    answer = await (await api.client(who())).post("/v1/jobs", json={**JOB, **more})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
