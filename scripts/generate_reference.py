@@ -28,6 +28,7 @@ from headrace.model.job import (
     Event as JobEvent,
 )
 from headrace.pipelines.documents.settings import DocumentsSettings
+from headrace.remote.settings import RemoteSettings
 from headrace.settings import SettingRow, describe
 from headrace.telemetry import (
     identity_events,
@@ -73,6 +74,9 @@ masked.
 """
 DOCUMENTS_INTRO: Final = """\
 What the pipeline `documents` reads, beside the engine's. By the same rules.
+"""
+REMOTE_INTRO: Final = """\
+What `RemoteClient` and the commands with `--api` read; workers and the API itself do not.
 """
 EVENTS_INTRO: Final = """\
 What the engine tells. Each event becomes one log line whose `message` and `event` are its name,
@@ -154,9 +158,10 @@ folder. Where it is left out it is taken from `pyproject.toml` in that folder:
     app = "shop.jobs:app"
 
 All commands work on the database of the [settings](settings.md); without one, on the embedded
-database of the current folder. What a command prints is a table on a terminal, tab-separated lines
-elsewhere, and JSON with `--json`. An error is one line on the standard error; how a command ended
-is told by its [exit code](exit-codes.md).
+database of the current folder. Those with `--api` ask a remote API instead, where one is named:
+tenant and owner are those of the token then. What a command prints is a table on a terminal,
+tab-separated lines elsewhere, and JSON with `--json`. An error is one line on the standard error;
+how a command ended is told by its [exit code](exit-codes.md).
 """
 EXITS_INTRO: Final = """\
 Every command ends with one of these. An error of headrace is one line on the standard error,
@@ -168,7 +173,9 @@ def settings_page() -> str:
     """The page of all settings."""
     lines = ("# Settings", "", NOTE, "", SETTINGS_INTRO, *settings_table(describe()), "")
     documents = settings_table(describe_class(DocumentsSettings))
-    return "\n".join((*lines, "## Documents", "", DOCUMENTS_INTRO, *documents, ""))
+    remote = settings_table(describe_class(RemoteSettings))
+    lines = (*lines, "## Documents", "", DOCUMENTS_INTRO, *documents, "")
+    return "\n".join((*lines, "## Clients of an API", "", REMOTE_INTRO, *remote, ""))
 
 
 def settings_table(rows: Iterable[SettingRow]) -> Iterator[str]:

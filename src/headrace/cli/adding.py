@@ -5,24 +5,33 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 from headrace.cli.exits import ExitCode
 from headrace.cli.library import LibraryApp, Owner, Tenant
+from headrace.cli.options import Api
 from headrace.cli.output import Json, print_json, print_table, text_of
 from headrace.cli.running import run_async
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from typing import TypeAlias
 
     from headrace.app import Headrace
     from headrace.cli.gathering import Found
     from headrace.cli.intake import Intake
     from headrace.cli.intake_views import IntakeView
+    from headrace.pipelines.documents import Library
 
+    _Worker: TypeAlias = Callable[
+        [IntakeView, asyncio.Event], contextlib.AbstractAsyncContextManager[None]
+    ]
+
+POLL_S: Final = 2.0
+"""Between two looks at the documents of an API, which counts them."""
 COLUMNS: Final = ("file", "outcome", "chunks", "document", "reason")
 
 
@@ -52,6 +61,7 @@ def add(
         str | None, typer.Option("--timeout", metavar="TIME", help="Wait so long: 90s, 10m.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Take files in, and show how they go until they can be searched.
@@ -59,20 +69,23 @@ def add(
     PDF, DOCX, HTML, Markdown and plain text are read; what a folder holds beside them is listed
     and does no harm. The same content is ingested once for each owner. Where there is
     something to do and no worker is alive that carries `documents`, one runs in this process
-    meanwhile. Interrupted, the same command goes on.
+    meanwhile; not for an API, which has its own. Interrupted, the same command goes on.
     """
     from headrace.cli.gathering import gather
-    from headrace.cli.intake import Entry, HowToAdd, Intake
+    from headrace.cli.intake import SHORTEST_PAUSE_S, Entry, HowToAdd, Intake
     from headrace.cli.library import check_extras
     from headrace.cli.parsing import read_seconds
 
     timeout_s = read_seconds("--timeout", timeout)
     found = gather(paths)
     _check_single(found, paths, {"--name": name, "--sha256": sha256})
-    check_extras()
+    if api is None:
+        check_extras()
     how = HowToAdd(tenant=tenant, owner=owner, again=again, name=name, sha256=sha256)
-    intake = Intake([Entry(one) for one in found], how)
-    code = run_async(_add(app, intake, timeout_s, wait=not no_wait, quiet=quiet), fast=True)
+    least_s = SHORTEST_PAUSE_S if api is None else POLL_S
+    intake = Intake([Entry(one) for one in found], how, shortest_pause_s=least_s)
+    place = _open_here(app) if api is None else _open_there(api, app)
+    code = run_async(_add(place, intake, timeout_s, wait=not no_wait, quiet=quiet), fast=True)
     _print(intake, as_json=as_json)
     raise typer.Exit(code)
 
@@ -87,21 +100,46 @@ def _check_single(found: list[Found], paths: list[Path], options: dict[str, str 
             raise OptionError(option, f"is for one file; there are {len(found)}")
 
 
+@contextlib.asynccontextmanager
+async def _open_here(reference: str | None) -> AsyncIterator[tuple[Library, _Worker]]:
+    """The library, and what runs a worker for it where none is alive."""
+    from headrace.cli.library import open_library
+
+    async with open_library(reference) as (app, library):
+        yield library, lambda view, wanted: _worker(app, view, wanted)
+
+
+@contextlib.asynccontextmanager
+async def _open_there(api: str, reference: str | None) -> AsyncIterator[tuple[Library, _Worker]]:
+    """The library of an API, which has workers of its own."""
+    from headrace.cli.remote import check_alone, remote_app
+    from headrace.cli.remote_library import RemoteLibrary
+
+    check_alone(api, reference)
+    async with remote_app(api) as app:
+        library = cast("Library", RemoteLibrary(app.client.documents))
+        yield library, lambda view, wanted: contextlib.nullcontext()  # noqa: ARG005
+
+
 async def _add(
-    reference: str | None, intake: Intake, timeout_s: float | None, *, wait: bool, quiet: bool
+    place: contextlib.AbstractAsyncContextManager[tuple[Library, _Worker]],
+    intake: Intake,
+    timeout_s: float | None,
+    *,
+    wait: bool,
+    quiet: bool,
 ) -> ExitCode:
     import asyncio
 
     from headrace.cli.intake_views import intake_view_on
-    from headrace.cli.library import open_library
 
     is_over = False
-    async with open_library(reference) as (app, library):
+    async with place as (library, worker):
         with intake_view_on(sys.stderr, is_quiet=quiet) as view, _told_of_interruption(intake):
             try:
                 async with asyncio.timeout(timeout_s):
                     if wait:
-                        async with _worker(app, view, intake.has_work):
+                        async with worker(view, intake.has_work):
                             await intake.add_and_follow(library, view.show)
                     else:
                         await intake.add(library)

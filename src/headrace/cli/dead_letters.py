@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from headrace.cli.asking import actor, ask
-from headrace.cli.options import Cursor, Force, FromStep, Limit, Reason, Since
+from headrace.cli.options import Api, Cursor, Force, FromStep, Limit, Reason, Since
 from headrace.cli.output import Json, print_json, print_page
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def list_(
     since: Since = None,
     limit: Limit = 30,
     cursor: Cursor = None,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """List failed runs that nobody has redriven, newest first."""
@@ -50,19 +51,20 @@ def list_(
     async def find(app: Headrace) -> Any:  # noqa: ANN401 - a page
         return await app.list_dead_letters(wanted, limit=limit, cursor=cursor)
 
-    print_page(ask(find), COLUMNS, {}, as_json=as_json)
+    print_page(ask(find, api), COLUMNS, {}, as_json=as_json)
 
 
 @group.command()
 def show(
     job: Annotated[str, typer.Argument(metavar="JOB", help="Id of a failed job.")],
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Show a dead letter: why the job failed, where, after how many tries."""
     from headrace.cli.output import text_of
     from headrace.errors import JobNotFoundError
 
-    letters = ask(lambda app: app.list_dead_letters(_filter([job]))).items
+    letters = ask(lambda app: app.list_dead_letters(_filter([job])), api).items
     if not letters:
         raise JobNotFoundError(f"{job} among the dead letters")
     if as_json:
@@ -73,7 +75,7 @@ def show(
         "error_class", "message", "step", "item", "attempts", "lease_losses", "correlation_id",
         "failed_at",
     ):  # fmt: skip
-        value = getattr(letters[0], name)
+        value = getattr(letters[0], name, None)  # an API tells less
         if value is not None:
             typer.echo(f"{name.replace('_', ' '):<16} {text_of(value)}")
 
@@ -99,6 +101,7 @@ def redrive(
     from_step: FromStep = None,
     force: Force = False,
     reason: Reason = None,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Run failed jobs again, the newest first: those named, or those that the filters match."""
@@ -116,7 +119,8 @@ def redrive(
         since=since,
     )
     plan = _Plan(wanted, limit=limit, rate=rate, from_step=from_step, force=force, reason=reason)
-    _print_outcome(ask(plan.count if dry_run else plan.redrive), dry_run=dry_run, as_json=as_json)
+    outcome = ask(plan.count if dry_run else plan.redrive, api)
+    _print_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import typer
 from headrace.cli import adding
 from headrace.cli.exits import ExitCode, exit_code_of
 from headrace.cli.library import DocumentId, LibraryApp, Owner, Tenant, ask_library
-from headrace.cli.options import Cursor, Limit
+from headrace.cli.options import Api, Cursor, Limit
 from headrace.cli.output import Json, print_json, print_table, text_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def list_(
     owner: Owner = "default",
     limit: Limit = 30,
     cursor: Cursor = None,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """List an owner's documents, newest first."""
@@ -46,7 +47,7 @@ def list_(
     async def find(_: Headrace, library: Library) -> DocumentPage:
         return await library.documents(tenant=tenant, owner=owner, limit=limit, cursor=cursor)
 
-    page = ask_library(app, find)
+    page = ask_library(app, find, api)
     if as_json:
         print_json({"items": page.documents, "next": page.next})
         return
@@ -74,6 +75,7 @@ def show(
     app: LibraryApp = None,
     tenant: Tenant = "default",
     owner: Owner = "default",
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Show a document: how far it is, what is wrong with it, the steps of its job."""
@@ -82,7 +84,7 @@ def show(
         found = await library.document(document, tenant=tenant, owner=owner)
         return found, await _job_of(app, found)
 
-    found, job = ask_library(app, find)
+    found, job = ask_library(app, find, api)
     if as_json:
         print_json({"document": found, "job": job})
     else:
@@ -111,7 +113,7 @@ def _print_document(document: DocumentStatus) -> None:
         "chunks": f"{document.chunks_done:,} of {document.chunks_total:,} stored, "
         f"{document.embeds_done:,} embedded",
         "generation": document.generation,
-        "space": document.space,
+        "space": getattr(document, "space", None),  # an API tells less
         "sha256": document.sha256,
         "created at": document.created_at,
         "started at": document.processing_started_at,
@@ -144,6 +146,7 @@ def chunks(
         int, typer.Option("--first", min=0, help="Ordinal of the chunk to begin with.")
     ] = 0,
     limit: Limit = 100,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """List the chunks of a document that are in search, in order; whole with --json."""
@@ -154,7 +157,7 @@ def chunks(
             document, tenant=tenant, owner=owner, first=first, limit=limit
         )
 
-    status, found = ask_library(app, find)
+    status, found = ask_library(app, find, api)
     if as_json:
         print_json(found)
         return
@@ -193,6 +196,7 @@ def delete(
     tenant: Tenant = "default",
     owner: Owner = "default",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    api: Api = None,
 ) -> None:
     """Delete documents: at once from search, and their files. On a terminal it asks first."""
     from headrace.errors import NotFoundError
@@ -213,7 +217,7 @@ def delete(
                 code = code or exit_code_of(error)
         return code
 
-    raise typer.Exit(ask_library(app, delete_all))
+    raise typer.Exit(ask_library(app, delete_all, api))
 
 
 def size_text(size: int) -> str:

@@ -27,11 +27,17 @@ class ExitCode(IntEnum):
     NOT_FOUND = 22
     CONFLICT = 23
     KEY_REUSED = 24
+    AUTH_REQUIRED = 30
+    FORBIDDEN = 31
+    RATE_LIMITED = 32
+    BUDGET_EXHAUSTED = 33
+    TOO_LARGE = 34
     INTERNAL = 40
     CHECKPOINT_CORRUPT = 41
     OUTPUT_TOO_LARGE = 42
     REPLACE = 70
     INTERRUPTED = 130
+    NO_READER = 141
     TERMINATED = 143
 
 
@@ -46,7 +52,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         "failed.",
         ExitCode.JOB_CANCELLED: "`run` and `jobs watch`: the job was cancelled. `documents add`: a "
         "document was cancelled or deleted meanwhile, and none failed.",
-        ExitCode.UNAVAILABLE: "The database does not answer, or the folder of the "
+        ExitCode.UNAVAILABLE: "The database or the API does not answer, or the folder of the "
         "documents takes no files; the same command may work later.",
         ExitCode.TIMEOUT: "`run`, `jobs watch` and `documents add`: the time given by `--timeout` "
         "is over; the jobs go on.",
@@ -58,12 +64,18 @@ MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         ExitCode.CONFLICT: "The state does not allow it: the job has ended already or not yet, the "
         "schema is of another version.",
         ExitCode.KEY_REUSED: "The idempotency key was used with another input.",
+        ExitCode.AUTH_REQUIRED: "`--api`: the token is missing or not accepted.",
+        ExitCode.FORBIDDEN: "`--api`: the token's scopes do not allow it.",
+        ExitCode.RATE_LIMITED: "`--api`: too many requests; the same command may work later.",
+        ExitCode.BUDGET_EXHAUSTED: "`--api`: the budget is used up.",
+        ExitCode.TOO_LARGE: "`--api`: the input or the file is larger than the server takes.",
         ExitCode.INTERNAL: "An error that headrace does not know; its traceback is shown.",
         ExitCode.CHECKPOINT_CORRUPT: "A stored output is missing or changed.",
         ExitCode.OUTPUT_TOO_LARGE: "An output is larger than what can be stored.",
         ExitCode.REPLACE: "`worker --no-supervisor`: the process stood still, or steps that ignore "
         "their cancellation fill it; start a new one.",
         ExitCode.INTERRUPTED: "Ctrl-C.",
+        ExitCode.NO_READER: "Whoever read the output, as `head`, did not want the rest of it.",
         ExitCode.TERMINATED: "SIGTERM; a worker ends with 0 instead, once its jobs are done or "
         "handed back.",
     }
@@ -71,8 +83,20 @@ MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
 """Every code and what it means; docs/reference/exit-codes.md is written from it."""
 
 
-CONFIGURATION_CODES: Final = frozenset({"embedder_unusable"})
-"""Errors of shipped pipelines that are about settings; they are not imported here to be known."""
+CODES: Final[Mapping[str, ExitCode]] = MappingProxyType(
+    {
+        "embedder_unusable": ExitCode.CONFIGURATION,
+        "api_address_invalid": ExitCode.CONFIGURATION,
+        "client_missing": ExitCode.CONFIGURATION,
+        "foreign_answer": ExitCode.CONFIGURATION,
+        "auth_required": ExitCode.AUTH_REQUIRED,
+        "forbidden": ExitCode.FORBIDDEN,
+        "rate_limited": ExitCode.RATE_LIMITED,
+        "budget_exhausted": ExitCode.BUDGET_EXHAUSTED,
+        "payload_too_large": ExitCode.TOO_LARGE,
+    }
+)
+"""By their codes: errors of a shipped pipeline and of `--api`, which are not imported for this."""
 
 
 def exit_code_of(error: HeadraceError) -> ExitCode:
@@ -92,8 +116,8 @@ def exit_code_of(error: HeadraceError) -> ExitCode:
         (errors.ConflictError, ExitCode.CONFLICT),
         (errors.InvalidError, ExitCode.INVALID),
     )
-    if error.code in CONFIGURATION_CODES:
-        return ExitCode.CONFIGURATION
+    if error.code in CODES:
+        return CODES[error.code]
     special = getattr(error, "exit_code", None)
     if isinstance(special, ExitCode):
         return special

@@ -113,6 +113,8 @@ class Intake:
 
     entries: list[Entry]
     how: HowToAdd
+    shortest_pause_s: float = SHORTEST_PAUSE_S
+    """Between two looks."""
     since: float = field(default_factory=time.monotonic)
     has_work: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a file was taken whose document has not ended."""
@@ -162,7 +164,7 @@ class Intake:
                 if is_last and not self._open:
                     return
                 pause_s = (time.monotonic() - began) * LOOK_SHARE
-                await asyncio.sleep(min(max(pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
+                await asyncio.sleep(min(max(pause_s, self.shortest_pause_s), LONGEST_PAUSE_S))
 
         await together(add(), follow())
 

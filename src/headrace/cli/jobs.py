@@ -9,7 +9,7 @@ import typer
 
 from headrace.cli.asking import actor, ask
 from headrace.cli.exits import ExitCode, exit_code_of
-from headrace.cli.options import Cursor, Force, FromStep, Limit, Reason, Since
+from headrace.cli.options import Api, Cursor, Force, FromStep, Limit, Reason, Since
 from headrace.cli.output import Json, print_json, print_page, print_table, text_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def list_(
     since: Since = None,
     limit: Limit = 30,
     cursor: Cursor = None,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
@@ -69,7 +70,7 @@ def list_(
     async def find(app: Headrace) -> Any:  # noqa: ANN401 - a page
         return await app.list_jobs(wanted, limit=limit, cursor=cursor)
 
-    print_page(ask(find), COLUMNS, {"input": "input_preview"}, as_json=as_json)
+    print_page(ask(find, api), COLUMNS, {"input": "input_preview"}, as_json=as_json)
 
 
 @group.command()
@@ -78,13 +79,14 @@ def show(
     result: Annotated[
         bool, typer.Option("--result", help="Print the result of a completed job, and no more.")
     ] = False,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Show a job with its steps and its history."""
     if result:
-        print_json(ask(lambda app: _result(app, job)))
+        print_json(ask(lambda app: _result(app, job), api))
         return
-    status, history = ask(lambda app: _look(app, job))
+    status, history = ask(lambda app: _look(app, job), api)
     if as_json:
         print_json({"job": status, "history": history})
         return
@@ -114,7 +116,7 @@ def _print_job(status: JobStatus) -> None:
         "correlation_id", "idempotency_key", "parent_job", "deadline", "cancelled_by",
         "cancel_reason", "created_at", "started_at", "finished_at",
     ):  # fmt: skip
-        value = getattr(status, name)
+        value = getattr(status, name, None)  # an API tells less
         if value is not None:
             typer.echo(f"  {name.replace('_', ' '):<16} {text_of(value)}")
     rows = [{"step": step.name, "state": describe_step(step)} for step in status.steps]
@@ -144,6 +146,7 @@ def watch(
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="TIME", help="For how long: 90s, 10m.")
     ] = None,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Show a job as it goes, until it has ended; the exit code tells how."""
@@ -153,25 +156,30 @@ def watch(
     timeout_s = read_seconds("--timeout", timeout)
     style: Style = "json" if as_json else "auto"
     code = ask(
-        lambda app: watch_to_exit(app, job, timeout_s=timeout_s, stream=sys.stdout, style=style)
+        lambda app: watch_to_exit(app, job, timeout_s=timeout_s, stream=sys.stdout, style=style),
+        api,
     )
     raise typer.Exit(code)
 
 
 @group.command()
-def cancel(jobs: JobIds, reason: Reason = None) -> None:
+def cancel(jobs: JobIds, reason: Reason = None, api: Api = None) -> None:
     """Cancel jobs: queued ones at once, running ones within seconds."""
 
     async def act(app: Headrace, job: str) -> str:
         state = await app.cancel(job, reason=reason, actor=actor())
         return "cancelled" if state == "cancelled" else "is being cancelled"
 
-    _act_on(jobs, act)
+    _act_on(jobs, act, api)
 
 
 @group.command()
 def retry(
-    jobs: JobIds, from_step: FromStep = None, force: Force = False, reason: Reason = None
+    jobs: JobIds,
+    from_step: FromStep = None,
+    force: Force = False,
+    reason: Reason = None,
+    api: Api = None,
 ) -> None:
     """Run failed or cancelled jobs again; stored outputs are used again."""
 
@@ -179,12 +187,16 @@ def retry(
         run = await app.retry(job, from_step=from_step, force=force, reason=reason, actor=actor())
         return f"is queued for run {run}"
 
-    _act_on(jobs, act)
+    _act_on(jobs, act, api)
 
 
 @group.command()
 def replay(
-    jobs: JobIds, from_step: FromStep = None, force: Force = False, reason: Reason = None
+    jobs: JobIds,
+    from_step: FromStep = None,
+    force: Force = False,
+    reason: Reason = None,
+    api: Api = None,
 ) -> None:
     """Run completed jobs again from a step, or (--force) from the beginning."""
 
@@ -192,10 +204,12 @@ def replay(
         run = await app.replay(job, from_step=from_step, force=force, reason=reason, actor=actor())
         return f"is queued for run {run}"
 
-    _act_on(jobs, act)
+    _act_on(jobs, act, api)
 
 
-def _act_on(jobs: list[str], act: Callable[[Headrace, str], Awaitable[str]]) -> None:
+def _act_on(
+    jobs: list[str], act: Callable[[Headrace, str], Awaitable[str]], api: str | None
+) -> None:
     """Do something with each job and tell of it; the exit code is that of the first error."""
     from headrace.errors import ConflictError, NotFoundError
 
@@ -209,7 +223,7 @@ def _act_on(jobs: list[str], act: Callable[[Headrace, str], Awaitable[str]]) -> 
                 code = code or exit_code_of(error)
         return code
 
-    raise typer.Exit(ask(act_on_all))
+    raise typer.Exit(ask(act_on_all, api))
 
 
 def _advice(error: HeadraceError) -> str:

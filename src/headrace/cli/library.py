@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar, cast
 
 import typer
 
@@ -127,14 +127,31 @@ async def open_library(given: str | None) -> AsyncIterator[tuple[Headrace, Libra
         yield app, library
 
 
-def ask_library(given: str | None, question: Callable[[Headrace, Library], Awaitable[T]]) -> T:
+def ask_library(
+    given: str | None,
+    question: Callable[[Headrace, Library], Awaitable[T]],
+    api: str | None = None,
+) -> T:
     """Open the library, and ask.
+
+    Args:
+        given: The APP.
+        question: What is asked.
+        api: The address of an API that is asked instead; see `asking.ask`.
 
     Raises:
         HeadraceError: As `open_library`, or whatever `question` raises.
     """
 
     async def opened() -> T:
+        if api is not None:
+            from headrace.cli.remote import check_alone, remote_app
+            from headrace.cli.remote_library import RemoteLibrary
+
+            check_alone(api, given)
+            async with remote_app(api) as remote:
+                documents = RemoteLibrary(remote.client.documents)
+                return await question(cast("Headrace", remote), cast("Library", documents))
         async with open_library(given) as (app, library):
             return await question(app, library)
 

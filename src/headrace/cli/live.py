@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TextIO, TypeAlias
 
 import typer
@@ -195,7 +196,28 @@ def describe_step(step: StepStatus) -> str:
     return text_of(" ".join(words))
 
 
-async def watch(client: Client, job: str, view: View, *, timeout_s: float | None) -> JobState:
+class Pace(Protocol):
+    """Says when to look at a job again."""
+
+    async def wait(self, *, is_new: bool) -> None:
+        """Return then; `is_new` tells whether the last look showed something new."""
+
+
+class GrowingPace:
+    """Looks after 50 ms, and ever more seldom while nothing changes, up to twice a second."""
+
+    def __init__(self) -> None:
+        self._pause_s = FIRST_PAUSE_S
+
+    async def wait(self, *, is_new: bool) -> None:
+        """Wait for the present pause."""
+        self._pause_s = FIRST_PAUSE_S if is_new else min(self._pause_s * GROWTH, LONGEST_PAUSE_S)
+        await asyncio.sleep(self._pause_s)
+
+
+async def watch(
+    client: Client, job: str, view: View, pace: Pace, *, timeout_s: float | None
+) -> JobState:
     """Show a job until it has ended.
 
     Returns:
@@ -205,16 +227,15 @@ async def watch(client: Client, job: str, view: View, *, timeout_s: float | None
         TimeoutError: It has not ended in time; it goes on.
         JobNotFoundError: There is no such job.
     """
-    pause_s, last = FIRST_PAUSE_S, None
+    last = None
     async with asyncio.timeout(timeout_s):
         while True:
             status = await client.status(job)
             view.show(status)
             if status.is_final:
                 return status.state
-            pause_s = FIRST_PAUSE_S if status != last else min(pause_s * GROWTH, LONGEST_PAUSE_S)
+            await pace.wait(is_new=status != last)
             last = status
-            await asyncio.sleep(pause_s)
 
 
 async def watch_to_exit(
@@ -226,12 +247,17 @@ async def watch_to_exit(
     style: Style = "auto",
 ) -> ExitCode:
     """Show a job until it has ended; the exit code that tells how."""
-    with view_on(stream or sys.stderr, style) as view:
-        try:
-            state = await watch(client, job, view, timeout_s=timeout_s)
-        except TimeoutError:
-            typer.echo(f"headrace: job {job} has not ended within {timeout_s:g} s", err=True)
-            return ExitCode.TIMEOUT
+    from headrace.cli.remote import RemoteApp
+
+    asked: object = client  # of a command with --api it is no client of a database
+    paces = asked.pace(job) if isinstance(asked, RemoteApp) else nullcontext(GrowingPace())
+    async with paces as pace:
+        with view_on(stream or sys.stderr, style) as view:
+            try:
+                state = await watch(client, job, view, pace, timeout_s=timeout_s)
+            except TimeoutError:
+                typer.echo(f"headrace: job {job} has not ended within {timeout_s:g} s", err=True)
+                return ExitCode.TIMEOUT
     return EXITS[state]
 
 

@@ -24,6 +24,17 @@ AppOption = Annotated[
         "if left out.",
     ),
 ]
+Api = Annotated[
+    str | None,
+    typer.Option(
+        "--api",
+        metavar="URL",
+        envvar="HEADRACE_API_URL",
+        show_envvar=False,
+        help="Ask this API instead of the database, with the token in HEADRACE_API_TOKEN; "
+        "HEADRACE_API_URL if left out.",
+    ),
+]
 Queues = Annotated[
     str | None,
     typer.Option("--queues", metavar="NAMES", help="Queues to serve, with commas between them."),

@@ -34,6 +34,23 @@ def read_input(pipeline: Pipeline[Any, Any], given: str) -> Any:  # noqa: ANN401
         raise InputError(pipeline.name, error.problems) from error
 
 
+def read_json(pipeline: str, given: str) -> Any:  # noqa: ANN401 - JSON
+    """The same where only the name of the pipeline is known: JSON, of which nothing is checked.
+
+    Raises:
+        OptionError: The file cannot be read.
+        InputError: It is no JSON.
+    """
+    import json
+
+    from headrace.errors import InputError, Problem
+
+    try:
+        return json.loads(_text(given))
+    except ValueError as error:
+        raise InputError(pipeline, [Problem("$", f"it is no JSON: {error}")]) from error
+
+
 def _text(given: str) -> str:
     if given == "-":
         return sys.stdin.read()

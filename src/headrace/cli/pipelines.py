@@ -8,7 +8,7 @@ import typer
 
 from headrace.cli.asking import ask
 from headrace.cli.exits import ExitCode
-from headrace.cli.options import App, Queues
+from headrace.cli.options import Api, App, Queues
 from headrace.cli.output import Json, print_json, print_table, text_of
 from headrace.cli.running import run_async
 
@@ -24,9 +24,9 @@ group = typer.Typer(help="Look at pipelines, and check a new version.", rich_mar
 
 
 @group.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(api: Api = None, as_json: Json = False) -> None:
     """List every version that a worker or a submission registered."""
-    pipelines = ask(lambda app: app.list_pipelines())
+    pipelines = ask(lambda app: app.list_pipelines(), api)
     if as_json:
         print_json(pipelines)
         return
@@ -50,10 +50,11 @@ def show(
     version: Annotated[
         str | None, typer.Option("--version", help="The newest if left out.")
     ] = None,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Show a registered definition: its steps and what they need."""
-    known = _find(ask(lambda app: app.list_pipelines()), name, version)
+    known = _find(ask(lambda app: app.list_pipelines(), api), name, version)
     if as_json:
         print_json(known)
         return
@@ -61,11 +62,11 @@ def show(
     rows = [
         {
             "step": step["name"],
-            "needs": step["needs"],
-            "per_item": "yes" if step["each"] else "",
-            "attempts": step["attempts"],
-            "timeout": None if step["timeout_s"] is None else f"{step['timeout_s']:g} s",
-            "was": step["was"],
+            "needs": step.get("needs"),  # an API tells less
+            "per_item": "yes" if step.get("each") else "",
+            "attempts": step.get("attempts"),
+            "timeout": None if step.get("timeout_s") is None else f"{step['timeout_s']:g} s",
+            "was": step.get("was"),
         }
         for step in known.definition["steps"]
     ]

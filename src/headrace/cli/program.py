@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -33,10 +35,17 @@ from headrace.cli import (
 from headrace.cli.exits import ExitCode, exit_code_of
 from headrace.errors import HeadraceError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 ADVICE: Final = {
     ExitCode.UNAVAILABLE: "; try again, or see `headrace doctor`",
 }
 """What to do, where the error itself cannot know it."""
+OF_THE_PLACE: Final = frozenset(
+    {"api", "api-keys", "config", "demo", "dev", "doctor", "migrate", "pubsub", "worker"}
+)
+"""Commands about a database and its processes: HEADRACE_API_URL says nothing to them."""
 
 program = typer.Typer(
     help="Durable multi-step pipelines on your PostgreSQL.",
@@ -109,20 +118,66 @@ def _print_version() -> None:
     raise typer.Exit
 
 
-def run() -> int:
+def _refuse_api(context: typer.Context, value: str | None) -> None:
+    if value is not None:
+        from headrace.cli.remote import LocalOnlyError
+
+        raise LocalOnlyError(context.command_path)
+
+
+_refusing = typer.Typer()
+
+
+@_refusing.command()
+def _never_run(
+    given: Annotated[str | None, typer.Option("--api", hidden=True, callback=_refuse_api)] = None,
+    found: Annotated[
+        str | None,
+        typer.Option("--api", envvar="HEADRACE_API_URL", hidden=True, callback=_refuse_api),
+    ] = None,
+) -> None: ...
+
+
+def whole_command() -> Any:  # noqa: ANN401 - typer's
+    """The command with all its groups; those that cannot ask an API say so."""
+    from typer.main import get_command
+
+    given, found = get_command(_refusing).params[:2]
+    given.expose_value = found.expose_value = False
+    whole = get_command(program)
+    for name, command in _commands_of(whole):
+        if not any("--api" in option.opts for option in command.params):
+            command.params.append(given if name.split()[0] in OF_THE_PLACE else found)
+    return whole
+
+
+def _commands_of(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    for word, inner in command.commands.items():
+        if hasattr(inner, "commands"):
+            yield from _commands_of(inner, f"{name} {word}")
+        else:
+            yield f"{name} {word}".strip(), inner
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
+
+    Args:
+        arguments: What follows `headrace`; those of this process if left out.
 
     Returns:
         Its exit code. An error of headrace is one line on the standard error; any other one keeps
         its traceback.
     """
     try:
-        program(prog_name="headrace")
+        whole_command()(arguments, prog_name="headrace")
     except HeadraceError as error:
         print_error(error)
         return exit_code_of(error)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    except (BrokenPipeError, SystemExit) as end:
+        return _code_of(end)
     except Exception:  # noqa: BLE001 - the last place that can tell of it
         import traceback
 
@@ -131,9 +186,23 @@ def run() -> int:
     return ExitCode.DONE
 
 
+def _code_of(end: BrokenPipeError | SystemExit) -> int:
+    """The exit code of a command that ended by itself, or because nobody reads its output."""
+    # What typer puts in the place of the output then; it ends with 1, which means something else.
+    is_unread = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+    if isinstance(end, SystemExit) and not is_unread:
+        return end.code if isinstance(end.code, int) else ExitCode.DONE
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # what is still held back is flushed at the end
+    return ExitCode.NO_READER
+
+
 def print_error(error: HeadraceError) -> None:
     """Tell of an error of headrace in one line."""
     text = " ".join(str(error).split())
     advice = ADVICE.get(exit_code_of(error), "")
-    sys.stdout.flush()
+    if error.code == "service_unavailable":  # of an API, of which doctor knows nothing
+        advice = "; try again"
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
     sys.stderr.write(f"headrace: {text}{advice}\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace.cli.asking import actor, ask
-from headrace.cli.options import Reason
+from headrace.cli.options import Api, Reason
 from headrace.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ COLUMNS = ("queue", "depth", "due", "running", "oldest", "paused_at", "paused_by
 
 
 @group.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(api: Api = None, as_json: Json = False) -> None:
     """List every queue with what waits and runs in it."""
-    queues = ask(lambda app: app.list_queues())
+    queues = ask(lambda app: app.list_queues(), api)
     if as_json:
         print_json(queues)
         return
@@ -34,8 +34,8 @@ def list_(as_json: Json = False) -> None:
             "running": queue.running,
             "oldest": None if not queue.due else f"{queue.oldest_age_s:.0f} s",
             "paused_at": queue.paused_at,
-            "paused_by": queue.paused_by,
-            "reason": queue.pause_reason,
+            "paused_by": getattr(queue, "paused_by", None),  # an API tells less
+            "reason": getattr(queue, "pause_reason", None),
         }
         for queue in queues
     ]

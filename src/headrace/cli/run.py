@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from headrace.cli.exits import ExitCode
-from headrace.cli.options import AppOption
+from headrace.cli.options import Api, AppOption
 from headrace.cli.output import print_json
 from headrace.cli.running import run_async
 from headrace.cli.submit import (
@@ -46,18 +46,25 @@ def run(
         str | None, typer.Option("--timeout", metavar="TIME", help="Wait so long: 90s, 10m.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    api: Api = None,
 ) -> None:
     """Submit a job, show how it goes, and print its result as JSON.
 
-    Where no worker is alive that carries the pipeline, one runs in this process meanwhile.
+    Where no worker is alive that carries the pipeline, one runs in this process meanwhile; not for
+    an API, which has its own.
     """
     from headrace.cli.loading import load_app
     from headrace.cli.parsing import read_seconds
+    from headrace.cli.remote import check_alone
+
+    check_alone(api, app)
 
     submission = Submission(
         pipeline, value, key, priority, due, deadline, preset, parameters, tenant, owner
     )
     timeout_s = read_seconds("--timeout", timeout)
+    if api is not None:
+        raise typer.Exit(run_async(_run_at(api, submission, timeout_s, quiet=quiet)))
     loaded = load_app(app)
     raise typer.Exit(run_async(_run(loaded, submission, timeout_s, quiet=quiet)))
 
@@ -75,6 +82,21 @@ async def _run(
             code = await watch_to_exit(app, handle.id, timeout_s=timeout_s, style=style)
         if code is ExitCode.DONE:
             print_json(await _result(app, handle.id))
+    return code
+
+
+async def _run_at(
+    api: str, submission: Submission, timeout_s: float | None, *, quiet: bool
+) -> ExitCode:
+    from headrace.cli.live import watch_to_exit
+    from headrace.cli.remote import remote_app
+
+    style: Style = "none" if quiet else "auto"
+    async with remote_app(api) as app:
+        job = await submission.send_to(app.client)
+        code = await watch_to_exit(cast("Headrace", app), job.id, timeout_s=timeout_s, style=style)
+        if code is ExitCode.DONE:
+            print_json(await job.result())
     return code
 
 

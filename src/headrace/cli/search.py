@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from headrace.cli.library import LibraryApp, Owner, Tenant, ask_library
+from headrace.cli.options import Api
 from headrace.cli.output import Json, print_json, print_table, text_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def search(
     full: Annotated[bool, typer.Option("--full", help="Show whole passages.")] = False,
     tenant: Tenant = "default",
     owner: Owner = "default",
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Find the passages of an owner's documents that are nearest to a question, nearest first."""
@@ -55,7 +57,7 @@ def search(
         )
         return hits, "" if hits else await _why_nothing(library, tenant, owner)
 
-    hits, why = ask_library(app, find)
+    hits, why = ask_library(app, find, api)
     if as_json:
         print_json([{**_fields(hit), "position": hit.position} for hit in hits])
     elif not sys.stdout.isatty():

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.asking import actor
-from headrace.cli.options import AppOption
+from headrace.cli.options import Api, AppOption
 from headrace.cli.output import Json, print_json
 from headrace.cli.running import run_async
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.client import JobHandle
+    from headrace.remote import RemoteClient, RemoteJob
 
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="Name of a pipeline of the APP.")
@@ -87,6 +88,27 @@ class Submission:
             actor=actor(),
         )
 
+    async def send_to(self, client: RemoteClient) -> RemoteJob[Any]:
+        """Store the job at an API, which checks its input.
+
+        Raises:
+            HeadraceError: As `RemoteClient.submit`.
+        """
+        from headrace.cli import parsing
+        from headrace.cli.remote import refuse_local
+
+        refuse_local({"--tenant": self.tenant, "--owner": self.owner})
+        return await client.submit(
+            self.pipeline,
+            parsing.read_json(self.pipeline, self.input),
+            idempotency_key=self.key,
+            priority=parsing.read_priority(self.priority),
+            due=parsing.read_time("--due", self.due),
+            deadline=parsing.read_time("--deadline", self.deadline),
+            preset=self.preset,
+            parameters=parsing.read_parameters("--parameter", self.parameters),
+        )
+
 
 def submit(
     pipeline: PipelineName,
@@ -101,13 +123,17 @@ def submit(
     parameters: Parameters = None,
     tenant: Tenant = "default",
     owner: Owner = "default",
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Store a job and print its id."""
+    from headrace.cli.remote import check_alone
+
+    check_alone(api, app)
     submission = Submission(
         pipeline, value, key, priority, due, deadline, preset, parameters, tenant, owner
     )
-    job = run_async(_submit(app, submission))
+    job = run_async(_submit(app, submission) if api is None else _submit_to(api, submission))
     if as_json:
         print_json({"id": job, "pipeline": pipeline})
     else:
@@ -119,3 +145,10 @@ async def _submit(app: str | None, submission: Submission) -> str:
 
     async with load_app(app) as loaded:
         return (await submission.send(loaded)).id
+
+
+async def _submit_to(api: str, submission: Submission) -> str:
+    from headrace.cli.remote import remote_app
+
+    async with remote_app(api) as app:
+        return (await submission.send_to(app.client)).id

@@ -21,6 +21,7 @@ from headrace.remote.errors import (
     ServerError,
     ServiceUnavailableError,
     TooLargeError,
+    UnsupportedTypeError,
 )
 from headrace.remote.handle import RemoteJob
 from headrace.remote.listing import Listing
@@ -73,4 +74,5 @@ __all__ = [
     "ServiceUnavailableError",
     "StepStatus",
     "TooLargeError",
+    "UnsupportedTypeError",
 ]

@@ -54,6 +54,12 @@ class TooLargeError(InvalidError):
     code = "payload_too_large"
 
 
+class UnsupportedTypeError(InvalidError):
+    """The server does not take a body, or a file, of this kind; nothing was stored."""
+
+    code = "unsupported_media_type"
+
+
 class ForeignAnswerError(InvalidError):
     """What answered is no API of headrace, or one of another version.
 

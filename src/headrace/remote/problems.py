@@ -217,6 +217,7 @@ MAKERS: Final[Mapping[str, Callable[[Refusal], HeadraceError]]] = {
     "AUTH_REQUIRED": lambda refusal: remote.AuthRequiredError(refusal.detail),
     "FORBIDDEN": lambda refusal: remote.ForbiddenError(refusal.detail),
     "PAYLOAD_TOO_LARGE": lambda refusal: remote.TooLargeError(refusal.detail),
+    "UNSUPPORTED_MEDIA_TYPE": lambda refusal: remote.UnsupportedTypeError(refusal.detail),
     "RATE_LIMITED": _later(remote.RateLimitedError),
     "BUDGET_EXHAUSTED": _later(remote.BudgetExhaustedError),
     "DATABASE_ERROR": _later(errors.DatabaseUnavailableError),
