@@ -48,6 +48,8 @@ ROWS: Final = (
     Row("steps", "five-step jobs, jobs/s", Target(0.4, "at least", of_floor=True)),
     Row("start_p50", "submit to start p50, ms", Target(1.5, "at most", of_floor=True), 2),
     Row("start_p99", "submit to start p99, ms", Target(2, "at most", of_floor=True), 2),
+    Row("pubsub_p50", "  by Pub/Sub p50, ms", None, 1),
+    Row("pubsub_p95", "  by Pub/Sub p95, ms", Target(200, "at most", of_floor=False), 1),
     Row("single", "single submit, ms", Target(1.6, "at most", of_floor=True), 3),
     Row("http", "HTTP submits, of an empty route's", Target(0.7, "at least", of_floor=False), 2),
     Row("http_p99", "  p99 of 64 clients, ms", Target(100, "at most", of_floor=False), 1),

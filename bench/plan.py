@@ -11,6 +11,7 @@ from bench.http import http
 from bench.inflight import memory, recovery, soak
 from bench.lab import Lab
 from bench.launches import launch
+from bench.pubsub import pubsub
 from bench.sizes import Sizes
 from bench.subjects import Subject
 from bench.throughput import Values, crowded, drain, single, start, steps
@@ -49,6 +50,7 @@ HTTP_ROWS: Final = (
 )  # fmt: skip
 ONCE: Final = {
     "http": Work(http, HTTP_ROWS, "noop", ours=True),
+    "pubsub": Work(pubsub, ("pubsub_p50", "pubsub_p95"), "noop", ours=True),
     "memory": Work(memory, ("memory",), "sleep"),
     "soak": Work(soak, ("growth", "bloat", "leftovers"), "noop", ours=True),
     "launch": Work(launch, ("import", "help")),

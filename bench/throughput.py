@@ -46,6 +46,12 @@ async def _drained(run: Run, kind: str, jobs: int, *, starts_of_each: int) -> fl
 
 async def start(lab: Lab, subject: Subject) -> Values:
     """Single submissions from another process to an idle worker: call to handler start."""
+    waits = await start_waits(lab, subject)
+    return {"start_p50": percentile(waits, 0.5), "start_p99": percentile(waits, 0.99)}
+
+
+async def start_waits(lab: Lab, subject: Subject) -> list[float]:
+    """The milliseconds of each of them."""
     jobs = lab.sizes.start
     async with lab.run(subject) as run:
         await run.start_worker("noop", trace=1)
@@ -54,8 +60,7 @@ async def start(lab: Lab, subject: Subject) -> Values:
         await run.settle()
         answer = await run.command("submit1", "noop", 0, jobs, START_GAP_MS)
         started = await _started(run, WARM_UP + jobs)
-    waits = [(started[job] - begin) * 1000 for job, begin in enumerate(answer["begin"])]
-    return {"start_p50": percentile(waits, 0.5), "start_p99": percentile(waits, 0.99)}
+    return [(started[job] - begin) * 1000 for job, begin in enumerate(answer["begin"])]
 
 
 async def _started(run: Run, jobs: int) -> dict[int, float]:

@@ -6,10 +6,15 @@ Only what talks to Pub/Sub imports this module: it takes over half a second.
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import grpc
+# Read when gRPC is imported: its notes on the standard error are not those of a log.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+import grpc  # isort: split
+
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import pubsub_v1
