@@ -35,6 +35,8 @@ create table headrace.webhooks (
 );
 
 create index webhooks_of_tenant on headrace.webhooks (tenant, id) where job is null;
+create index webhooks_of_progress on headrace.webhooks (id)
+where events && array['job.queued', 'job.running'];
 create index webhooks_of_job on headrace.webhooks (job) where job is not null;
 
 -- Topics that get messages. Without a row nothing is written for them.
@@ -230,7 +232,11 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not exists (select from headrace.webhooks) and not exists (select from headrace.topics) then
+    -- Most want to hear of ends: submissions and claims find out here that nobody listens to them.
+    if not exists (select from fresh where to_state in ('completed', 'failed', 'cancelled'))
+    and not exists (
+        select from headrace.webhooks where events && array['job.queued', 'job.running']
+    ) then
         return null;
     end if;
     -- Erasure writes old events again, without what they said.
