@@ -73,6 +73,16 @@ class TestASlowDatabase:
         shaky.proxy.speak()
         assert {answer.status_code for answer in await asyncio.gather(*answers)} == {200, 503}
 
+    async def test_a_key_is_looked_up_once_for_all_who_come_with_it(self, shaky: Shaky):
+        await shaky.api.client()
+        shaky.proxy.fall_silent()
+        requests = [asyncio.create_task(asked(shaky.api, "GET")) for _ in range(READERS)]
+        await eventually(lambda: len(shaky.api.server.server_state.tasks) == READERS)
+        assert shaky.app.connections_in_use[0] <= 1
+        requests.pop().cancel()
+        shaky.proxy.speak()
+        assert {answer.status_code for answer in await asyncio.gather(*requests)} == {200}
+
 
 async def asked(api: Api, method: str) -> httpx2.Response:
     """The answer on a connection of its own."""

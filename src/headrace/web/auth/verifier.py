@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from time import monotonic
@@ -46,6 +47,7 @@ class ApiKeyVerifier:
     def __init__(self, app: Headrace, clock: Callable[[], float]) -> None:
         self._app = app
         self._memory: Memory[Identity] = Memory(clock)
+        self._lookups: dict[bytes, asyncio.Task[Identity]] = {}
 
     async def verify(self, key: str) -> Identity:
         """The identity that a key stands for.
@@ -58,6 +60,26 @@ class ApiKeyVerifier:
         known = self._memory.get(digest)
         if known is not None:
             return known
+        # Clients that share a key come together when it has to be looked up again.
+        lookup = self._lookups.get(digest)
+        if lookup is None:
+            lookup = self._lookups[digest] = asyncio.create_task(self._look_up(key, digest))
+            lookup.add_done_callback(lambda done: self._forget(digest, done))
+        return await asyncio.shield(lookup)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        lookups = list(self._lookups.values())
+        for lookup in lookups:
+            lookup.cancel()
+        await asyncio.gather(*lookups, return_exceptions=True)
+
+    def _forget(self, digest: bytes, done: asyncio.Task[Identity]) -> None:
+        del self._lookups[digest]
+        if not done.cancelled():
+            done.exception()  # whoever asked may have left
+
+    async def _look_up(self, key: str, digest: bytes) -> Identity:
         async with self._app.connection(wait_s=CONNECTION_WAIT_S) as connection:
             holder = await find_holder(connection, key)
         if holder is None:
@@ -99,6 +121,7 @@ class Credentials:
 
     async def close(self) -> None:
         """End what is under way, and close connections to issuers."""
+        await self._api_keys.close()
         await self._tokens.close()
         await self._fetcher.close()
 
