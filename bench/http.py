@@ -8,7 +8,6 @@ import asyncio
 import json
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +22,6 @@ from bench.sizes import HTTP_CLIENTS, HTTP_LOAD_S, HTTP_WARM_UP_S
 from bench.subjects import Subject
 from headrace.store.api_keys import create_api_key
 
-START_LIMIT_S: Final = 30.0
 STORED: Final = "select count(*) from headrace.jobs"
 APP: Final = "bench.headrace_app:worker"
 USUAL: Final = {
@@ -81,7 +79,8 @@ async def _pair(
 async def _start_empty(run: Run) -> Server:
     port = _free_port()
     process = await run.start("-m", "bench.http_empty", str(port))
-    return await _opened(Server(process, port, "none"))
+    await run.opened(port)
+    return Server(process, port, "none")
 
 
 async def _start_api(run: Run) -> Server:
@@ -91,26 +90,14 @@ async def _start_api(run: Run) -> Server:
         life=timedelta(hours=1), by="bench",
     )  # fmt: skip
     process = await run.start("-m", "headrace", "api", APP, HEADRACE_PORT=str(port), **USUAL)
-    return await _opened(Server(process, port, key))
+    await run.opened(port)
+    return Server(process, port, key)
 
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
-
-
-async def _opened(server: Server) -> Server:
-    end = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < end:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return server
-    raise BenchError("a server did not start")
 
 
 async def _load(run: Run, server: Server, seconds: float) -> dict[str, Any]:
@@ -127,7 +114,7 @@ async def _load(run: Run, server: Server, seconds: float) -> dict[str, Any]:
         raise BenchError("the clients failed")
     seen: dict[str, Any] = json.loads(output)
     if seen["refused"]:
-        raise BenchError(f"{seen['refused']} of {seen['requests']} submissions were refused")
+        raise BenchError(f"{seen['requests']} submissions, refused with {seen['refused']}")
     now = used(server.process, backend).since(before)
     seen["server_us"] = 1e6 * (now.loop + now.threads) / seen["requests"]
     seen["database_us"] = 1e6 * now.database / seen["requests"]

@@ -10,6 +10,7 @@ import select
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,7 +18,8 @@ from bench.figures import percentile
 from bench.protocol import PAD
 
 BODY: Final = {"pipeline": "noop", "payload": {"i": 1, "pad": PAD}, "metadata": {"case": "4711"}}
-ACCEPTED: Final = b"HTTP/1.1 202"
+ACCEPTED: Final = 202
+STATUS: Final = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 202"))
 LENGTH: Final = b"content-length: "
 END: Final = b"\r\n\r\n"
 READ: Final = 65_536
@@ -37,8 +39,8 @@ class Client:
         self._began = time.perf_counter()
         self.socket.sendall(self._request)
 
-    def read(self) -> tuple[float, bool] | None:
-        """Read what came: seconds to the whole answer, and whether it accepts; None: not yet."""
+    def read(self) -> tuple[float, int] | None:
+        """Read what came: seconds to the whole answer, and its status; None: not yet."""
         piece = self.socket.recv(READ)
         if not piece:
             raise ConnectionError("the server hung up")
@@ -51,10 +53,10 @@ class Client:
         if len(answer) < head + len(END) + length:
             return None
         self._answer = b""
-        return time.perf_counter() - self._began, answer.startswith(ACCEPTED)
+        return time.perf_counter() - self._began, int(answer[STATUS])
 
 
-def load(clients: list[Client], seconds: float) -> Iterator[tuple[float, bool]]:
+def load(clients: list[Client], seconds: float) -> Iterator[tuple[float, int]]:
     """What every request saw, until the time is over and the last one is answered."""
     poll = select.epoll()
     by_number = {client.socket.fileno(): client for client in clients}
@@ -98,7 +100,7 @@ def main() -> None:
     told = {
         "rate": len(seen) / lasted,
         "requests": len(seen),
-        "refused": sum(not accepted for _, accepted in seen),
+        "refused": Counter(status for _, status in seen if status != ACCEPTED),
         "p50_ms": 1_000 * percentile(waits, 0.5),
         "p99_ms": 1_000 * percentile(waits, 0.99),
         "own_us": 1e6 * used / len(seen),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POLL_S: Final = 0.002  # below one percent of the shortest drain
 COMMAND_LIMIT_S: Final = 300.0
+START_LIMIT_S: Final = 30.0
 WAIT_LIMIT_S: Final = 120.0
 
 Found = TypeVar("Found")
@@ -77,6 +78,23 @@ class Run:
         process = await self._start(list(arguments), environment, stdout=None)
         self._workers.append(process)
         return process.pid
+
+    async def opened(self, port: int, limit: float = START_LIMIT_S) -> None:
+        """Wait until a process listens on a port of this machine.
+
+        Raises:
+            BenchError: The limit (seconds) passed.
+        """
+        end = monotonic() + limit
+        while monotonic() < end:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(POLL_S)
+            else:
+                writer.close()
+                return
+        raise self._failed(f"nobody listened within {limit:g} s")
 
     def events(self) -> list[Event]:
         """What its workers have reported so far."""
