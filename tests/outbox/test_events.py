@@ -183,6 +183,26 @@ class TestWhatIsSaid:
         (event,) = [event for event in await events_of(told) if event["kind"] == "dead_letter"]
         assert json.loads(event["payload"])["metadata"] == {"a": "\0"}
 
+    async def test_the_time_of_all_claims_of_the_run_is_told_and_no_wait(self, told: Rows) -> None:
+        (claim,) = await told.claimed()
+        await told.connection.execute(
+            SQL["ledger.release_jobs"], [claim["id"]], [0.0], ["released"], [None], 1, HEAD_START
+        )
+        (again,) = await told.claim(1)
+        hour = timedelta(hours=1)
+        await told.connection.execute("alter table headrace.job_events disable trigger all")
+        for seq, at in enumerate([0 * hour, 1 * hour, 3 * hour, 7 * hour], start=1):
+            await told.connection.execute(
+                "update headrace.job_events set at = clock_timestamp() - interval '15 h' + $1"
+                " where seq = $2",
+                *(at, seq),
+            )
+        await told.connection.execute("alter table headrace.job_events enable trigger all")
+        await told.end(again)
+        (event,) = [event for event in await events_of(told) if event["kind"] == "result"]
+        took = json.loads(event["payload"])["execution_time_ms"]
+        assert took == pytest.approx(10 * 3_600_000, abs=60_000)
+
 
 class TestLateness:
     async def test_nothing_is_late_where_nothing_waits(self, rows: Rows) -> None:

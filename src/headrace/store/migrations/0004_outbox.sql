@@ -113,19 +113,6 @@ return case
     when state = 'failed' then 'error'
 end;
 
--- How long the claims of a run lasted, in milliseconds.
-create function headrace.time_at_work(wanted_job uuid, wanted_run integer) returns bigint
-language sql stable
-return (
-    select coalesce(sum(1000 * extract(epoch from left_at - at)), 0)::bigint
-    from (
-        select run, to_state, at, lead(at) over (order by seq) as left_at
-        from headrace.job_events
-        where job = wanted_job
-    ) as event
-    where run = wanted_run and to_state = 'running'
-);
-
 -- The fields of a result and of a webhook's event: ids and references, never what a job was given.
 create function headrace.describe_result(
     event_id uuid, subject headrace.jobs, place headrace.lanes, inline_output boolean
@@ -148,8 +135,16 @@ return headrace.with_field(json_strip_nulls(json_build_object(
     'error', case when (subject).state = 'failed' then json_build_object(
         'code', (subject).error ->> 'code', 'message', (subject).error ->> 'message'
     ) end,
-    'execution_time_ms', case when (subject).finished_at is not null
-        then headrace.time_at_work((subject).id, (subject).run) end,
+    -- The ends of its claims less their beginnings: each claim of an ended run has both.
+    'execution_time_ms', case when (subject).finished_at is not null then (
+        select coalesce(sum(1000 * date_part('epoch', event.at) * case
+            when event.from_state = 'running' then 1
+            when event.to_state = 'running' then -1
+            else 0
+        end), 0)::bigint
+        from headrace.job_events as event
+        where event.job = (subject).id and event.run = (subject).run
+    ) end,
     'attempts', (
         select case
             when (subject).state = 'completed' then 1 + coalesce(max(tried.attempt), 0)
