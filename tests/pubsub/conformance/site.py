@@ -16,6 +16,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import (
+    PublishRequest,
     PubsubMessage,
     ReceivedMessage,
     StreamingPullRequest,
@@ -68,7 +69,8 @@ class Site:
     def publish(self, topic: str, *data: bytes, **attributes: str) -> list[str]:
         """The ids of new messages, one for each data."""
         messages = [PubsubMessage(data=each, attributes=attributes) for each in data]
-        return list(self.publisher.publish(topic=topic, messages=messages).message_ids)
+        request = PublishRequest(topic=topic, messages=messages)
+        return list(self.publisher.publish(request, retry=None, timeout=10).message_ids)
 
     def pull(self, subscription: str, most: int = 100) -> list[ReceivedMessage]:
         """What there is, or comes within half a second."""

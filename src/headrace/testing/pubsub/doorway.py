@@ -166,6 +166,8 @@ class _Visit(_End):
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.abort()
+        if self._inner.transport is not None:
+            self._inner.transport.abort()
 
     def freeze(self) -> None:
         """Read no more on either side."""

@@ -61,7 +61,7 @@ class LoopThread:
             if self._ready.done():
                 self._failure = error
             else:
-                self._ready.set_exception(error)
+                self._ready.set_exception(_cause(error))
 
     async def _live(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -73,3 +73,10 @@ class LoopThread:
             waiter.cancel()
             if ready.is_set():
                 self._ready.set_result(None)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, without the groups of the tasks that it went through."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -36,6 +36,7 @@ class Pusher(Consumer):
         super().__init__(most_messages=MOST_AT_ONCE)
         self._subscription, self._tokens, self._statuses = subscription, tokens, statuses
         self._failures = 0
+        self._rest_until = 0.0
 
     async def run(self) -> None:
         """Push until it is closed."""
@@ -43,6 +44,10 @@ class Pusher(Consumer):
         try:
             async with asyncio.TaskGroup() as group:
                 while not self.is_closed:
+                    wait_s = self._rest_until - asyncio.get_running_loop().time()
+                    if wait_s > 0:
+                        await asyncio.sleep(wait_s)
+                        continue
                     self.deadline_s = self._subscription.proto.ack_deadline_seconds + _GRACE_S
                     taken = self._subscription.take(self, MOST_AT_ONCE)
                     for held in taken:
@@ -50,23 +55,24 @@ class Pusher(Consumer):
                     if not taken:
                         await self.wake.wait()
                         self.wake.clear()
-                    await self._rest()
         finally:
             self._subscription.consumers.remove(self)
 
-    async def _rest(self) -> None:
-        if self._failures and not self._subscription.proto.HasField("retry_policy"):
+    def _note_failure(self) -> None:
+        self._failures += 1
+        if not self._subscription.proto.HasField("retry_policy"):
             least, most = _BACKOFF_S
-            await asyncio.sleep(min(least * 2 ** min(self._failures - 1, 20), most))
+            wait_s = min(least * 2 ** min(self._failures - 1, 20), most)
+            self._rest_until = asyncio.get_running_loop().time() + wait_s
 
     async def _push(self, held: Held, ack_id: str) -> None:
         status = await self._post(held)
         self._statuses[status] += 1
         if status in ACKNOWLEDGING:
-            self._failures = 0
+            self._failures, self._rest_until = 0, 0.0
             self._subscription.acknowledge(ack_id)
         else:
-            self._failures += 1
+            self._note_failure()
             self._subscription.extend(ack_id, 0)
 
     async def _post(self, held: Held) -> int:
