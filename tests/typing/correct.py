@@ -11,6 +11,8 @@ from headrace import (
     JobHandle,
     PermanentError,
     Pipeline,
+    RemoteClient,
+    RemoteJob,
     Retry,
     RetryAfter,
     Skip,
@@ -134,3 +136,17 @@ async def a_real_connection(connection: asyncpg.Connection[asyncpg.Record]) -> N
     tx: Transaction = connection
     await book(tx, 3)
     await decide([], connection)
+
+
+async def a_remote_api(client: RemoteClient) -> None:
+    job = await client.submit(consensus, Idea("x"), due=timedelta(hours=1), idempotency_key="x")
+    assert_type(job, RemoteJob[Decision])
+    assert_type(await job.result(timeout=3), Decision)
+    named = await client.submit("consensus", {"text": "x"}, output=Decision, priority="high")
+    assert_type(named, RemoteJob[Decision])
+    assert_type(client.job(job.id, consensus), RemoteJob[Decision])
+    assert_type(client.job(job.id, list[int]), RemoteJob[list[int]])
+    async for event in job.events():
+        assert_type(event.name, str)
+    async for one in client.list_jobs(states=["failed"]):
+        assert_type(one.id, str)

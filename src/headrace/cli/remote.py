@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.cli.exits import ExitCode
 from headrace.errors import ConflictError, HeadraceError, InvalidError, NotFoundError, OptionError
@@ -74,7 +74,7 @@ async def remote_app(url: str) -> AsyncIterator[RemoteApp]:
     """
     from headrace.remote import RemoteClient
 
-    async with RemoteClient(url, patience=10) as client:
+    async with RemoteClient(url) as client:
         yield RemoteApp(client)
 
 
@@ -262,13 +262,16 @@ class RemotePace:
         self._error: HeadraceError | None = None
 
     async def follow(self, client: RemoteClient, job: str) -> None:
-        """Listen until the job has ended."""
+        """Listen until it is cancelled: what has ended may have been started again meanwhile."""
         try:
-            async for _ in client.events(job):
+            while True:
+                async for _ in client.events(job):
+                    self._news.set()
                 self._news.set()
+                await asyncio.sleep(REST_S)
         except HeadraceError as error:
             self._error = error
-        self._news.set()
+            self._news.set()
 
     async def wait(self, *, is_new: bool) -> None:  # noqa: ARG002 - a pace of its own
         """Wait until there is news.
@@ -338,12 +341,3 @@ def check_alone(api: str | None, app: str | None) -> None:
             "is code for the database, and an API has its own: leave it out, or --api and "
             "HEADRACE_API_URL",
         )
-
-
-def refused(what: str) -> NoReturn:
-    """Refuse a command that needs the database.
-
-    Raises:
-        LocalOnlyError: Always.
-    """
-    raise LocalOnlyError(what)

@@ -66,7 +66,7 @@ class RemoteClient(Overviews):
         token: str | None = None,
         insecure: bool | None = None,
         timeout: Duration = 35,
-        patience: Duration = 30,
+        patience: Duration = 90,
         silence: Duration = 45,
     ) -> None:
         """Nothing is connected before the first call.
@@ -78,7 +78,8 @@ class RemoteClient(Overviews):
             insecure: Send the token over plain HTTP to other machines than this one too; if left
                 out, HEADRACE_API_INSECURE, which is false.
             timeout: For one answer.
-            patience: For which a call is tried again; 0 tries once.
+            patience: For which a call is tried again; 0 tries once. A server that has not answered
+                yet is given 10 s at most: its address may be wrong.
             silence: After which an event stream counts as lost; the server shows a sign of life
                 every 15 s.
 

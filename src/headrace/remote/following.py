@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.remote.errors import ForeignAnswerError, ServiceUnavailableError
 from headrace.remote.problems import Subject
-from headrace.remote.transport import Call, Pauses, Refused
+from headrace.remote.transport import Call, Refused
 from headrace.remote.values import JobEvent
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Follower:
             HeadraceError: There is no such job, or the server is away for too long.
         """
         clock = asyncio.get_running_loop().time
-        pauses = Pauses(self._transport.limits.patience_s)
+        pauses = self._transport.pauses()
         while not self._has_ended:
             began, self._has_spoken = clock(), False
             try:

@@ -31,6 +31,8 @@ AT_ONCE: Final = 64
 """Requests of one client, apart from event streams; more wait for their turn."""
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
+STRANGER_S: Final = 10.0
+"""The patience with a server that has not answered yet: its address may be wrong."""
 LARGE: Final = 1024 * 1024
 """Bytes of a body that may be why a connection breaks."""
 JSON: Final = "application/json"
@@ -42,7 +44,7 @@ class Limits:
 
     timeout_s: float = 35.0
     """For an answer; the server gives up after 30 s itself."""
-    patience_s: float = 30.0
+    patience_s: float = 90.0
     """For which a call is tried again while the server does not answer, or asks to wait."""
     silence_s: float = 45.0
     """After which an event stream counts as lost; the server shows a sign of life every 15 s."""
@@ -106,7 +108,7 @@ class Answer:
 class Pauses:
     """The pauses between tries, until patience ends: so long after the first failure."""
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, patience_s: Callable[[], float]) -> None:
         self._loop = asyncio.get_running_loop()
         self._patience_s = patience_s
         self.reset()
@@ -126,9 +128,10 @@ class Pauses:
         pause_s = self._next_s * random.uniform(0.5, 1)  # noqa: S311 - no secret
         if at_least is not None:
             # A little later than asked for, and not all at once.
-            pause_s = at_least.total_seconds() * random.uniform(1, 1.1)  # noqa: S311
+            asked_s = at_least.total_seconds() * random.uniform(1, 1.1)  # noqa: S311
+            pause_s = max(pause_s, asked_s)
         if self._ends_at is None:
-            self._ends_at = self._loop.time() + self._patience_s
+            self._ends_at = self._loop.time() + self._patience_s()
         if self._loop.time() + pause_s > self._ends_at:
             raise error
         self._next_s = min(self._next_s * 2, LONGEST_PAUSE_S)
@@ -151,6 +154,7 @@ class Transport:
     def __init__(self, address: Address, limits: Limits) -> None:
         self.address, self.limits = address, limits
         self._client: httpx2.AsyncClient | None = None
+        self._has_answered = False
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def close(self) -> None:
@@ -159,13 +163,21 @@ class Transport:
         if client is not None:
             await client.aclose()
 
+    def pauses(self) -> Pauses:
+        """The pauses between the tries of one call."""
+        return Pauses(self._patience_s)
+
+    def _patience_s(self) -> float:
+        patience_s = self.limits.patience_s
+        return patience_s if self._has_answered else min(patience_s, STRANGER_S)
+
     async def call(self, call: Call) -> Answer:
         """Send a request until it is answered.
 
         Raises:
             HeadraceError: What the answer says, or that there is none.
         """
-        pauses = Pauses(self.limits.patience_s)
+        pauses = self.pauses()
         while True:
             try:
                 async with self._turns:
@@ -191,6 +203,7 @@ class Transport:
         request = self._request(client, call, read_s=self.limits.silence_s)
         with self._told(call):
             response = await client.send(request, stream=True)
+            self._has_answered = True
             try:
                 if response.status_code >= 300:  # noqa: PLR2004 - no success
                     raise Refused(self._refusal(call, response, await response.aread()))
@@ -205,6 +218,7 @@ class Transport:
         with self._told(call):
             async with asyncio.timeout(timeout_s):
                 response = await client.send(request)
+        self._has_answered = True
         if response.status_code >= 300:  # noqa: PLR2004 - no success
             refusal = self._refusal(call, response, response.content)
             if call.accepts is None or not call.accepts(refusal):
