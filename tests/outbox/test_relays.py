@@ -109,6 +109,13 @@ class TestHeadOfLine:
         assert len(receivers.got) == 20
         assert receivers.most["https://one.example"] <= 4
 
+    async def test_once_is_until_nothing_is_due_however_it_is_spread(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        for number in range(50):
+            await fill(rows, await subscribe(rows, url=f"https://{number}.example/"), 20)
+        assert await once(session, receivers) == Relayed(1_000, 0, 0, complete=True)
+
     async def test_every_endpoint_gets_its_turn_however_many_there_are(
         self, rows: Rows, session: Session, receivers: Receivers
     ) -> None:

@@ -104,6 +104,11 @@ class Courier:
         """Calls of senders that have not returned."""
         return len(self._flights)
 
+    @property
+    def is_at_start(self) -> bool:
+        """Whether the next look at webhooks begins with the first endpoint."""
+        return not self._after
+
     # --- taking -----------------------------------------------------------------------------------
 
     async def take(self, most: int = BATCH) -> bool:

@@ -163,17 +163,17 @@ async def relay_for(parts: Parts, *, limit: int, within_s: float) -> Relayed:
 
 async def _send_all(courier: Courier, limit: int) -> bool:
     """Send until nothing is due, or so many were taken; whether nothing is."""
-    before = 0
+    began: int | None = None
     while courier.taken < limit:
+        if courier.is_at_start:
+            # What is under way keeps its endpoint's share: a look past it proves nothing.
+            began = courier.taken if not courier.under_way else None
         more = await courier.take(min(limit - courier.taken, BATCH))
         if courier.under_way and not more:
             await courier.landed.wait()
         await courier.settle()
-        if more or courier.under_way:
-            continue
-        if courier.taken == before:
-            return True  # nothing was due between here and the last time
-        before = courier.taken
+        if courier.is_at_start and courier.taken == began:
+            return True  # from the first endpoint to the last nothing was due
     while courier.under_way:
         await courier.landed.wait()
         await courier.settle()
