@@ -33,7 +33,7 @@ def declared() -> list[type[Event]]:
     return [kind for kind in EVENTS.values() if kind.__module__.startswith(OWN)]
 
 
-def made(kind: type[Event], **values: object) -> Event:
+def made(kind: type[Event], /, **values: object) -> Event:
     """An event of a kind, with some value in every field."""
     fields = {
         field.name: values.get(field.name, VALUES[str(field.type).partition(" | ")[0]])

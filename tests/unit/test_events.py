@@ -170,6 +170,8 @@ class TestEvents:
             "step_completed",
             "step_skipped",
             "sweep_completed",
+            "messages_published",
+            "message_settled",
             "outbox_published",
         }
 

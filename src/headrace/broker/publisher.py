@@ -166,4 +166,4 @@ def _tell(topic: str, messages: int, took_s: float) -> None:
     latency_ms = round(1_000 * took_s, 3)
     emit(MessagesPublished(topic=topic, messages=messages, publish_latency_ms=latency_ms))
     if took_s > SLOW_S:
-        emit(PublishSlow(topic=topic, messages=messages, publish_latency_ms=latency_ms))
+        emit(PublishSlow(topic=topic, messages=messages, took_s=round(took_s, 3)))

@@ -86,6 +86,7 @@ MEANINGS: Final = MappingProxyType(
         "tenant": "The customer to whom the job, or the caller, belongs.",
         "threads": "Threads that the step started and that still ran.",
         "token": "Fencing token of the claim.",
+        "took_s": "Seconds that it took.",
         "topic": "Name of the topic.",
         "unrenewed_s": "Seconds since the last renewal.",
         "version": "Version of the pipeline, or of headrace.",

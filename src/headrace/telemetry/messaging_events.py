@@ -21,7 +21,7 @@ class PublishSlow(Event):
 
     topic: str
     messages: int
-    publish_latency_ms: float
+    took_s: float
 
 
 @event(Level.WARNING)

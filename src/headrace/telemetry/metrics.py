@@ -22,7 +22,7 @@ from headrace.telemetry.job_events import (
     JobFailed,
     JobTimeout,
 )
-from headrace.telemetry.messaging_events import MessageSettled
+from headrace.telemetry.messaging_events import MessageSettled, MessagesPublished
 from headrace.telemetry.outbox_events import OutboxPublished
 from headrace.telemetry.request_events import RequestServed
 from headrace.telemetry.series import MOST_SERIES, OTHER, Cell, Histogram, Vocabulary, words_of
@@ -52,6 +52,7 @@ MORE_LABELS: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {
         CredentialRefused: {"reason": "reason"},
         MessageSettled: {"kind": "kind", "outcome": "outcome"},
+        MessagesPublished: {"topic": "topic"},
     }
 )
 """The same for single events, whose field has few values only there."""
@@ -86,6 +87,7 @@ LATENCIES: Final[Mapping[type[Event], Latency]] = MappingProxyType(
         StepFailed: Latency("step_latency", "latency_ms", _OF_STEPS, "failed"),
         BatchClaimed: Latency("claim_latency", "latency_ms"),
         MessageSettled: Latency("message_latency", "message_latency_ms", ("kind", "outcome")),
+        MessagesPublished: Latency("topic_latency", "publish_latency_ms", ("topic",)),
         OutboxPublished: Latency("publish_latency", "publish_latency_ms", ("channel",)),
         RequestServed: Latency("request_latency", "latency_ms", ("method", "route")),
     }
@@ -98,6 +100,7 @@ HISTOGRAMS: Final = MappingProxyType(
         "step_latency": "One attempt of a step or item.",
         "claim_latency": "One claim that took jobs, as the worker waited for it.",
         "message_latency": "From the publishing of a message to its end here.",
+        "topic_latency": "Publishing messages to a topic of Pub/Sub, in one request.",
         "publish_latency": "Sending one event to a webhook, or a batch of messages to a topic.",
         "request_latency": "One request of the HTTP API.",
     }
