@@ -238,7 +238,23 @@ class TestInjections:
         injection.remove()
         injection.remove()
 
-    @pytest.mark.parametrize("wrong", [{"share": 1.1}, {"share": -0.1}, {"times": 0}])
-    def test_a_fault_outside_its_bounds_is_refused(self, wrong: dict[str, float]) -> None:
-        with pytest.raises(ValueError, match=r"share is|times is"):
-            PubSubFault(**wrong)
+    @pytest.mark.parametrize(
+        ("kind", "wrong"),
+        [
+            (Drop, {"share": 1.1}),
+            (Drop, {"share": -0.1}),
+            (Drop, {"times": 0}),
+            (Delay, {"by": timedelta(0)}),
+            (Slow, {"call": Call.PULL, "by": timedelta(0)}),
+            (Duplicate, {"copies": 0}),
+            (Reorder, {"window": 1}),
+            (Silence, {"share": 0.5}),
+            (CloseStreams, {"every": timedelta(0)}),
+            (CloseStreams, {"every": timedelta(seconds=1), "times": 1}),
+        ],
+    )
+    def test_a_fault_outside_its_bounds_is_refused(
+        self, kind: type[PubSubFault], wrong: dict[str, object]
+    ) -> None:
+        with pytest.raises(ValueError, match=r"share|times|by|copies|window|every"):
+            kind(**wrong)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -64,6 +66,10 @@ class TestNames:
     def test_what_is_not_there_is_refused(self, server: PubSubServer) -> None:
         with pytest.raises(RefusedError, match="not found"):
             server.backlog("missing")
+
+    def test_the_rest_of_the_kit_does_without_grpc(self) -> None:
+        code = "import sys, headrace.testing; sys.exit('grpc' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
     def test_another_name_of_the_package_is_none(self) -> None:
         with pytest.raises(AttributeError, match="PubSubClient"):

@@ -25,6 +25,7 @@ from headrace.testing.pubsub.tokens import Tokens
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 << 20),  # what is too large is refused with a reason
     ("grpc.max_send_message_length", -1),
+    ("grpc.http2.max_ping_strikes", 0),  # Google's clients ping idle streams; never hang up on that
     ("grpc.so_reuseport", 0),
 )
 _GRACE_S: Final = 1.0

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
 from headrace.testing.pubsub.refusal import Code
+
+_LEAST_WINDOW: Final = 2
 
 
 class Call(StrEnum):
@@ -54,6 +57,16 @@ class PubSubFault:
             raise ValueError(f"times is 1 or more, not {self.times}")
 
 
+def _check_positive(name: str, value: timedelta) -> None:
+    if value <= timedelta(0):
+        raise ValueError(f"{name} is more than nothing, not {value}")
+
+
+def _check_whole(fault: PubSubFault) -> None:
+    if fault.share < 1 or fault.times is not None:
+        raise ValueError(f"{type(fault).__name__} has neither share nor times: it is, or it is not")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop(PubSubFault):
     """A published message never reaches the subscription. The publisher does not notice."""
@@ -68,6 +81,10 @@ class Delay(PubSubFault):
     """
 
     by: timedelta
+
+    def __post_init__(self) -> None:
+        PubSubFault.__post_init__(self)
+        _check_positive("by", self.by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +101,11 @@ class Duplicate(PubSubFault):
     copies: int = 1
     after: timedelta = timedelta(0)
 
+    def __post_init__(self) -> None:
+        PubSubFault.__post_init__(self)
+        if self.copies < 1:
+            raise ValueError(f"copies is 1 or more, not {self.copies}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reorder(PubSubFault):
@@ -95,20 +117,29 @@ class Reorder(PubSubFault):
 
     window: int = 10
 
+    def __post_init__(self) -> None:
+        PubSubFault.__post_init__(self)
+        if self.window < _LEAST_WINDOW:
+            raise ValueError(f"window is {_LEAST_WINDOW} or more, not {self.window}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence(PubSubFault):
     """Nothing is delivered: streams stay open and say nothing, pulls are empty, nothing is pushed.
 
-    `share` and `times` do not apply. What waits is delivered when the fault is removed.
+    It has no `share` and no `times`. What waits is delivered when the fault is removed.
     """
+
+    def __post_init__(self) -> None:
+        PubSubFault.__post_init__(self)
+        _check_whole(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseStreams(PubSubFault):
     """All streams are closed again and again, as Google does every half hour.
 
-    `share` and `times` do not apply.
+    It has no `share` and no `times`.
 
     Attributes:
         every: How often.
@@ -117,6 +148,11 @@ class CloseStreams(PubSubFault):
 
     every: timedelta
     code: Code | None = Code.UNAVAILABLE
+
+    def __post_init__(self) -> None:
+        PubSubFault.__post_init__(self)
+        _check_whole(self)
+        _check_positive("every", self.every)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +167,8 @@ class Fail(PubSubFault):
     Attributes:
         call: Which one.
         code: What the client is told.
-        applied: Whether the call is carried out all the same: the client cannot know.
+        applied: Whether the call is carried out all the same: the client cannot know. A streaming
+            pull never is.
     """
 
     call: Call
@@ -150,3 +187,7 @@ class Slow(PubSubFault):
 
     call: Call
     by: timedelta
+
+    def __post_init__(self) -> None:
+        PubSubFault.__post_init__(self)
+        _check_positive("by", self.by)

@@ -40,6 +40,8 @@ class LoopThread:
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(CALL_S)
+        if self._thread.is_alive():
+            raise RuntimeError(f"the server did not end within {CALL_S:g} s")
         if self._failure is not None:
             raise self._failure
 
