@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.web.gate.strict import NotStrictError, Reason, load_strict
+from headrace.client.strict import NotStrictError, Reason, load_strict
 from tests.web.serving import Api
 
 REFUSED = [

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
+from headrace.client.strict import load_strict
 from headrace.settings.issuers import is_safe_address
-from headrace.web.gate.strict import load_strict
 
 if TYPE_CHECKING:
     from headrace.settings.issuers import TrustedIssuer

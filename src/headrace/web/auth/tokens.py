@@ -17,10 +17,10 @@ import jwt
 from jwt import exceptions
 
 from headrace.client.options import LONGEST_TEXT
+from headrace.client.strict import NotStrictError, load_strict
 from headrace.web.auth.identity import Identity, Scope
 from headrace.web.auth.memory import Memory, digest_of
 from headrace.web.auth.refusal import Reason, RefusedError
-from headrace.web.gate.strict import NotStrictError, load_strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

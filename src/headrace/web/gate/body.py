@@ -11,9 +11,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headrace.client.strict import NotStrictError, load_strict
 from headrace.web.gate.envelope import HEADERS
 from headrace.web.gate.limit import READS_BODY
-from headrace.web.gate.strict import NotStrictError, load_strict
 from headrace.web.problems import SLOW, Detail, ProblemError
 
 if TYPE_CHECKING:

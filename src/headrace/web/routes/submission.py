@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from uuid_utils import uuid7
 
 from headrace.client.options import Given
+from headrace.client.payloads import encode_payload
 from headrace.client.webhooks import WebhooksOffError
 from headrace.errors import OptionError
 from headrace.store.requests import NewJob, is_owned
@@ -30,7 +31,6 @@ from headrace.web.auth.identity import Identity, Scope
 from headrace.web.gate.body import JSON_VALUE
 from headrace.web.gate.envelope import TRACEPARENT
 from headrace.web.idempotency import KEY_PARAMETER, key_of
-from headrace.web.payloads import encode_payload
 from headrace.web.problems import WRITING, ProblemError, invalid, responses
 from headrace.web.state import Service, service_of
 from headrace.web.views.submission import NewJobBody, SubmittedJob
