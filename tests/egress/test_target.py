@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.egress.addresses import is_public
-from headrace.egress.resolving import SystemResolver, UnknownHostError, locate
+from headrace.egress.resolving import SystemResolver, locate
 from headrace.egress.target import Rules, TargetError, parse_target
 from tests.egress.receiver import Names
 
@@ -78,9 +78,14 @@ class TestW3InternalTargets:
             assert not any(map(is_public, found))
         await resolver.close()
 
-    async def test_a_name_that_nobody_has_is_refused(self):
-        with pytest.raises(UnknownHostError, match="no address"):
-            await locate(parse_target("https://gone.example.com", STRICT), Names({}))
+    async def test_a_name_that_nobody_has_is_refused_like_a_private_one(self):
+        names = Names({"inner.example.com": [["10.0.0.1"]]})
+        said = []
+        for host in ("gone.example.com", "inner.example.com"):
+            with pytest.raises(TargetError) as refused:
+                await locate(parse_target(f"https://{host}", STRICT), names)
+            said.append(str(refused.value).replace(host, "it"))
+        assert said[0] == said[1]
 
 
 class TestW6BadUrls:

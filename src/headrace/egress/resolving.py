@@ -85,9 +85,12 @@ async def locate(target: Target, resolver: Resolver) -> Sequence[Address]:
     """
     if target.literal is not None:
         return [target.literal]  # was checked with the URL
-    addresses = await resolver.resolve(target.host, target.port)
+    try:
+        addresses = await resolver.resolve(target.host, target.port)
+    except UnknownHostError:
+        addresses = ()
     if not addresses:
-        raise UnknownHostError(f"{target.host} has no address")
+        raise UnknownHostError(target.not_public)
     # All of them: one private address among public ones is how a name is turned against us.
     for address in addresses:
         target.check(address)

@@ -78,6 +78,14 @@ class Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == SCHEMES[self.scheme] else f"{host}:{self.port}"
 
+    @property
+    def not_public(self) -> str:
+        """What is said of its host, whether there is none of this name or it is a private one.
+
+        Nobody learns from us which names there are inside.
+        """
+        return f"{self.host} is no public host: its address is private, or there is none"
+
     def check(self, address: Address) -> None:
         """Refuse an address of its host that is not public.
 
@@ -85,7 +93,7 @@ class Target:
             TargetError: It is not.
         """
         if not self.is_private_allowed and not is_public(address):
-            raise TargetError(f"{self.host} is no public host; name one that is")
+            raise TargetError(self.not_public)
 
 
 def parse_target(url: str, rules: Rules) -> Target:
