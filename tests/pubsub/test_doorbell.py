@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -10,6 +12,8 @@ from headrace import Headrace
 from headrace.broker.pubsub import PubSubBroker
 from headrace.broker.stream import PubSubDoorbell
 from headrace.errors import BrokerUnavailableError
+from headrace.store.pool import connect
+from headrace.store.session import ENGINE_SETTINGS, Session
 from headrace.telemetry.messaging_events import (
     MessageReturned,
     MessageSettled,
@@ -19,13 +23,25 @@ from headrace.telemetry.messaging_events import (
 )
 from headrace.telemetry.worker_events import WorkerStarted
 from headrace.testing import PubSubServer
-from headrace.testing.pubsub import Call, Slow
+from headrace.testing.pubsub import Call, RefusedError, Slow
+from headrace.web.service.monitor import Monitor
+from headrace.web.service.recorded import recorded
+from headrace.worker.reaper import Reaper
+from headrace.worker.timing import Timing
+from tests.engine_rows import RULES, Rows
 from tests.listening import listening
 from tests.pubsub.conftest import SUBSCRIPTION, TOPIC, MakeApp, StartWorker
 from tests.pubsub.mill import Grain, grind, stone
 from tests.waiting import eventually
 
 GRAIN = Grain(2)
+NOBODY = cast("Any", None)
+"""Who comes to an API: not asked here."""
+
+
+def broker_of(app: Headrace) -> dict[str, Any]:
+    """What `/ready?deep=true` tells of the broker."""
+    return recorded(Monitor(app, mode="api"), NOBODY)["broker"]
 
 
 class TestRing:
@@ -62,8 +78,10 @@ class TestRing:
                     await asyncio.wait_for(app.submit(grind, GRAIN), 1.0)
                 await eventually(lambda: told.of(RingsLost), within=20)
             await app.submit(grind, GRAIN)
+            assert broker_of(app)["status"] == "degraded"
             await eventually(lambda: told.of(RingsResumed), within=20)
         assert len(told.of(RingsLost)) == 1
+        assert broker_of(app)["status"] == "ok"
 
     async def test_a_new_run_and_an_opened_queue_are_rung_for(
         self, app: Headrace, server: PubSubServer
@@ -178,6 +196,36 @@ class TestAnswer:
         held.set()
 
 
+class TestHandedBack:
+    async def test_others_are_rung_for_what_a_worker_hands_back(
+        self, make_app: MakeApp, app: Headrace, start_worker: StartWorker, held: asyncio.Event
+    ) -> None:
+        first = await start_worker(app)
+        jobs = await app.submit_many(grind, [GRAIN] * 2)
+        await eventually(lambda: stone.begun == 2)
+        await start_worker(await make_app())
+        first.stop()
+        first.stop()
+        await eventually(lambda: stone.begun == 4)
+        held.set()
+        for job in jobs:
+            await job.result(timeout=10)
+
+    async def test_jobs_of_a_dead_worker_are_rung_for(self, database: str) -> None:
+        rows = await Rows.open(database)
+        await rows.claimed(3)
+        await rows.wait(timedelta(seconds=31))
+        heard: list[tuple[str, int]] = []
+        session = Session(lambda: connect(database, settings=ENGINE_SETTINGS))
+        quick = Timing().scaled(1 / 30)
+        reaper = Reaper(session, 99, quick, RULES, echo=lambda *ring: heard.append(ring))
+        reaper.start()
+        await eventually(lambda: heard == [("default", 3)])
+        await reaper.stop()
+        session.close()
+        await rows.close()
+
+
 class TestMissing:
     async def test_an_emulator_gets_its_topics_when_they_are_missed(
         self, make_app: MakeApp, start_worker: StartWorker, server: PubSubServer
@@ -185,7 +233,7 @@ class TestMissing:
         app = await make_app()
         worker = await start_worker(app)
         job = await app.submit(grind, GRAIN)
-        await eventually(lambda: not worker.obstacles() and server.streams(SUBSCRIPTION) == 1)
+        await eventually(lambda: is_heard(server) and not worker.obstacles())
         assert await (await app.submit(grind, GRAIN)).result(timeout=10) == 160
         assert await job.result(timeout=10) == 160
 
@@ -204,3 +252,10 @@ class TestMissing:
         async with doorbell.open(answer, slots=1) as hearing:
             with pytest.raises(BrokerUnavailableError, match="no subscription nowhere"):
                 await asyncio.wait_for(hearing.ended(), 10)
+
+
+def is_heard(server: PubSubServer) -> bool:
+    """Whether somebody listens, at a subscription that may not be there."""
+    with contextlib.suppress(RefusedError):
+        return server.streams(SUBSCRIPTION) == 1
+    return False

@@ -50,7 +50,8 @@ class PubSubBroker:
         self._due: dict[str, int] = {}
         self._ringer: asyncio.Task[None] | None = None
         self._backoff = Backoff(FIRST_REST_S, LONGEST_REST_S)
-        self._problem: str | None = None
+        self.problem: str | None = None
+        """Why rings are lost; None while they are published."""
 
     def carry(self, queue: str) -> bool:  # noqa: ARG002 - the protocol's
         """As `Broker.carry`: no transaction can hold a message."""
@@ -99,15 +100,15 @@ class PubSubBroker:
 
     def _failed(self, error: HeadraceError) -> float:
         problem = str(error)
-        if problem != self._problem:
+        if problem != self.problem:
             emit(RingsLost(topic=self._topic, error=problem))
-        self._problem = problem
+        self.problem = problem
         return self._backoff.next_s()
 
     def _worked(self) -> None:
         self._backoff.reset()
-        if self._problem is not None:
-            self._problem = None
+        if self.problem is not None:
+            self.problem = None
             emit(RingsResumed(topic=self._topic))
 
 

@@ -24,8 +24,15 @@ def _parts(monitor: Monitor, verifier: Verifier) -> Iterator[tuple[str, dict[str
     in_use, is_open, most = monitor.app.connections_in_use
     told = f"{in_use} in use, {is_open} open, {most} at most"
     yield "connections", _part("degraded" if in_use >= most else "ok", told)
+    yield from _of_broker(monitor)
     yield from _of_service(monitor.seen)
     yield from _of_issuers(verifier)
+
+
+def _of_broker(monitor: Monitor) -> Iterator[tuple[str, dict[str, Any]]]:
+    if monitor.app.settings.doorbell == "pubsub":
+        problem = monitor.app.messaging.broker.problem
+        yield "broker", _part("degraded" if problem else "ok", problem)
 
 
 def _of_service(seen: tuple[Signals, float] | None) -> Iterator[tuple[str, dict[str, Any]]]:
