@@ -61,6 +61,9 @@ class TestStatements:
             ["https://9.example"],
             [4],
             100,
+            25,
+            ["tenant 9", "tenant 8"],
+            [25, 3],
         )
         # The walk stops where the batch is full; each endpoint is one probe, or two.
         check(
@@ -75,7 +78,19 @@ class TestStatements:
         self, relay: Connection
     ) -> None:
         found = await explain(
-            relay, "outbox.claim_webhooks", RELAY, LEASE, "https://a", 200, 4, [], [], 100
+            relay,
+            "outbox.claim_webhooks",
+            RELAY,
+            LEASE,
+            "https://a",
+            200,
+            4,
+            [],
+            [],
+            100,
+            25,
+            [],
+            [],
         )
         check(
             found,

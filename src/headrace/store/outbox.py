@@ -159,6 +159,8 @@ async def claim_webhooks(
     per_endpoint: int,
     busy: Mapping[str, int],
     most: int,
+    per_tenant: int,
+    tenants: Mapping[str, int],
 ) -> Taken:
     """Take events for webhooks that are due, for the time of `LEASE`.
 
@@ -172,10 +174,13 @@ async def claim_webhooks(
         per_endpoint: Most events of one endpoint that may be under way here.
         busy: How many are, by endpoint.
         most: Events.
+        per_tenant: Most events of one tenant that may be under way here.
+        tenants: How many are, by tenant.
     """
     rows = await connection.fetch(
         SQL["outbox.claim_webhooks"],
         *(relay, LEASE, after, endpoints, per_endpoint, list(busy), list(busy.values()), most),
+        *(per_tenant, list(tenants), list(tenants.values())),
     )
     return Taken([_outgoing(row) for row in rows if row[1] is not None], rows[0][0])
 

@@ -63,6 +63,8 @@ ASKED_MOST: Final = timedelta(hours=1)
 JITTER: Final = 0.1
 BATCH: Final = 100
 """Messages of one topic in one call; also the events for webhooks that are under way at once."""
+PER_TENANT: Final = BATCH // 4
+"""Events for webhooks of one tenant that are under way at once, to whatever hosts."""
 VISITED: Final = 200
 """Endpoints that one claim looks at."""
 NOT_THERE: Final = "the webhook is deleted or disabled"
@@ -92,6 +94,7 @@ class Courier:
         self._session, self._senders, self._per_endpoint = session, senders, per_endpoint
         self._after = ""
         self._busy: Counter[str] = Counter()
+        self._tenants: Counter[str] = Counter()
         self._topics: set[str] = set()
         self._holds: dict[str, _Hold] = {}
         self._flights: dict[asyncio.Task[None], Sequence[Outgoing]] = {}
@@ -137,6 +140,8 @@ class Courier:
                 per_endpoint=self._per_endpoint,
                 busy=self._busy,
                 most=room,
+                per_tenant=PER_TENANT,
+                tenants=self._tenants,
             )
         self._after = taken.stopped_at or ""
         self.taken += len(taken.events)
@@ -146,6 +151,7 @@ class Courier:
                 self.landed.set()
             else:
                 self._busy[event.endpoint] += 1
+                self._tenants[event.tenant] += 1
                 self._start("webhook", event.endpoint, [event])
         return taken.stopped_at is not None
 
@@ -190,9 +196,8 @@ class Courier:
             if channel == "topic":
                 self._topics.discard(endpoint)
             else:
-                self._busy[endpoint] -= 1
-                if not self._busy[endpoint]:
-                    del self._busy[endpoint]
+                _leave(self._busy, endpoint)
+                _leave(self._tenants, events[0].tenant)
 
     def _hold(self, topic: str, *, failed: bool) -> None:
         """Leave a topic that takes nothing alone for a while, instead of trying all that waits."""
@@ -307,6 +312,12 @@ class _Hold:
 
     def __init__(self) -> None:
         self.failures, self.until = 0, 0.0
+
+
+def _leave(counts: Counter[str], name: str) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]
 
 
 async def _send(sender: Sender, events: Sequence[Outgoing]) -> Sequence[Delivery]:

@@ -3,12 +3,13 @@
 select headrace.open_outbox();
 
 -- name: claim_webhooks
--- Takes open events that are due for a relay, a few of each endpoint: however many wait for one that
--- is dead, others are not behind them. Visits endpoints in their order from a place on, so that none
--- is left out for ever. The first row says where it stopped: null at the end; it has an event only
--- where one was taken.
+-- Takes open events that are due for a relay, a few of each endpoint and not too many of a tenant:
+-- however many wait for hosts that are dead, others are not behind them. Visits endpoints in their
+-- order from a place on, so that none is left out for ever. The first row says where it stopped:
+-- null at the end; it has an event only where one was taken.
 -- $1 relay uuid, $2 lease, $3 after this endpoint, $4 most endpoints to visit, $5 most events of one
--- endpoint that may be under way, $6 endpoints with some text[], $7 how many integer[], $8 most rows
+-- endpoint that may be under way, $6 endpoints with some text[], $7 how many integer[], $8 most rows,
+-- $9 most events of one tenant that may be under way, $10 tenants with some text[], $11 how many
 with recursive visited as (
     (
         select endpoint, 1 as number
@@ -39,26 +40,46 @@ room as (
     where visited.endpoint is not null
     order by visited.endpoint
 ),
-picked as materialized (
-    select due.id, room.endpoint
+crowd as materialized (
+    select tenant, number from unnest($10::text[], $11::integer[]) as given (tenant, number)
+),
+full_up as materialized (
+    select coalesce(array_agg(tenant), '{}') as tenants from crowd where number >= $9::integer
+),
+due as (
+    select
+        event.id, room.endpoint,
+        row_number() over (partition by event.tenant order by room.endpoint, event.id)
+            + coalesce((select number from crowd where crowd.tenant = event.tenant), 0) as number
     from room
     cross join lateral (
-        select event.id
-        from headrace.outbox as event
-        where event.webhook is not null and event.sent_at is null and event.given_up_at is null
-        and event.endpoint = room.endpoint and event.due_at <= headrace.now()
-        and (event.leased_until is null or event.leased_until <= headrace.now())
-        order by event.due_at, event.id
+        select waiting.id, waiting.tenant
+        from headrace.outbox as waiting
+        where waiting.webhook is not null and waiting.sent_at is null
+        and waiting.given_up_at is null
+        and waiting.endpoint = room.endpoint and waiting.due_at <= headrace.now()
+        and (waiting.leased_until is null or waiting.leased_until <= headrace.now())
+        and not waiting.tenant = any((select tenants from full_up)::text[])
+        order by waiting.due_at, waiting.id
         limit greatest(0, room.free)
-        for no key update skip locked
-    ) as due
-    limit $8::integer
+    ) as event
+),
+picked as materialized (
+    select id, endpoint from due where number <= $9::integer order by endpoint, id limit $8::integer
+),
+locked as materialized (
+    select event.id
+    from picked
+    join headrace.outbox as event on event.id = picked.id
+    where event.sent_at is null and event.given_up_at is null
+    and (event.leased_until is null or event.leased_until <= headrace.now())
+    for no key update of event skip locked
 ),
 taken as (
     update headrace.outbox as event
     set leased_until = headrace.now() + $2::interval, leased_by = $1::uuid
-    from picked
-    where event.id = picked.id
+    from locked
+    where event.id = locked.id
     returning event.*
 ),
 place as (
