@@ -1,5 +1,6 @@
 """The OpenAPI document: complete, and true of what is answered."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from headrace.web.gate.paths import takes_upload
 from headrace.web.problems import CODES
 from tests.web.asking import submit
 from tests.web.serving import Api
-from tests.web.whole import OPERATIONS
+from tests.web.whole import DOCUMENTED, OPERATIONS
 
 Operation = dict[str, Any]
 
@@ -66,6 +67,12 @@ class TestTheDocument:
                 answer = await client.request(method, path, content=content, headers=headers)
                 assert answer.status_code == status, (method, path)
 
+    def test_every_reference_leads_somewhere(self):
+        document = DOCUMENTED.openapi()
+        schemas = document["components"]["schemas"]
+        targets = {target for target in references(document) if target not in schemas}
+        assert targets == set()
+
     def test_the_submission_has_an_example_that_fits(self):
         body = BY_PLACE["POST", "/v1/jobs"]["requestBody"]
         schema = body["content"]["application/json"]["schema"]
@@ -84,6 +91,18 @@ class TestTheDocument:
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
         answer = (await client.get(f"/v1/jobs{path}".format(job_id=job))).json()
         assert_fits(answer, schema, document)
+
+
+def references(value: object) -> Iterator[str]:
+    """What a document refers to: the names of schemas, and whole what is no such reference."""
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"].removeprefix("#/components/schemas/")
+        for part in value.values():
+            yield from references(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from references(part)
 
 
 def assert_fits(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:  # noqa: ANN401

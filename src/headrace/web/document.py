@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 
 from headrace.web.problems import MEDIA_TYPE, ProblemDocument, gate_responses
+from headrace.web.views.submission import body_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,4 +55,6 @@ def _corrected(document: dict[str, Any]) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template=template)
     schemas.update(problem.pop("$defs", {}))
     schemas["ProblemDocument"] = problem
+    if "/v1/jobs" in document["paths"]:
+        schemas.update(body_parts())
     return document

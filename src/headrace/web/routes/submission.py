@@ -33,7 +33,7 @@ from headrace.web.gate.envelope import TRACEPARENT
 from headrace.web.idempotency import KEY_PARAMETER, key_of
 from headrace.web.problems import WRITING, ProblemError, invalid, responses
 from headrace.web.state import Service, service_of
-from headrace.web.views.submission import NewJobBody, SubmittedJob
+from headrace.web.views.submission import NewJobBody, SubmittedJob, body_schema
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
@@ -61,7 +61,7 @@ _validate: Final = NewJobBody.__pydantic_validator__.validate_python
         "parameters": [KEY_PARAMETER],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": NewJobBody.model_json_schema()}},
+            "content": {"application/json": {"schema": body_schema()}},
         },
     },
 )

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
 from headrace.web.views.times import Time
 from headrace.web.views.webhooks import JobWebhookBody
 
+REFERENCE: Final = "#/components/schemas/{model}"
 EXAMPLE: Final[dict[str, Any]] = {
     "pipeline": "documents",
     "payload": {"upload": "0192f1e2-1234-7abc-8def-001122334455"},
@@ -60,6 +61,18 @@ class NewJobBody(BaseModel):
     webhook: Annotated[
         JobWebhookBody | None, Field(description="Told of this job, besides those of the tenant.")
     ] = None
+
+
+def body_schema() -> dict[str, Any]:
+    """That of `NewJobBody`, whose route reads it itself; what it refers to is in `body_parts`."""
+    schema = NewJobBody.model_json_schema(ref_template=REFERENCE)
+    return {name: part for name, part in schema.items() if name != "$defs"}
+
+
+def body_parts() -> dict[str, Any]:
+    """The schemas that `body_schema` refers to, for the OpenAPI document."""
+    parts: dict[str, Any] = NewJobBody.model_json_schema(ref_template=REFERENCE)["$defs"]
+    return parts
 
 
 class SubmittedJob(BaseModel):
