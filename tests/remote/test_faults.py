@@ -296,3 +296,12 @@ class TestRestarts:
             wire.cut()
             with pytest.raises(ServiceUnavailableError):
                 await waiting
+
+
+class TestPatience:
+    async def test_a_server_that_never_answered_gets_less_of_it(self, api: Api, token: str):
+        async with RemoteClient(api.url, token=token) as client:
+            transport = client._transport
+            assert transport._patience_s() == 10
+            await client.list_queues()
+            assert transport._patience_s() == 90
