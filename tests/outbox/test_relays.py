@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
-from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from headrace.store.failpoints import VARIABLE
 from headrace.store.outbox import Delivery, set_topic
-from headrace.store.pool import connect
-from headrace.store.session import ENGINE_SETTINGS, Session
+from headrace.store.session import Session
 from headrace.telemetry.events import Event
 from headrace.telemetry.outbox_events import (
     OutboxDelayed,
 )
-from headrace.worker.courier import BATCH, PER_TENANT, Courier
+from headrace.worker.courier import BATCH, PER_TENANT
 from headrace.worker.relay import Relay, Relayed
 from headrace.worker.timing import Timing
 from tests.engine_rows import Rows
@@ -29,7 +21,6 @@ from tests.outbox.rows import (
     SENT,
     Receivers,
     appears,
-    event,
     fill,
     finished,
     finished_for,
@@ -148,67 +139,6 @@ class TestHeadOfLine:
         assert len(set(receivers.ids())) == 450
 
 
-class TestSeveralRelays:
-    async def test_two_relays_never_send_one_event_at_the_same_time(
-        self, rows: Rows, session: Session, address: str
-    ) -> None:
-        await set_topic(rows.connection, "results", "results")
-        await subscribe(rows)
-        await finished(rows, 100)
-        others = [
-            Session(lambda: connect(address, name="relay", settings=ENGINE_SETTINGS))
-            for _ in range(3)
-        ]
-        receivers = Receivers()
-        done = await asyncio.gather(*(once(one, receivers) for one in [session, *others]))
-        for one in others:
-            one.close()
-        assert sum(one.sent for one in done) == 200
-        assert Counter(receivers.ids()).most_common(1)[0][1] == 1
-
-    async def test_an_event_that_one_holds_is_no_others(
-        self, rows: Rows, session: Session, receivers: Receivers
-    ) -> None:
-        await finished_for(rows, receivers, "https://stuck.example")
-        first = Courier(session, {"webhook": receivers}, per_endpoint=4)
-        await first.take()
-        assert await once(session, Receivers()) == Relayed(0, 0, 0, complete=True)
-        await rows.wait(timedelta(seconds=59))
-        assert await once(session, Receivers()) == Relayed(0, 0, 0, complete=True)
-        await first.close(within_s=0)
-
-    async def test_what_a_dead_relay_held_is_sent_by_others_after_a_minute(
-        self, rows: Rows, session: Session, receivers: Receivers
-    ) -> None:
-        await finished_for(rows, receivers, "https://stuck.example")
-        dead = Courier(session, {"webhook": receivers}, per_endpoint=4)
-        await dead.take()
-        await rows.wait(timedelta(seconds=61))
-        receiver = Receivers()
-        assert (await once(session, receiver)).sent == 1
-        await eventually(lambda: receivers.got)
-        assert receiver.ids() == receivers.ids()
-        await dead.close(within_s=0)
-
-    async def test_a_failure_that_is_told_too_late_takes_nothing_from_the_new_holder(
-        self, rows: Rows, session: Session, receivers: Receivers
-    ) -> None:
-        await finished_for(rows, receivers, "https://stuck.example")
-        receivers.answers["https://stuck.example"] = lambda _: Delivery.retry("late")
-        late = Courier(session, {"webhook": receivers}, per_endpoint=4)
-        await late.take()
-        await rows.wait(timedelta(seconds=61))
-        holder = Receivers()
-        holder.closed.add("https://stuck.example")
-        second = Courier(session, {"webhook": holder}, per_endpoint=4)
-        await second.take()
-        receivers.open.set()
-        await late.close(within_s=1)
-        row = await event(rows)
-        assert (row["leased_by"], row["attempts"]) == (second.id, 0)
-        await second.close(within_s=0)
-
-
 class TestJobs:
     async def test_a_job_ends_while_everything_of_the_outbox_is_locked(
         self, rows: Rows, address: str
@@ -241,28 +171,6 @@ class TestJobs:
         finally:
             await relay.stop()
         assert not await has(rows, "sent_at is not null")
-
-
-class TestDeaths:
-    async def test_killed_between_sending_and_marking_the_same_event_is_sent_again(
-        self, rows: Rows, session: Session, address: str, tmp_path: Path
-    ) -> None:
-        await subscribe(rows)
-        await set_topic(rows.connection, "results", "results")
-        await finished(rows)
-        ledger = tmp_path / "received"
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.outbox.relay_once", address, str(ledger)),
-            env={**os.environ, VARIABLE: "after_send:2:kill"},
-        )
-        assert await child.wait() == -signal.SIGKILL
-        first = ledger.read_text().split()
-        assert len(set(first)) == len(first) == 2
-        receiver = Receivers()
-        assert await once(session, receiver) == Relayed(0, 0, 0, complete=True)
-        await rows.wait(timedelta(seconds=61))
-        assert await once(session, receiver) == Relayed(2, 0, 0, complete=True)
-        assert {str(one) for one in receiver.ids()} == set(first)
 
 
 class TestTheServiceOfAWorker:
