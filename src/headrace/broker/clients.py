@@ -6,6 +6,7 @@ Only what talks to Pub/Sub imports this module: it takes over half a second.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -52,6 +53,8 @@ OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.service_config", json.dumps(PATIENT)),
 )
+CHATTY: Final = ("ack-nack", "callback-delivery", "subscriber-flow-control", "subscriber-streams")
+"""Loggers of the library that write two lines at DEBUG for each message."""
 SCOPES: Final = ("https://www.googleapis.com/auth/pubsub",)
 REASONS: Final = {
     exceptions.NotFound: "there is no",
@@ -75,6 +78,10 @@ def open_subscriber(access: Access) -> SubscriberClient:
     Raises:
         BrokerUnavailableError: There are no credentials.
     """
+    for name in CHATTY:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:  # else somebody wants to hear it
+            logger.setLevel(logging.INFO)
     return pubsub_v1.SubscriberClient(transport=_transport(access, SubscriberGrpcTransport))
 
 
