@@ -44,6 +44,11 @@ class Site:
         self.subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=self._channel))
         self._numbers = itertools.count(1)
 
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for what only headrace's server does."""
+        return 5.0 if self.server == "headrace" else 0.5
+
     def close(self) -> None:
         self._channel.close()
 

@@ -162,7 +162,7 @@ class TestPush:
         site.subscription(topic, push_config=PushConfig(push_endpoint=endpoint))
         (given,) = site.publish(topic, b"x")
         try:
-            body = receiver.bodies.get(timeout=5 if site.server == "headrace" else 0.5)
+            body = receiver.bodies.get(timeout=site.patience)
             seen = "posted"
         except Empty:
             body, seen = b"", "nothing"

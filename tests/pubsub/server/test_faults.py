@@ -143,7 +143,7 @@ class TestCloseStreams:
             for _ in range(2):
                 with bench.stream() as stream:
                     assert stream.end() == "UNAVAILABLE"
-        assert fault.count == 2
+        assert fault.count >= 2
 
     def test_they_stay_open_when_it_is_over(self, bench: Bench) -> None:
         bench.subscribe()
