@@ -22,6 +22,7 @@ ACCEPTED: Final = 202
 STATUS: Final = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 202"))
 LENGTH: Final = b"content-length: "
 END: Final = b"\r\n\r\n"
+SILENCE_S: Final = 30.0
 READ: Final = 65_536
 
 
@@ -66,7 +67,10 @@ def load(clients: list[Client], seconds: float) -> Iterator[tuple[float, int]]:
     end = time.perf_counter() + seconds
     under_way = len(clients)
     while under_way:
-        for number, _ in poll.poll():
+        ready = poll.poll(SILENCE_S)
+        if not ready:
+            raise TimeoutError(f"no answer within {SILENCE_S:g} s")
+        for number, _ in ready:
             client = by_number[number]
             seen = client.read()
             if seen is None:
