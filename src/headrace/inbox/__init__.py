@@ -1,0 +1,1 @@
+"""Jobs that other systems submit by message."""
