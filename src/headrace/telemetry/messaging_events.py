@@ -41,12 +41,26 @@ class RingsResumed(Event):
 
 @event(Level.DEBUG)
 class MessageSettled(Event):
-    """A message that came in is done with, and how: `rung`, or `returned` for redelivery."""
+    """A message that came in is done with, and how.
+
+    `rung`, `inserted`, `duplicate`, `stale`, `quarantined`, or `returned` for redelivery.
+    """
 
     message_id: str
     kind: str
     outcome: str
     message_latency_ms: float
+
+
+@event(Level.WARNING)
+class MessagePutAside(Event):
+    """A message that submits a job can never be taken: it is in quarantine."""
+
+    message_id: str
+    kind: str
+    priority: int | None
+    source: str | None
+    reason: str
 
 
 @event(Level.WARNING)
