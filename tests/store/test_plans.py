@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,6 +104,16 @@ class TestClaims:
     async def test_next_due_reads_one_entry(self, large: Connection):
         found = await explain(large, "claims.next_due")
         check(found, {"queued": ({"queued_due"}, 1)})
+
+    async def test_is_work_due_reads_one_entry_of_a_lane(self, large: Connection):
+        found = await explain(large, "claims.is_work_due", list(range(1, LANES + 1)))
+        check({"queued": found["queued"]}, {"queued": ({"queued_ready"}, LANES)})
+
+    async def test_take_rings_reads_the_first_entries_of_each_lane(self, large: Connection):
+        minute, hour = timedelta(minutes=1), timedelta(hours=1)
+        found = await explain(large, "retention.take_rings", 1, minute, hour)
+        lanes = await large.fetchval("select count(*) from headrace.lanes")
+        check({"queued": found["queued"]}, {"queued": ({"queued_ready"}, 1_000 * lanes)})
 
     async def test_load_steps_reads_the_steps_of_these_jobs(self, large: Connection):
         jobs, _ = await running(large)
