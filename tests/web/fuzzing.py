@@ -24,7 +24,8 @@ CHECKED: Final = (
 )
 """No answer from 500 on, and none that the document does not tell."""
 QUIET: Final = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
-LIMIT_S: Final = 30.0
+LIMIT_S: Final = 70.0
+"""Routes for schedulers may take a minute."""
 MADE_UP: Final = 3
 """Of four requests, the last keeps what was made up."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
@@ -86,7 +87,8 @@ async def fill(api: Api) -> Stock:
     ]
     held = [await add_document(api, number) for number in range(3)]
     await engine.run_until_empty(40)
-    jobs += [await engine.submit(hold, 1, **OWNED) for _ in range(3)]
+    later = datetime.now(UTC) + timedelta(days=1)  # or a route that runs jobs would wait for them
+    jobs += [await engine.submit(hold, 1, due=later, **OWNED) for _ in range(3)]
     await engine.app.cancel(jobs[-1].id)
     spare = [await api.key(who("acme", f"spare {number}")) for number in range(3)]
     told = [await add_webhook(api) for _ in range(3)]
