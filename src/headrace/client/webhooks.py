@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import asdict
 from datetime import timedelta
@@ -73,6 +74,7 @@ class Webhooks:
     ) -> None:
         self._connections, self._keys, self._private_hosts = connections, keys, private_hosts
         self._is_open = False
+        self._opening = asyncio.Lock()
 
     async def check(self, url: str) -> None:
         """See that an address may be told; it is looked at again each time that it is.
@@ -98,15 +100,18 @@ class Webhooks:
         Raises:
             UnavailableError: Other transactions did not let it, for some seconds.
         """
-        for _ in range(OPENINGS):
-            if self._is_open:
-                return
-            with contextlib.suppress(asyncpg.LockNotAvailableError):
-                async with self._connections.use() as connection:
-                    await open_outbox(connection)
-                self._is_open = True
-        if not self._is_open:
-            raise UnavailableError("the database is busy with other transactions")
+        if self._is_open:
+            return
+        async with self._opening:  # one lock of the table, not one for each request that waits
+            for _ in range(OPENINGS):
+                if self._is_open:
+                    return
+                with contextlib.suppress(asyncpg.LockNotAvailableError):
+                    async with self._connections.use() as connection:
+                        await open_outbox(connection)
+                    self._is_open = True
+            if not self._is_open:
+                raise UnavailableError("the database is busy with other transactions")
 
     def secret(self, webhook: object, generation: int = 1) -> str:
         """The secret of a webhook, for the one who may know it, as `whsec_...`.
