@@ -42,7 +42,7 @@ class Operation:
 
     def takes(self, name: str, document: Mapping[str, Any]) -> bool:
         """Whether its body has such a member."""
-        [form] = self.told["requestBody"]["content"].values()
+        form = self.told["requestBody"]["content"][self.media_type]
         return name in resolved(form["schema"], document).get("properties", ())
 
     def place(self, **values: object) -> str:

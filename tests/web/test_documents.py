@@ -122,7 +122,7 @@ class TestSending:
         two = [("file", ("a.txt", b"a")), ("file", ("b.txt", b"b"))]
         broken = {"Content-Type": "multipart/form-data"}
         for answer, status in (
-            (await client.post("/v1/documents", json={"upload": "x"}), 415),
+            (await client.post("/v1/documents", json={"upload": "x"}), 422),
             (await client.post("/v1/documents", content=b"words"), 415),
             (await client.post("/v1/documents"), 415),
             (await client.post("/v1/documents", files=two), 400),

@@ -152,3 +152,23 @@ class TestRates:
 class TestTheDocument:
     async def test_pages_of_it_are_for_development_only(self, api: Api):
         assert (await (await api.stranger()).get("/docs")).status_code == 404
+
+
+class TestVersions:
+    async def test_that_of_bodies_is_told_and_may_be_asked_for(self, api: Api):
+        client = await api.client()
+        for headers in ({}, {"X-Schema-Version": "1.0.0"}):
+            answer = await client.get("/v1/jobs", headers=headers)
+            assert (answer.status_code, answer.headers["X-Schema-Version"]) == (200, "1.0.0")
+
+    async def test_another_is_refused_before_anything_is_done(self, api: Api):
+        client = await api.client()
+        for version in ("2.0.0", "1", "", "x" * 200):
+            answer = await client.post(
+                "/v1/jobs",
+                json={"pipeline": "double", "payload": 1},
+                headers={"X-Schema-Version": version},
+            )
+            assert (answer.status_code, answer.json()["code"]) == (400, "UNSUPPORTED_VERSION")
+            assert answer.headers["X-Schema-Version"] == "1.0.0"
+        assert (await client.get("/v1/jobs")).json()["items"] == []

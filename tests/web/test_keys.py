@@ -23,7 +23,12 @@ from tests.web.whole import DOCUMENTED
 
 KEY = {"Idempotency-Key": "case 1"}
 SECRET_ANSWERS: frozenset[str] = frozenset(
-    {"/v1/admin/api-keys", "/v1/webhooks", "/v1/webhooks/{webhook_id}/rotate"}
+    {
+        "/v1/admin/api-keys",
+        "/v1/webhooks",
+        "/v1/webhooks/{webhook_id}/rotate",
+        "/v1/documents/uploads",
+    }
 )
 """POSTs whose answers must not be kept."""
 

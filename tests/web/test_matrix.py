@@ -33,8 +33,14 @@ from tests.web.whole import (
 together = pytest.mark.asyncio(loop_scope="module")
 
 GUARDED = [one for one in OPERATIONS if one.scopes is not None]
-OPEN = {"GET /health", "GET /ready", "GET /metrics"}
-"""They ask nobody; /metrics has a token of its own, and /ready asks for `operator` itself."""
+OPEN = {
+    "GET /health",
+    "GET /ready",
+    "GET /metrics",
+    "PUT /v1/documents/uploads/{upload_id}",
+}
+"""They ask nobody; /metrics has a token of its own, /ready asks for `operator` itself, and the
+address of an upload is signed."""
 OF_USERS = [one for one in GUARDED if Scope.OPERATOR not in (one.scopes or ())]
 OF_EVERYBODY = {"/v1/pipelines/{name}"}
 """What they name belongs to no tenant."""

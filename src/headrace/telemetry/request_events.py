@@ -14,6 +14,7 @@ class RequestServed(Event):
     route: str
     status: int
     latency_ms: float
+    schema_version: str | None = None
     tenant: str | None = None
     caller: str | None = None
 

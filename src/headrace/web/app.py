@@ -42,6 +42,7 @@ from headrace.web.routes import (
     pipelines,
     queues,
     submission,
+    uploads,
     webhooks,
 )
 from headrace.web.routes.admin import ADMIN
@@ -68,8 +69,10 @@ NO_TELEMETRY: Final[TelemetryConfig] = {
 }  # fmt: skip
 """The framework's own would tell addresses and errors as they are; ours are masked and bounded."""
 DEVELOPMENT_ORIGIN: Final = ("http://localhost:5173",)
-METHODS: Final = ("GET", "POST", "DELETE")
-EXPOSED: Final = ("Location", "Retry-After", "X-Request-ID", "Idempotent-Replay")
+METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+EXPOSED: Final = (
+    "Location", "Retry-After", "X-Request-ID", "Idempotent-Replay", "X-Schema-Version",
+)  # fmt: skip
 """Headers of answers that pages of other origins may read."""
 OF_JOBS: Final = (submission, listing, jobs, events, actions, artifacts)
 OF_ENGINE: Final = (dead_letters, pipelines, queues, webhooks)
@@ -106,6 +109,7 @@ def _rates(app: Headrace) -> TenantRates | None:
 def _modules(service: Service) -> Iterator[ModuleType]:
     yield from OF_JOBS + OF_ENGINE + OF_PROCESSES
     if service.documents is not None:
+        yield uploads  # before: `uploads` is no id of a document
         yield documents
     if service.settings.admin_api:
         yield from ADMIN

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
-from headrace.web.problems import MEDIA_TYPE, ProblemDocument, gate_responses
+from headrace.web.gate.envelope import SCHEMA_VERSION, VERSION_HEADER
+from headrace.web.problems import MEDIA_TYPE, ProblemDocument, also, gate_responses
+from headrace.web.views.documents import SentDocument
 from headrace.web.views.submission import body_parts
 
 if TYPE_CHECKING:
@@ -20,6 +22,15 @@ issuer, or an API key. An error is a problem document (RFC 9457) with a stable `
 """
 OF_FASTAPI: Final = frozenset({"HTTPValidationError", "ValidationError"})
 """Its own form of errors, which this API does not use."""
+VERSIONED: Final = "/v1/"
+VERSION_PARAMETER: Final[dict[str, Any]] = {
+    "name": VERSION_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The version of bodies that the client was written for; every answer names "
+    "that of the service.",
+    "schema": {"type": "string", "enum": [SCHEMA_VERSION]},
+}
 WITH_BODY: Final = frozenset({"post", "put", "patch", "delete"})
 """Methods whose bodies the gate reads, also where no route takes one."""
 
@@ -40,14 +51,18 @@ def describe(api: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 def _corrected(document: dict[str, Any]) -> dict[str, Any]:
-    for methods in document["paths"].values():
+    for path, methods in document["paths"].items():
         for method, operation in methods.items():
             responses = operation["responses"]
             # FastAPI adds this wherever there is a parameter: here a bad one is answered 400.
             if MEDIA_TYPE not in responses.get("422", {}).get("content", {MEDIA_TYPE: None}):
                 del responses["422"]
             if method in WITH_BODY:
-                operation["responses"] = dict(sorted({**gate_responses(), **responses}.items()))
+                responses = {**gate_responses(), **responses}
+            if path.startswith(VERSIONED):
+                operation.setdefault("parameters", []).append(VERSION_PARAMETER)
+                responses["400"] = also(responses.get("400"), "UNSUPPORTED_VERSION")
+            operation["responses"] = dict(sorted(responses.items()))
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in OF_FASTAPI:
         schemas.pop(name, None)
@@ -57,4 +72,6 @@ def _corrected(document: dict[str, Any]) -> dict[str, Any]:
     schemas["ProblemDocument"] = problem
     if "/v1/jobs" in document["paths"]:
         schemas.update(body_parts())
+    if "/v1/documents" in document["paths"]:  # its route reads the body itself
+        schemas["SentDocument"] = SentDocument.model_json_schema(ref_template=template)
     return document

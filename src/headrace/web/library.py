@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.errors import HeadraceError, UserError
@@ -12,15 +14,20 @@ from headrace.web.problems import Detail, ProblemError, not_found
 from headrace.web.state import service_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from uuid import UUID
 
     from starlette.requests import Request
 
     from headrace.app import Headrace
     from headrace.pipelines.documents import Library
+    from headrace.web.signed_uploads import SignedUpload
     from headrace.web.wall import Wall
 
 MODULE: Final = "headrace.pipelines.documents"
+HELD: Final = timedelta(hours=1)
+"""A file that was sent ahead is kept so long."""
+CLEAR_S: Final = 600.0
 AT_ONCE: Final = 4
 """Files that are in memory at the same time; others wait on disk."""
 CODES: Final = {
@@ -43,10 +50,52 @@ class Documents:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.room = asyncio.Semaphore(AT_ONCE)
+        self.sent = SentAhead(library)
 
     async def close(self) -> None:
         """Close what a search has opened."""
         await self.library.close()
+
+
+class SentAhead:
+    """The files that were sent to signed addresses, and wait to be taken in."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._cleared_at = float("-inf")
+
+    async def keep(self, address: SignedUpload, data: bytes) -> None:
+        """Store what was sent; what nobody took in for an hour is removed, once in a while.
+
+        Raises:
+            ProblemError: `UNAVAILABLE`: the folder cannot be written to.
+        """
+        now = monotonic()
+        if now - self._cleared_at > CLEAR_S:
+            self._cleared_at = now
+            await self._library.clear_held(HELD)
+        with told():
+            await self._library.hold(address.owner, address.upload, data)
+
+    async def take(self, owners: Sequence[str], upload: UUID) -> tuple[str, bytes]:
+        """A file, and the number of its owner.
+
+        Args:
+            owners: The numbers that stand for the caller.
+            upload: Its id.
+
+        Raises:
+            ProblemError: `NOT_FOUND`: nothing was sent to an address of the caller's.
+        """
+        for owner in owners:
+            data = await self._library.held(owner, upload)
+            if data is not None:
+                return owner, data
+        raise not_found("upload")
+
+    async def drop(self, owner: str, upload: UUID) -> None:
+        """Remove a file that was taken in."""
+        await self._library.drop_held(owner, upload)
 
 
 def documents_of(app: Headrace, wall: Wall) -> Documents | None:
@@ -63,6 +112,11 @@ def documents_of(app: Headrace, wall: Wall) -> Documents | None:
 def library_of(request: Request) -> Library:
     """The library; the routes that ask for it are only there where there is one."""
     return _documents(request).library
+
+
+def held_by(request: Request) -> SentAhead:
+    """The files that were sent ahead."""
+    return _documents(request).sent
 
 
 def room_of(request: Request) -> asyncio.Semaphore:

@@ -322,6 +322,17 @@ def gate_responses() -> dict[str, dict[str, Any]]:
     return {str(status): _documented(status, [code]) for status, code in codes.items()}
 
 
+def also(told: Mapping[str, Any] | None, code: str) -> dict[str, Any]:
+    """What is told of a status, with one more code that it may have.
+
+    Args:
+        told: As `responses` made it; None where nothing was told.
+        code: Its status is the same.
+    """
+    codes = [] if told is None else list(told["content"][MEDIA_TYPE]["examples"])
+    return _documented(CODES[code].status, [*codes, code])
+
+
 def _documented(status: int, codes: Sequence[str]) -> dict[str, Any]:
     examples = {
         code: {

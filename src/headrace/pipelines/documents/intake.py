@@ -115,7 +115,7 @@ class Intake:
             present = self._present_job(row, again=again)
             if present is not None:
                 return Added(document.id, present, is_new=False)
-            with _told_of_files(self._files):
+            with told_of_files(self._files):
                 await asyncio.to_thread(self._files.write, upload.address, upload.data)
             job = await self._app.submit(
                 documents,
@@ -135,7 +135,7 @@ class Intake:
                 upload.address,
             )
             if row["raw_path"] != upload.address:  # it came as Markdown, and now as text
-                with _told_of_files(self._files):
+                with told_of_files(self._files):
                     await asyncio.to_thread(self._files.delete, row["raw_path"])
         return Added(document.id, job, is_new=True)
 
@@ -152,7 +152,7 @@ class Intake:
             if row is None or not row["deleting"]:  # another call has finished it
                 return
             parsed = parsed_address(owner.tenant, owner.name, str(key))
-            with _told_of_files(self._files):
+            with told_of_files(self._files):
                 await asyncio.to_thread(self._files.delete, row["raw_path"])
                 await asyncio.to_thread(delete_parsed, self._files, parsed)
             await connection.execute(SQL["documents.end_delete"], key)
@@ -167,7 +167,7 @@ class Intake:
 
 
 @contextlib.contextmanager
-def _told_of_files(files: FileStore) -> Iterator[None]:
+def told_of_files(files: FileStore) -> Iterator[None]:
     """Tell the folder's troubles apart from those of the connection, which are OSErrors too."""
     try:
         yield

@@ -10,7 +10,8 @@ from uuid import UUID
 from headrace import InvalidError
 from headrace.pipelines.documents.clients import open_configured, open_files
 from headrace.pipelines.documents.errors import DocumentNotFoundError
-from headrace.pipelines.documents.intake import Intake, parse_key
+from headrace.pipelines.documents.holding import Held, Holding
+from headrace.pipelines.documents.intake import Intake, parse_key, told_of_files
 from headrace.pipelines.documents.model import Chunk
 from headrace.pipelines.documents.parsed import Owner
 from headrace.pipelines.documents.search import Question, search
@@ -22,6 +23,7 @@ from headrace.pipelines.documents.upload import read_upload
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import timedelta
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -58,7 +60,9 @@ class Library:
         """
         self._app = app
         self._reading = reading or (lambda _tenant, _owner: app.connection())
-        self._intake = Intake(app, open_files())
+        self._files = open_files()
+        self._holding = Holding(self._files)
+        self._intake = Intake(app, self._files)
         self._embedder: asyncio.Task[Embedder] | None = None
 
     async def close(self) -> None:
@@ -124,6 +128,29 @@ class Library:
         with contextlib.suppress(DocumentNotFoundError):  # somebody else has removed it
             await self._intake.remove(row["id"], Owner(row["tenant"], row["owner"]))
         return True
+
+    # --- sent ahead -------------------------------------------------------------------------------
+
+    async def hold(self, owner: str, upload: UUID, data: bytes) -> None:
+        """Keep a file until it is added; `owner` is 32 hexadecimal digits that stand for one.
+
+        Raises:
+            FilesUnavailableError: The folder of the files is full, or cannot be written to.
+        """
+        with told_of_files(self._files):
+            await asyncio.to_thread(self._holding.keep, Held(owner, upload), data)
+
+    async def held(self, owner: str, upload: UUID) -> bytes | None:
+        """A file that was kept; None where there is none."""
+        return await asyncio.to_thread(self._holding.find, Held(owner, upload))
+
+    async def drop_held(self, owner: str, upload: UUID) -> None:
+        """Remove a file that was kept."""
+        await asyncio.to_thread(self._holding.drop, Held(owner, upload))
+
+    async def clear_held(self, older_than: timedelta) -> int:
+        """Remove files that were kept longer; returns how many."""
+        return await asyncio.to_thread(self._holding.clear, older_than)
 
     # --- show -------------------------------------------------------------------------------------
 

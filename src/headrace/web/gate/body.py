@@ -71,7 +71,8 @@ class BodyGate:
 
     async def _check(self, scope: Scope, receive: Receive) -> Receive:
         length, kind = _announced(scope)
-        if self._takes_upload(scope["method"], scope["path"]) and kind != b"application/json":
+        is_json = kind == b"application/json" and scope["method"] != "PUT"
+        if self._takes_upload(scope["method"], scope["path"]) and not is_json:
             _refuse_larger(length, self._limits.upload)
             return _counting(receive, self._limits.upload)
         limit = self._limits.json if kind == b"application/json" else self._limits.other

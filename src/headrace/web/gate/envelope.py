@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.request_events import RequestFailed, RequestServed
-from headrace.web.problems import REQUEST_ID, problem_for
+from headrace.web.problems import REQUEST_ID, ProblemError, problem_for
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +26,11 @@ TRACEPARENT: Final = "headrace.traceparent"
 IDENTITY: Final = "headrace.identity"
 """Where the dependencies put the caller, for the line about the request."""
 LONGEST_ID: Final = 128
+SCHEMA_VERSION: Final = "1.0.0"
+"""Of the bodies of requests and answers; a client may name the one that it was written for."""
+VERSION_HEADER: Final = "X-Schema-Version"
+_VERSION_HEADER: Final = VERSION_HEADER.lower().encode()
+_VERSION: Final = SCHEMA_VERSION.encode()
 _ID_HEADER: Final = b"x-request-id"
 _ACCEPTED: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -43,6 +48,7 @@ SECURE: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (_VERSION_HEADER, _VERSION),
 )
 STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
@@ -86,6 +92,7 @@ class Envelope:
             await send(message)
 
         try:
+            _check_version(scope)
             await self._app(scope, receive, send_sealed)
         except Exception as error:
             if status:
@@ -113,6 +120,12 @@ def _read_headers(scope: Scope) -> bytes:
     return request_id
 
 
+def _check_version(scope: Scope) -> None:
+    wanted = scope[HEADERS].get(_VERSION_HEADER)
+    if wanted is not None and wanted != _VERSION:
+        raise ProblemError("UNSUPPORTED_VERSION", f"{VERSION_HEADER} is {SCHEMA_VERSION} here")
+
+
 def _tell_served(scope: Scope, status: int, seconds: float) -> None:
     route = scope.get("route")
     identity = scope.get(IDENTITY)
@@ -124,6 +137,7 @@ def _tell_served(scope: Scope, status: int, seconds: float) -> None:
             route=getattr(route, "path", None) or "unknown",
             status=status,
             latency_ms=round(1_000 * seconds, 3),
+            schema_version=SCHEMA_VERSION,
             tenant=getattr(identity, "tenant", None),
             caller=getattr(identity, "subject", None),
         )

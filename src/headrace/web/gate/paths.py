@@ -6,6 +6,8 @@ from typing import Final
 
 UPLOADS: Final = frozenset({"/v1/documents"})
 """POST there is read as a stream by its route."""
+ADDRESSES: Final = "/v1/documents/uploads/"
+"""PUT below it, too."""
 SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents"})
 """POST there stores a job."""
 
@@ -18,7 +20,12 @@ LONG: Final = frozenset(
 
 def takes_upload(method: str, path: str) -> bool:
     """Whether the body is a file, which its route reads as a stream."""
-    return method == "POST" and path in UPLOADS
+    return (method == "POST" and path in UPLOADS) or sends_file(method, path)
+
+
+def sends_file(method: str, path: str) -> bool:
+    """Whether the body is a file whatever type it says, for an address that was given out."""
+    return method == "PUT" and path.startswith(ADDRESSES)
 
 
 def submits(method: str, path: str) -> bool:

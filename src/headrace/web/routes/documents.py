@@ -13,7 +13,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.errors import InvalidError, JobNotFoundError, TransitionError
 from headrace.model.job import JobState
@@ -22,8 +22,9 @@ from headrace.store.erasure import erase_job
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Reader, Writer
 from headrace.web.auth.identity import Identity
+from headrace.web.gate.body import JSON_VALUE
 from headrace.web.idempotency import KeyedRoute, keyed, serve_once
-from headrace.web.library import library_of, room_of, told
+from headrace.web.library import held_by, library_of, room_of, told
 from headrace.web.problems import (
     MALFORMED,
     READING,
@@ -31,8 +32,10 @@ from headrace.web.problems import (
     WRITING,
     Detail,
     ProblemError,
+    invalid,
     responses,
 )
+from headrace.web.signed_uploads import owner_numbers
 from headrace.web.state import service_of
 from headrace.web.uploads import Received, fingerprint_of_form, received
 from headrace.web.views.documents import (
@@ -44,6 +47,7 @@ from headrace.web.views.documents import (
     DocumentView,
     SearchBody,
     SearchResult,
+    SentDocument,
     UploadedDocument,
     chunk_view,
     document_view,
@@ -86,16 +90,20 @@ class ChunkQuery(BaseModel):
     status_code=202,
     operation_id="upload_document",
     response_model=UploadedDocument,
-    responses=responses(*WRITING, "CONFLICT", malformed=True),
+    responses=responses(*WRITING, "CONFLICT", "NOT_FOUND", malformed=True),
     openapi_extra={**keyed(), "requestBody": UPLOAD},
 )
 async def upload_document(request: Request, identity: Writer) -> Response:
     """Take a file in: when this answers it is stored, and its job will ingest it.
 
+    The file comes with the request, or was sent before to an address of `create_upload`.
+
     What is there already is told by its content. While it is ingested, the answer names the job
     that does so; once it is complete, the answer is 409 with its `document_id`, unless `force` is
     sent.
     """
+    if JSON_VALUE in request.scope:
+        return await _add_sent(request, identity)
     most = service_of(request).settings.max_upload_bytes
     async with received(request, most_bytes=most) as form:
         fingerprint = await fingerprint_of_form(request.scope, form)
@@ -104,16 +112,40 @@ async def upload_document(request: Request, identity: Writer) -> Response:
 
 async def _add(request: Request, identity: Identity, form: Received) -> Response:
     async with room_of(request):
-        with told():
-            added = await library_of(request).add(
-                await form.file.read(),
-                name=form.name,
-                tenant=identity.tenant,
-                owner=identity.owner,
-                sha256=form.sha256,
-                again=form.force,
-                actor=identity.subject,
-            )
+        data = await form.file.read()
+        added = await _take_in(request, identity, data, form.name, form.sha256, again=form.force)
+    return await _told_added(added)
+
+
+async def _add_sent(request: Request, identity: Identity) -> Response:
+    try:
+        body = SentDocument.model_validate(request.scope[JSON_VALUE])
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_input=False)) from None
+    numbers = owner_numbers(service_of(request).app.signing_keys, identity)
+    async with room_of(request):
+        owner, data = await held_by(request).take(numbers, body.upload_id)
+        added = await _take_in(request, identity, data, body.name, body.sha256, again=body.force)
+        await held_by(request).drop(owner, body.upload_id)
+    return await _told_added(added)
+
+
+async def _take_in(
+    request: Request, identity: Identity, data: bytes, name: str, sha256: str | None, *, again: bool
+) -> Added:
+    with told():
+        return await library_of(request).add(
+            data,
+            name=name,
+            tenant=identity.tenant,
+            owner=identity.owner,
+            sha256=sha256,
+            again=again,
+            actor=identity.subject,
+        )
+
+
+async def _told_added(added: Added) -> Response:
     if not added.is_new and (await added.job.status()).state is JobState.COMPLETED:
         raise _is_complete(added)
     body = {"document_id": added.document, "job_id": added.job.id, "is_new": added.is_new}

@@ -13,6 +13,7 @@ from headrace.web.auth.identity import Scope
 from headrace.web.views.actions import Reason, StepName
 from headrace.web.views.jobs import A_TIME, AN_ID, JobSummaryView, summary_view
 from headrace.web.views.operations import DeadLetterView, QueueView, dead_letter_view, queue_view
+from headrace.web.views.taking import taken
 from headrace.web.views.times import Time
 
 if TYPE_CHECKING:
@@ -290,15 +291,9 @@ def admin_queue_view(queue: QueueStatus) -> dict[str, Any]:
 
 def worker_view(worker: WorkerStatus) -> dict[str, Any]:
     """A `WorkerView`."""
-    names = ("host", "pid", "version", "queues", "carries", "concurrency", "running", "started_at")
-    more = ("heartbeat_at", "expires_at", "draining_at")
-    return {
-        "worker_id": worker.id,
-        "state": worker.state,
-        **{name: getattr(worker, name) for name in (*names, *more)},
-    }
+    return taken(WorkerView, worker, worker_id=worker.id)
 
 
 def api_key_view(key: ApiKey) -> dict[str, Any]:
     """An `ApiKeyView`."""
-    return {name: getattr(key, name) for name in ApiKeyView.model_fields}
+    return taken(ApiKeyView, key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.web.views.actions import Reason
 from headrace.web.views.errors import shown_message
 from headrace.web.views.jobs import A_TIME, AN_ID
+from headrace.web.views.taking import taken
 
 if TYPE_CHECKING:
     from headrace.pipelines.documents import Chunk, DocumentStatus, Hit
@@ -46,10 +47,42 @@ UPLOAD: Final[dict[str, Any]] = {
                     },
                 },
             }
-        }
+        },
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/SentDocument"},
+        },
     },
 }
-"""The body of an upload; its route reads it as a stream."""
+"""The body of an upload: a form, which its route reads as a stream, or what names a file."""
+
+
+class SentDocument(BaseModel):
+    """A file that was sent to an address of `create_upload`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"upload_id": AN_ID, "name": "handbook.pdf"}]},
+    )
+
+    upload_id: UUID
+    name: Annotated[str, Field(min_length=1, max_length=400, description="Of the document.")]
+    sha256: Annotated[
+        str | None,
+        Field(pattern="^[0-9a-fA-F]{64}$", description="Of the file; refused if it is another."),
+    ] = None
+    force: Annotated[
+        bool, Field(strict=True, description="Ingest it again where that was done.")
+    ] = False
+
+
+class UploadAddress(BaseModel):
+    """Where a file can be sent."""
+
+    upload_id: UUID = Field(description="For POST /v1/documents.", examples=[AN_ID])
+    method: Literal["PUT"]
+    url: str = Field(description="Relative to the address of the API; it needs no credential.")
+    expires_at: datetime = Field(description="No file is taken after that.", examples=[A_TIME])
+    max_bytes: int = Field(description="Size of a file that is taken.", examples=[26_214_400])
 
 
 class UploadedDocument(BaseModel):
@@ -188,59 +221,19 @@ class DocumentReopened(BaseModel):
 def document_view(document: DocumentStatus) -> dict[str, Any]:
     """A `DocumentView`."""
     problem = document.problem
-    return {
-        "document_id": document.id,
-        "name": document.name,
-        "kind": document.kind,
-        "bytes": document.bytes,
-        "sha256": document.sha256,
-        "stage": document.stage,
-        "progress": document.progress,
-        "chunks_total": document.chunks_total,
-        "chunks_done": document.chunks_done,
-        "embeds_total": document.embeds_total,
-        "embeds_done": document.embeds_done,
-        "pages": document.pages,
-        "generation": document.generation,
-        "problem": None
-        if problem is None
-        else {"code": problem.code, "message": shown_message(problem.code, problem.message)},
-        "job_id": document.job,
-        "created_at": document.created_at,
-        "processing_started_at": document.processing_started_at,
-        "processing_ended_at": document.processing_ended_at,
-    }
+    shown = None
+    if problem is not None:
+        shown = {"code": problem.code, "message": shown_message(problem.code, problem.message)}
+    return taken(
+        DocumentView, document, document_id=document.id, job_id=document.job, problem=shown
+    )
 
 
 def chunk_view(chunk: Chunk) -> dict[str, Any]:
     """A `ChunkView`."""
-    return {
-        "chunk_id": chunk.id,
-        "ordinal": chunk.ordinal,
-        "type": chunk.type,
-        "text": chunk.text,
-        "start": chunk.start,
-        "end": chunk.end,
-        "start_line": chunk.start_line,
-        "end_line": chunk.end_line,
-        "page": chunk.page,
-    }
+    return taken(ChunkView, chunk, chunk_id=chunk.id)
 
 
 def hit_view(hit: Hit) -> dict[str, Any]:
     """A `HitView`."""
-    return {
-        "text": hit.text,
-        "score": hit.score,
-        "document_id": hit.document,
-        "name": hit.name,
-        "chunk_id": hit.chunk,
-        "ordinal": hit.ordinal,
-        "type": hit.type,
-        "position": hit.position,
-        "start": hit.start,
-        "end": hit.end,
-        "start_line": hit.start_line,
-        "end_line": hit.end_line,
-        "page": hit.page,
-    }
+    return taken(HitView, hit, document_id=hit.document, chunk_id=hit.chunk)

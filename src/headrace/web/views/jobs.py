@@ -10,10 +10,10 @@ import orjson
 from pydantic import BaseModel, Field
 
 from headrace.web.views.errors import StepError, shown_error, shown_message
+from headrace.web.views.taking import taken
 
 if TYPE_CHECKING:
     from headrace.client.status import ItemStatus, JobStatus, StepStatus
-    from headrace.client.status import Progress as StepProgress
     from headrace.store.reads import HistoryEntry, JobInput, JobSummary
 
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
@@ -71,34 +71,30 @@ class ProgressView(BaseModel):
     note: str | None
 
 
-class ItemView(BaseModel):
-    """One item of a fan-out."""
-
-    key: str
+class _Tried(BaseModel):
     state: StepStateName
     attempts: int
     latency_ms: float | None
     finished_at: datetime | None
     reused_from: int | None = Field(description="The run whose output this is.")
-    reason: str | None = Field(description="Why it was skipped.")
+    reason: str | None = Field(
+        description="Why it was skipped; `overridden` where an operator gave the output."
+    )
     error: StepError | None
     next_try_at: datetime | None
     progress: ProgressView | None
 
 
-class StepView(BaseModel):
+class ItemView(_Tried):
+    """One item of a fan-out."""
+
+    key: str
+
+
+class StepView(_Tried):
     """A step of the present run; one that has not started is `pending`."""
 
     name: str
-    state: StepStateName
-    attempts: int
-    latency_ms: float | None
-    finished_at: datetime | None
-    reused_from: int | None
-    reason: str | None
-    error: StepError | None
-    next_try_at: datetime | None
-    progress: ProgressView | None
     items: list[ItemView] | None = Field(description="Of a fan-out, once they are known.")
 
 
@@ -203,39 +199,21 @@ class AttemptView(BaseModel):
 
 def job_view(status: JobStatus, more: JobInput) -> dict[str, Any]:
     """A `JobView`."""
-    return {
-        "job_id": status.id,
-        "pipeline": status.pipeline,
-        "version": status.version or "unknown",
-        "queue": status.queue,
-        "owner": status.owner,
-        "state": status.state,
-        "wait_reason": status.wait_reason,
-        "run": status.run,
-        "attempts": max((step.attempts for step in status.steps), default=0),
-        "lease_losses": status.lease_losses,
-        "priority": status.priority,
-        "created_at": status.created_at,
-        "due_at": status.due_at,
-        "started_at": status.started_at,
-        "finished_at": status.finished_at,
-        "deadline": status.deadline,
-        "progress": round(100 * status.progress, 1),
-        "preset": status.preset,
-        "parameters": status.parameters,
-        "metadata": status.metadata,
-        "correlation_id": status.correlation_id,
-        "parent_job_id": status.parent_job,
-        "input_preview": more.input[:PREVIEW],
-        "cancel_requested_at": status.cancel_requested_at,
-        "cancel_reason": status.cancel_reason,
-        "cause": status.cause,
-        "error": shown_error(status.error),
-        "result": f"/v1/jobs/{status.id}/result" if status.state == "completed" else None,
-        "erased_at": more.erased_at,
-        "steps": [step_view(step) for step in status.steps],
-        "check_status_at": look_again_at(status, more.now),
-    }
+    return taken(
+        JobView,
+        status,
+        job_id=status.id,
+        version=status.version or "unknown",
+        attempts=max((step.attempts for step in status.steps), default=0),
+        progress=round(100 * status.progress, 1),
+        parent_job_id=status.parent_job,
+        input_preview=more.input[:PREVIEW],
+        error=shown_error(status.error),
+        result=f"/v1/jobs/{status.id}/result" if status.state == "completed" else None,
+        erased_at=more.erased_at,
+        steps=[step_view(step) for step in status.steps],
+        check_status_at=look_again_at(status, more.now),
+    )
 
 
 def look_again_at(status: JobStatus, now: datetime) -> datetime | None:
@@ -250,78 +228,32 @@ def look_again_at(status: JobStatus, now: datetime) -> datetime | None:
 
 def step_view(step: StepStatus) -> dict[str, Any]:
     """A `StepView`."""
-    items = None if step.items is None else [_item_view(item) for item in step.items]
-    return {"name": step.name, **_tried(step), "items": items}
+    items = None if step.items is None else [_tried(ItemView, item) for item in step.items]
+    return _tried(StepView, step, items=items)
 
 
-def _item_view(item: ItemStatus) -> dict[str, Any]:
-    return {"key": item.key, **_tried(item)}
-
-
-def _tried(one: StepStatus | ItemStatus) -> dict[str, Any]:
-    return {
-        "state": one.state,
-        "attempts": one.attempts,
-        "latency_ms": one.latency_ms,
-        "finished_at": one.finished_at,
-        "reused_from": one.reused_from,
-        "reason": one.reason,
-        "error": shown_error(one.error),
-        "next_try_at": one.next_try_at,
-        "progress": _progress_view(one.progress),
-    }
-
-
-def _progress_view(progress: StepProgress | None) -> dict[str, Any] | None:
-    if progress is None:
-        return None
-    return {
-        "started_at": progress.started_at,
-        "updated_at": progress.updated_at,
-        "done": progress.done,
-        "total": progress.total,
-        "note": progress.note,
-    }
+def _tried(view: type[BaseModel], one: StepStatus | ItemStatus, **others: Any) -> dict[str, Any]:
+    progress = None if one.progress is None else taken(ProgressView, one.progress)
+    return taken(view, one, error=shown_error(one.error), progress=progress, **others)
 
 
 def summary_view(job: JobSummary) -> dict[str, Any]:
     """A `JobSummaryView`."""
     is_queued = job.state == "queued"
-    return {
-        "job_id": job.id,
-        "pipeline": job.pipeline,
-        "version": job.version,
-        "queue": job.queue,
-        "state": job.state,
-        "wait_reason": job.wait_reason if is_queued else None,
-        "owner": job.owner,
-        "priority": job.priority,
-        "run": job.run,
-        "lease_losses": job.lease_losses,
-        "due_at": job.due_at if is_queued else None,
-        "cause": job.cause,
-        "correlation_id": job.correlation_id,
-        "parent_job_id": job.parent_job,
-        "payload_preview": job.input_preview[:LIST_PREVIEW],
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-    }
+    return taken(
+        JobSummaryView,
+        job,
+        job_id=job.id,
+        wait_reason=job.wait_reason if is_queued else None,
+        due_at=job.due_at if is_queued else None,
+        parent_job_id=job.parent_job,
+        payload_preview=job.input_preview[:LIST_PREVIEW],
+    )
 
 
 def history_view(entry: HistoryEntry) -> dict[str, Any]:
     """A `HistoryView`."""
-    return {
-        "seq": entry.seq,
-        "run": entry.run,
-        "from_state": entry.from_state,
-        "to_state": entry.to_state,
-        "reason": entry.reason,
-        "actor": entry.actor,
-        "worker": entry.worker,
-        "at": entry.at,
-        "metadata": entry.metadata,
-    }
+    return taken(HistoryView, entry)
 
 
 def artifact_views(job: UUID, stored: dict[tuple[str, str], str], step: str) -> list[Any]:

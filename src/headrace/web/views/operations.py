@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from headrace.web.views.errors import StepError, shown_message
 from headrace.web.views.jobs import A_TIME, AN_ID
+from headrace.web.views.taking import taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,26 +110,14 @@ class QueueView(BaseModel):
 
 def dead_letter_view(letter: DeadLetter) -> dict[str, Any]:
     """A `DeadLetterView`."""
-    return {
-        "job_id": letter.job,
-        "run": letter.run,
-        "owner": letter.owner,
-        "queue": letter.queue,
-        "pipeline": letter.pipeline,
-        "version": letter.version,
-        "cause": letter.cause,
-        "error": {
-            "code": letter.code,
-            "kind": letter.error_class,
-            "message": shown_message(letter.code, letter.message),
-            "step": letter.step or None,
-            "item": letter.item or None,
-        },
-        "attempts": letter.attempts,
-        "lease_losses": letter.lease_losses,
-        "correlation_id": letter.correlation_id,
-        "failed_at": letter.failed_at,
+    error = {
+        "code": letter.code,
+        "kind": letter.error_class,
+        "message": shown_message(letter.code, letter.message),
+        "step": letter.step or None,
+        "item": letter.item or None,
     }
+    return taken(DeadLetterView, letter, job_id=letter.job, error=error)
 
 
 def pipeline_view(
@@ -194,12 +183,4 @@ def _step_view(step: Step, settings: Settings) -> dict[str, Any]:
 
 def queue_view(queue: QueueStatus) -> dict[str, Any]:
     """A `QueueView`."""
-    return {
-        "name": queue.name,
-        "is_paused": queue.paused_at is not None,
-        "paused_at": queue.paused_at,
-        "depth": queue.depth,
-        "due": queue.due,
-        "running": queue.running,
-        "oldest_age_s": queue.oldest_age_s,
-    }
+    return taken(QueueView, queue, is_paused=queue.paused_at is not None)
