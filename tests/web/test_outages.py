@@ -53,7 +53,7 @@ class TestASlowDatabase:
         for _ in range(3):
             began = time.monotonic()
             assert (await asked(shaky.api, "POST")).status_code == 202
-            assert time.monotonic() - began < 4 * ROUND_TRIP_S
+            assert time.monotonic() - began < 8 * ROUND_TRIP_S
         assert not all(read.done() for read in reads)
         shaky.proxy.slow_down(0)
         await asyncio.gather(*reads)
@@ -65,7 +65,7 @@ class TestASlowDatabase:
         began = time.monotonic()
         answers = [asyncio.create_task(asked(shaky.api, "GET")) for _ in range(READERS)]
         await eventually(lambda: sum(answer.done() for answer in answers) >= READERS - 15)
-        assert CONNECTION_WAIT_S <= time.monotonic() - began < 2 * CONNECTION_WAIT_S
+        assert CONNECTION_WAIT_S <= time.monotonic() - began < 3 * CONNECTION_WAIT_S
         for answer in answers:
             if answer.done():
                 assert answer.result().status_code == 503

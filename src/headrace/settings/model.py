@@ -100,8 +100,8 @@ class Settings(PubSubSettings, SchedulerSettings, RateSettings):
         15,
         ge=1,
         le=200,
-        description="Most connections of a client; an API takes four more, a worker as many again for "
-        "its steps, and six of its own.",
+        description="Most connections of a client; an API takes four more, a worker as many again "
+        "for its steps, and six of its own.",
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="Address where the API listens.")
