@@ -62,6 +62,18 @@ class TestOrderingKeys:
             assert data_of(first.collect(2)) == [b"2", b"3"]
             assert second.collect(within=0.1) == []
 
+    def test_a_stream_with_room_for_one_gets_all_of_them_one_by_one(self, bench: Bench) -> None:
+        bench.subscribe(is_ordered=True)
+        for key in ("a", "b", "c"):
+            self.publish(bench, key.encode(), key=key)
+        with bench.stream(max_outstanding_messages=1) as stream:
+            received = []
+            for _ in range(3):
+                (each,) = stream.collect()
+                received.append(each.message.data)
+                bench.site.acknowledge(bench.subscription, each.ack_id)
+        assert received == [b"a", b"b", b"c"]
+
     def test_another_key_does_not_wait(self, bench: Bench) -> None:
         bench.subscribe(is_ordered=True)
         self.publish(bench, b"1")

@@ -198,6 +198,7 @@ class Subscription:
         line.settle(held)
         if isinstance(line, KeyedLine) and line.is_empty:
             del self._keyed[held.message.ordering_key]
+            self._ready.pop(held.message.ordering_key, None)
         elif isinstance(line, KeyedLine):
             self._offer(held)
 
