@@ -30,7 +30,7 @@ async def token(api: Api) -> str:
 @pytest.fixture
 async def client(api: Api, token: str) -> AsyncIterator[RemoteClient]:
     """The usual user's client."""
-    async with RemoteClient(api.url, token=token, patience=5) as opened:
+    async with RemoteClient(api.url, token=token) as opened:
         yield opened
 
 
@@ -44,5 +44,5 @@ async def wire(api: Api) -> AsyncIterator[Wire]:
 @pytest.fixture
 async def far(wire: Wire, token: str) -> AsyncIterator[RemoteClient]:
     """The usual user's client behind that line."""
-    async with RemoteClient(wire.url, token=token, timeout=1, silence=1, patience=5) as opened:
+    async with RemoteClient(wire.url, token=token, timeout=2, silence=2) as opened:
         yield opened
