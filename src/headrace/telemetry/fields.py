@@ -74,6 +74,7 @@ MEANINGS: Final = MappingProxyType(
         "route": "Path of the route with its names in place of values; `unknown` where none fits.",
         "run": "Number of the run, from 1; a retry by an operator opens a new one.",
         "running": "Jobs running at that moment.",
+        "schema_version": "Version of the bodies of the API, which the client may have named.",
         "service": "Name of the background service.",
         "setting": "Name of the environment variable.",
         "signal": "Signal that was received.",
