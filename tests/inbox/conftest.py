@@ -13,7 +13,7 @@ import pytest
 from headrace import Pipeline
 from headrace.inbox.inbox import Inbox, Verdict
 from headrace.inbox.message import Incoming, Message, compose, source_key
-from headrace.model.signing import secret_text
+from headrace.model.signing import SIGNATURE_HEADER, TIME_HEADER, secret_text, sign
 from headrace.store.sources import Source, add_source
 from headrace.testing import Engine
 
@@ -56,6 +56,19 @@ class Post:
             **fields,
         }
         return compose(payload=payload, **given)
+
+    def sealed(self, data: bytes) -> Message:
+        """These bytes, signed by the source."""
+        key = source_key(MASTER, self.source.name, self.source.key_generation)
+        headers = sign([key], self.source.name, int(datetime.now(UTC).timestamp()), data)
+        attributes = {
+            "kind": "job",
+            "v": "1",
+            "source": self.source.name,
+            "timestamp": headers[TIME_HEADER],
+            "signature": headers[SIGNATURE_HEADER],
+        }
+        return Message(data, attributes)
 
     def incoming(self, message: Message, **changes: Any) -> Incoming:
         """As the broker would deliver it."""

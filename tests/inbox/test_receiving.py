@@ -4,13 +4,43 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import orjson
-import pytest
 
 from headrace.inbox.inbox import Outcome
 from headrace.inbox.message import Message
 from headrace.store.inbox import list_quarantine
 from headrace.store.sources import disable_source, rotate_source
 from tests.inbox.conftest import Post
+
+WRONG: list[tuple[dict[str, object], str]] = [
+    ({"payload": 7}, "invalid"),
+    ({"payload": "x" * 600_000}, "invalid"),
+    ({"priority": 9, "preset": "none such"}, "invalid"),
+    ({"due_at": "2999-01-01T00:00:00Z"}, "invalid"),
+    ({"owner": "somebody"}, "not_allowed"),
+    ({"pipeline": "secret"}, "not_allowed"),
+    ({"pipeline": "gone"}, "unknown_pipeline"),
+]
+FORGED = [
+    ({"source": ""}, "unsigned"),
+    ({"source": "nobody"}, "unknown_source"),
+    ({"source": "sh\x00op"}, "unknown_source"),
+    ({"signature": ""}, "unsigned"),
+    ({"signature": "v1,AAAA"}, "unsigned"),
+    ({"timestamp": "1"}, "unsigned"),
+    ({"timestamp": "x"}, "unsigned"),
+    ({"v": "2"}, "unsupported_version"),
+]
+GARBAGE = [
+    (b"", "undecodable"),
+    (b"{", "undecodable"),
+    (b"\xff\xfe", "undecodable"),
+    (b'{"pipeline": "reading", "pipeline": "secret", "payload": "x"}', "undecodable"),
+    (b'{"pipeline": "reading", "payload": "\\u0000"}', "undecodable"),
+    (b"[]", "invalid"),
+    (b'{"pipeline": "reading"}', "invalid"),
+    (b'{"pipeline": "reading", "payload": "x", "priority": 99}', "invalid"),
+    (b" " * 9_000_000, "too_large"),
+]
 
 
 async def reasons(post: Post) -> list[str]:
@@ -89,46 +119,25 @@ class TestMessagesThatComeAgain:
 
 
 class TestMessagesThatCanNeverBeTaken:
-    @pytest.mark.parametrize(
-        ("fields", "reason"),
-        [
-            ({"payload": 7}, "invalid"),
-            ({"payload": "x" * 600_000}, "invalid"),
-            ({"priority": 9, "preset": "none such"}, "invalid"),
-            ({"due_at": "2999-01-01T00:00:00Z"}, "invalid"),
-            ({"owner": "somebody"}, "not_allowed"),
-            ({"pipeline": "secret"}, "not_allowed"),
-            ({"pipeline": "gone"}, "unknown_pipeline"),
-        ],
-    )
-    async def test_q11_what_is_signed_and_wrong(
-        self, post: Post, fields: dict[str, object], reason: str
-    ) -> None:
-        message = post.compose(**{"payload": "It rains.", **fields})
-        verdict = await post.receive(message)
-        assert (verdict.outcome, verdict.reason) == (Outcome.QUARANTINED, reason)
-        assert await reasons(post) == [reason]
+    async def test_q11_what_is_signed_and_wrong(self, post: Post) -> None:
+        for fields, reason in WRONG:
+            message = post.compose(**{"payload": "It rains.", **fields})
+            verdict = await post.receive(message)
+            assert (verdict.outcome, verdict.reason) == (Outcome.QUARANTINED, reason), fields
+        assert await reasons(post) == [reason for _, reason in reversed(WRONG)]
         assert await jobs(post) == 0
 
-    @pytest.mark.parametrize(
-        ("attributes", "reason"),
-        [
-            ({"source": ""}, "unsigned"),
-            ({"source": "nobody"}, "unknown_source"),
-            ({"source": "sh\x00op"}, "unknown_source"),
-            ({"signature": ""}, "unsigned"),
-            ({"signature": "v1,AAAA"}, "unsigned"),
-            ({"timestamp": "1"}, "unsigned"),
-            ({"timestamp": "x"}, "unsigned"),
-            ({"v": "2"}, "unsupported_version"),
-        ],
-    )
-    async def test_q11_what_is_not_signed_so(
-        self, post: Post, attributes: dict[str, str], reason: str
-    ) -> None:
-        message = post.compose()
-        verdict = await post.receive(Message(message.data, message.attributes | attributes))
-        assert (verdict.outcome, verdict.reason) == (Outcome.QUARANTINED, reason)
+    async def test_q11_what_is_not_signed_so(self, post: Post) -> None:
+        for attributes, reason in FORGED:
+            message = post.compose()
+            verdict = await post.receive(Message(message.data, message.attributes | attributes))
+            assert (verdict.outcome, verdict.reason) == (Outcome.QUARANTINED, reason), attributes
+        assert await jobs(post) == 0
+
+    async def test_q11_what_is_no_order_at_all(self, post: Post) -> None:
+        for data, reason in GARBAGE:
+            verdict = await post.receive(post.sealed(data))
+            assert (verdict.outcome, verdict.reason) == (Outcome.QUARANTINED, reason), data[:40]
         assert await jobs(post) == 0
 
     async def test_data_that_was_changed_on_its_way(self, post: Post) -> None:
