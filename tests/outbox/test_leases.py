@@ -93,6 +93,19 @@ class TestSeveralRelays:
         await second.close(within_s=0)
 
 
+class TestEnds:
+    async def test_what_lands_while_a_relay_ends_is_marked(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await finished_for(rows, receivers, "https://slow.example")
+        courier = Courier(session, {"webhook": receivers}, per_endpoint=4)
+        await courier.take()
+        await eventually(lambda: receivers.got)
+        receivers.open.set()
+        await courier.close(within_s=5)
+        assert (await event(rows))["sent_at"] is not None
+
+
 class TestDeaths:
     async def test_killed_between_sending_and_marking_the_same_event_is_sent_again(
         self, rows: Rows, session: Session, address: str, tmp_path: Path

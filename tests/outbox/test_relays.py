@@ -224,6 +224,12 @@ class TestTheServiceOfAWorker:
         relay.start()
         await eventually(lambda: len(events) == 2)
         await relay.stop()
+        another = Relay(session, 2, TIMING, {"webhook": receivers})
+        another.start()
+        await finished(rows)
+        await eventually(lambda: receivers.got)
+        await another.stop()
+        assert len([one for one in events if isinstance(one, OutboxDelayed)]) == 2
         late = {one.channel: one.oldest_age_s for one in events if isinstance(one, OutboxDelayed)}
         assert late["topic"] == pytest.approx(360, abs=30)
         assert late["webhook"] == pytest.approx(420, abs=30)
