@@ -101,6 +101,8 @@ def messaging_of(settings: Settings) -> Messaging:
     if project is None:
         problem = "needed for Pub/Sub; set it, or PUBSUB_EMULATOR_HOST to the host:port of one"
         raise SettingsError([Problem("HEADRACE_PUBSUB_PROJECT", problem)])
+    # Read when gRPC is imported: what it notes on the standard error is no line of a log.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from headrace.broker.messaging import Messaging  # noqa: PLC0415 - it costs 0.7 s
     except ModuleNotFoundError as error:

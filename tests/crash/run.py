@@ -26,6 +26,7 @@ from tests.crash.judge import Verdict, judge
 from tests.crash.load import Load
 from tests.crash.proxy import Proxy
 from tests.crash.recovery import Stopwatch, Times
+from tests.crash.rings import Rings, rings
 from tests.crash.server import CrashServer
 from tests.crash.steps import EFFECTS, SCALE
 from tests.proof.journal import Journal
@@ -54,6 +55,7 @@ class Options:
         seconds: How long faults go on; measuring before and draining after come on top.
         rate: Jobs submitted in a second.
         poison: Jobs that end their worker whenever they run.
+        pubsub: Whether workers are woken by Pub/Sub, whose rings are bad.
     """
 
     seed: int
@@ -64,6 +66,7 @@ class Options:
     rate: float = 6.0
     poison: int = 2
     measure: bool = True
+    pubsub: bool = False
 
 
 class CrashRun:
@@ -73,9 +76,16 @@ class CrashRun:
         self._options, self._folder, self._say = options, folder, say
         self.havoc: Havoc
         self.times: Times | None = None
+        self._rings: Rings | None = None
 
     async def run(self) -> Verdict:
         """Do everything."""
+        if not self._options.pubsub:
+            return await self._run()
+        with rings() as self._rings:
+            return await self._run()
+
+    async def _run(self) -> Verdict:
         options, folder = self._options, self._folder
         environment = environment_of(folder, options.scale)
         async with CrashServer() as server:
@@ -127,14 +137,18 @@ class CrashRun:
             options.seed, options.doses, seconds=options.seconds, scale=options.scale,
             workers=len(fleet.slots),
         )  # fmt: skip
-        feeder = asyncio.create_task(self._feed(server, load, entrance))
-        teller = asyncio.create_task(self._tell(server, load, faults))
+        tasks = [
+            asyncio.create_task(self._feed(server, load, entrance)),
+            asyncio.create_task(self._tell(server, load, faults)),
+        ]
+        if self._rings is not None:
+            tasks.append(asyncio.create_task(self._rings.torment(options.seconds)))
         try:
             await self.havoc.run(faults)
         finally:
-            feeder.cancel()
-            teller.cancel()
-            await asyncio.gather(feeder, teller, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _feed(self, server: CrashServer, load: Load, entrance: Proxy) -> None:
         """Submit at the rate, as long as not too much is open; some replies get lost."""
@@ -240,6 +254,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=None, help="faults go on for so long")
     for field in fields(Doses):
         parser.add_argument(f"--{field.name}", type=int, default=None)
+    parser.add_argument(
+        "--pubsub", action="store_true", help="rings by Pub/Sub: doubled, late, lost, forgotten"
+    )
     parser.add_argument("--no-measure", action="store_true", help="no recovery times")
     parser.add_argument("--keep", type=Path, default=None, help="folder for journal, effects, logs")
     given = parser.parse_args()
@@ -257,6 +274,7 @@ def main() -> int:
         seconds=minutes * 60,
         scale=SCALED if given.scaled else 1.0,
         measure=not given.no_measure,
+        pubsub=given.pubsub,
     )
     folder = given.keep or Path(tempfile.mkdtemp(prefix="headrace-crash-"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-# Read when gRPC is imported: its notes on the standard error are not those of a log.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-
-import grpc  # isort: split
-
+import grpc
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import pubsub_v1
