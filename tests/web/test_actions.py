@@ -5,7 +5,7 @@ from uuid import UUID
 import orjson
 
 from headrace.store.audit import list_actions
-from headrace.store.outbox import set_topic
+from headrace.store.outbox import open_outbox, set_topic
 from headrace.web.auth.identity import Scope
 from tests.waiting import eventually
 from tests.web.asking import get, submit
@@ -167,6 +167,28 @@ class TestDeleting:
         assert len(after) == len(before) > 0
         assert {one["job_id"] for one in after} == {job}
         assert "x1" not in str(after)
+
+    async def test_what_was_sent_of_it_and_its_own_webhooks_go(self, api: Api):
+        async with api.engine.connection() as connection:
+            await set_topic(connection, "results", "results")
+            await open_outbox(connection)
+        job, client = await submit(api), await api.client()
+        async with api.engine.connection() as connection:
+            await connection.execute(
+                "insert into headrace.webhooks (id, tenant, owner, job, url, created_by)"
+                " values ($1, 'acme', 'ann', $1, 'https://example.com/', 'tests')",
+                UUID(job),
+            )
+        await client.post(f"/v1/jobs/{job}/cancel")
+        assert len(await payloads(api, job)) == 2
+        async with api.engine.connection() as connection:
+            await connection.execute(
+                "update headrace.outbox set sent_at = now() where webhook is null"
+            )
+        await client.delete(f"/v1/jobs/{job}")
+        assert await payloads(api, job) == []
+        async with api.engine.connection() as connection:
+            assert await connection.fetchval("select count(*) from headrace.webhooks") == 0
 
     async def test_a_tombstone_is_neither_run_nor_erased_again(self, api: Api):
         job, client = await submit(api), await api.client()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 async def erase_job(connection: HeldConnection, job: UUID) -> tuple[JobState, list[str]]:
     """Erase input, parameters, metadata, outputs, errors and event bodies of an ended job.
 
-    Events that are still to be sent are, without what they were about.
+    Events that are still to be sent to others are, without what they were about; its own webhooks
+    go.
 
     Its state, times and transitions stay, and so does its idempotency key.
 

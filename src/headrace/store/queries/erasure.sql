@@ -15,8 +15,16 @@ with emptied as (
 dead as (
     update headrace.dead_letters set message = 'erased' where job = $1::uuid
 ),
-told as (  -- what is still to be sent: that it happened, and nothing of what it was about
-    update headrace.outbox set payload = headrace.without_content(payload) where job = $1::uuid
+own as (delete from headrace.webhooks where job = $1::uuid returning id),
+sent as (  -- what is over, and what only the job's own webhooks were to be told
+    delete from headrace.outbox
+    where job = $1::uuid
+    and (sent_at is not null or given_up_at is not null or webhook in (select id from own))
+),
+told as (  -- what others are still to be told: that it happened, and nothing of what it was about
+    update headrace.outbox set payload = headrace.without_content(payload)
+    where job = $1::uuid and sent_at is null and given_up_at is null
+    and (webhook is null or webhook not in (select id from own))
 ),
 steps as (delete from headrace.steps where job = $1::uuid),
 records as (delete from headrace.records where job = $1::uuid),
