@@ -421,6 +421,7 @@ class Headrace(Client):
                 job_timeout_s=settings.job_timeout_s,
                 processes=step_processes(self._pipelines, reference, timing, jobs_at_once),
                 timing=timing,
+                per_endpoint=settings.webhook_concurrency,
                 senders=senders_for(self.signing_keys, settings, lambda: self.messaging),
                 limits=work_limits(settings),
                 retention=RetentionRules(

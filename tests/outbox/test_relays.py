@@ -14,7 +14,7 @@ from headrace.telemetry.outbox_events import (
     OutboxDelayed,
 )
 from headrace.worker.courier import BATCH, PER_TENANT
-from headrace.worker.relay import Relay, Relayed
+from headrace.worker.relay import Relay, Relayed, relay_once
 from headrace.worker.timing import Timing
 from tests.engine_rows import Rows
 from tests.outbox.rows import (
@@ -90,6 +90,15 @@ class TestHeadOfLine:
             assert receivers.most["https://dead.example"] == 4
         finally:
             await relay.stop()
+
+    async def test_how_many_go_to_one_host_at_once_can_be_chosen(
+        self, rows: Rows, session: Session, receivers: Receivers
+    ) -> None:
+        await fill(rows, await subscribe(rows, url="https://one.example/"), 9)
+        receivers.closed.add("https://one.example")
+        senders = {"webhook": receivers}
+        await relay_once(session, senders, limit=9, seconds=0.2, per_endpoint=2)
+        assert receivers.most["https://one.example"] == 2
 
     async def test_many_webhooks_of_one_host_share_its_limit(
         self, rows: Rows, session: Session, receivers: Receivers

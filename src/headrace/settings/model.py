@@ -269,6 +269,9 @@ class Settings(PubSubSettings, SchedulerSettings, RateSettings):
         "TLS; not in production.",
         json_schema_extra={"default_text": "localhost,127.0.0.1,::1 in development, else none"},
     )
+    webhook_concurrency: int = Field(
+        4, ge=1, le=25, description="Events of a process that are on their way to one host at once."
+    )
 
     idempotency_ttl_s: int = Field(
         86_400, ge=60, le=2_592_000, description="An answer to an idempotency key is kept so long."

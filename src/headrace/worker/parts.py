@@ -38,6 +38,7 @@ class Parts:
         doorbell: Brings rings from outside the database; None where none come.
         charges: Deaths charged to a step or item that fail its job.
         senders: What sends events that leave, by channel: `webhook`, `topic`.
+        per_endpoint: Most events on their way to one endpoint of webhooks.
         head_start_s: Seconds by which one point of priority moves a job forward.
     """
 
@@ -63,6 +64,7 @@ class Parts:
     clients: Clients = field(default_factory=Clients)
     retention: Any = None
     senders: Mapping[str, Sender] = field(default_factory=dict)
+    per_endpoint: int = 4
 
     @property
     def doorbell_name(self) -> str:

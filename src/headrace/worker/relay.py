@@ -156,7 +156,13 @@ async def relay_for(parts: Parts, *, limit: int, within_s: float) -> Relayed:
         lambda: connect(parts.direct_dsn, name="headrace relay", settings=ENGINE_SETTINGS)
     )
     try:
-        return await relay_once(session, parts.senders, limit=limit, seconds=within_s)
+        return await relay_once(
+            session,
+            parts.senders,
+            limit=limit,
+            seconds=within_s,
+            per_endpoint=parts.per_endpoint,
+        )
     finally:
         session.close()
 

@@ -36,5 +36,7 @@ def upkeep(parts: Parts, worker: int, session: Session) -> list[Service]:
     echo = None if parts.broker is None else parts.broker.echo
     services: list[Service] = [Reaper(session, worker, timing, rules, echo=echo), janitor]
     if parts.senders:
-        services.append(Relay(session, worker, timing, parts.senders))
+        services.append(
+            Relay(session, worker, timing, parts.senders, per_endpoint=parts.per_endpoint)
+        )
     return services
