@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from headrace.egress.addresses import Address
 
 Mood: TypeAlias = Literal[
-    "well", "silent", "slow", "closing", "flood", "heads", "bomb", "nonsense", "mute after"
+    "well", "silent", "slow", "closing", "flood", "heads", "bomb", "nonsense", "keeping"
 ]
 MIB = 1_024 * 1_024
 FLOOD = b" " * 65_536
@@ -50,8 +50,9 @@ class Receiver:
         self.connections += 1
         try:
             if self.mood != "closing":
-                self.got.append(await _read(reader))
-                await self._answer(writer)
+                await self._serve_one(reader, writer)
+            while self.mood == "keeping":
+                await self._serve_one(reader, writer)
             writer.close()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
@@ -59,13 +60,19 @@ class Receiver:
             if not writer.is_closing():
                 writer.transport.abort()
 
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.got.append(await _read(reader))
+        await self._answer(writer)
+
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
-        if self.mood in {"silent", "mute after"}:
+        if self.mood == "silent":
             await asyncio.Event().wait()
         if self.mood == "nonsense":
             writer.write(b"220 smtp.example.com ready\r\n")
             return await writer.drain()
-        headers = {"Connection": "close", **self.headers}
+        headers = dict(self.headers)
+        if self.mood != "keeping":
+            headers["Connection"] = "close"
         body = gzip.compress(bytes(64 * MIB), 1) if self.mood == "bomb" else self.body
         if self.mood == "bomb":
             headers["Content-Encoding"] = "gzip"

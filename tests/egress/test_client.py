@@ -78,6 +78,7 @@ class TestCalls:
         assert (await call(receiver, url=url, resolver=names)).status == 204
 
     async def test_a_connection_serves_one_call(self, receiver: Receiver):
+        receiver.mood = "keeping"
         egress = Egress(OPEN, limits=SHORT)
         for _ in range(3):
             await egress.post(f"http://127.0.0.1:{receiver.port}/", BODY, {})
