@@ -29,9 +29,11 @@ StartWorker = Callable[..., Awaitable[Worker]]
 @pytest.fixture
 def held() -> Iterator[asyncio.Event]:
     """Jobs begin and go on only when this is set."""
-    stone.free, stone.begun = asyncio.Event(), 0
-    yield stone.free
+    free = stone.free = asyncio.Event()
+    stone.begun = 0
+    yield free
     stone.free = None
+    free.set()  # what a failed test left waiting ends
 
 
 @pytest.fixture
@@ -73,11 +75,11 @@ async def start_worker() -> AsyncIterator[StartWorker]:
         worker = app.worker(concurrency=concurrency, timing=timing)
         running.append((worker, asyncio.create_task(worker.run())))
         await worker.started.wait()
+        assert worker.life is not None
+        await worker.life.claimer.idle.wait()  # it has looked: only a ring lets it look again
         return worker
 
     yield start
-    if stone.free is not None:
-        stone.free.set()
     for worker, _ in running:
         worker.stop()
     await asyncio.gather(*(task for _, task in running))
