@@ -76,14 +76,17 @@ class Stock:
 
 
 async def fill(api: Api) -> Stock:
-    """Jobs in many states, documents that are ingested, keys that can be revoked."""
+    """Jobs in many states, documents that are ingested, keys that can be revoked.
+
+    The first jobs have artifacts: what begins with them finds something in every route.
+    """
     engine = api.engine
     jobs = [
+        *[await engine.submit(large, 2_000_000, **OWNED) for _ in range(3)],
         await engine.submit(double, 2, **OWNED),
         await engine.submit(decide, Idea(MARK, 3), **OWNED),
         await engine.submit(fragile, "user", **OWNED),
         await engine.submit(fragile, "secret", **OWNED),
-        *[await engine.submit(large, 2_000_000, **OWNED) for _ in range(3)],
     ]
     held = [await add_document(api, number) for number in range(3)]
     await engine.run_until_empty(40)
