@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from headrace import __version__
+from headrace import __version__, wiring
 from headrace.broker.postgres import PostgresBroker
 from headrace.client.client import Client
 from headrace.client.submission import Limits
@@ -23,8 +23,6 @@ from headrace.store.artifacts import FolderArtifacts
 from headrace.store.connections import Connections
 from headrace.store.migrate import ENGINE, Series, check_schema, migrate
 from headrace.store.pool import Pool, connect
-from headrace.store.retention import RetentionRules
-from headrace.wiring import messaging_of, senders_for, step_processes, work_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -240,14 +238,10 @@ class Headrace(Client):
                     await self._migrate(place)
                 else:
                     await self._check_schema(place)
-                self._choose_broker()
+                if self.settings.doorbell == "pubsub":
+                    self._use_broker(self.messaging.broker)
                 self._place = place
         return self._place
-
-    def _choose_broker(self) -> None:
-        """Ring as the settings say; before they are read, rings are the database's."""
-        if self.settings.doorbell == "pubsub":
-            self._use_broker(self.messaging.broker)
 
     @cached_property
     def messaging(self) -> Messaging:
@@ -256,7 +250,7 @@ class Headrace(Client):
         Raises:
             SettingsError: There is no project, or `headrace[pubsub]` is not installed.
         """
-        return messaging_of(self.settings)
+        return wiring.messaging_of(self.settings)
 
     async def _check_schema(self, place: Place) -> None:
         connection = await connect(place.dsn, name="headrace start")
@@ -419,15 +413,12 @@ class Headrace(Client):
                 charges=settings.max_lease_losses,
                 head_start_s=settings.priority_step_s,
                 job_timeout_s=settings.job_timeout_s,
-                processes=step_processes(self._pipelines, reference, timing, jobs_at_once),
+                processes=wiring.step_processes(self._pipelines, reference, timing, jobs_at_once),
                 timing=timing,
                 per_endpoint=settings.webhook_concurrency,
-                senders=senders_for(self.signing_keys, settings, lambda: self.messaging),
-                limits=work_limits(settings),
-                retention=RetentionRules(
-                    jobs=timedelta(days=settings.retain_jobs_d),
-                    checkpoints=timedelta(days=settings.retain_checkpoints_d),
-                ),
+                senders=wiring.senders_for(self.signing_keys, settings, lambda: self.messaging),
+                limits=wiring.work_limits(settings),
+                retention=wiring.retention_rules(settings),
             )
         )
 

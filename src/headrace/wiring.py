@@ -11,6 +11,7 @@ from headrace import __version__
 from headrace.broker.access import EMULATOR_PROJECT, Access
 from headrace.broker.topology import Names, Push
 from headrace.errors import Problem, SettingsError
+from headrace.store.retention import RetentionRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,4 +132,12 @@ def work_limits(settings: Settings) -> Limits:
         max_wait_s=settings.max_wait_s,
         ledger_most=settings.ledger_max,
         ledger_room=settings.ledger_queue,
+    )
+
+
+def retention_rules(settings: Settings) -> RetentionRules:
+    """How long what is kept is kept."""
+    return RetentionRules(
+        jobs=timedelta(days=settings.retain_jobs_d),
+        checkpoints=timedelta(days=settings.retain_checkpoints_d),
     )
