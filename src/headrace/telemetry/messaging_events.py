@@ -41,10 +41,7 @@ class RingsResumed(Event):
 
 @event(Level.DEBUG)
 class MessageSettled(Event):
-    """A message that came in is done with, and how.
-
-    `rung`, `inserted`, `duplicate`, `stale`, `quarantined`, or `returned` for redelivery.
-    """
+    """A message is done with: rung, inserted, duplicate, stale, quarantined, or returned."""
 
     message_id: str
     kind: str
