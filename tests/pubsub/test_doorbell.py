@@ -60,6 +60,12 @@ class TestRing:
         await app.close()
         assert len(server.messages(TOPIC)) == 10
 
+    async def test_so_do_jobs_with_keys(self, app: Headrace, server: PubSubServer) -> None:
+        keys = [f"key {number}" for number in range(25)]
+        await app.submit_many(grind, [GRAIN] * 25, idempotency_keys=keys)
+        await app.close()
+        assert len(server.messages(TOPIC)) == 3
+
     async def test_what_is_stored_while_one_is_sent_follows_at_once(
         self, app: Headrace, server: PubSubServer
     ) -> None:

@@ -8,10 +8,12 @@ import orjson
 import pytest
 
 from headrace import Headrace
+from headrace.broker import publisher
 from headrace.broker.publisher import MOST_BYTES, Message
 from headrace.broker.sending import TopicSender
 from headrace.errors import BrokerUnavailableError, MessageRefusedError
 from headrace.store.outbox import Outgoing, set_topic
+from headrace.telemetry.messaging_events import PublishSlow
 from headrace.telemetry.outbox_events import OutboxRetried
 from headrace.testing import PubSubServer
 from headrace.testing.pubsub import Call, Code, Fail
@@ -153,11 +155,16 @@ class TestPublisher:
             (ids[1], b"b"),
         ]
 
+    def test_one_that_took_over_half_a_minute_is_told(self) -> None:
+        with listening() as told:
+            publisher._tell(RESULTS, 3, 29.9)
+            publisher._tell(RESULTS, 3, 30.1)
+        assert [event.took_s for event in told.of(PublishSlow)] == [30.1]
+
     async def test_it_can_be_used_again_after_its_end(
         self, app: Headrace, server: PubSubServer
     ) -> None:
-        publisher = app.messaging.publisher
         for _ in range(2):
-            await publisher.publish(RESULTS, [Message(b"x")])
-            await publisher.close()
+            await app.messaging.publisher.publish(RESULTS, [Message(b"x")])
+            await app.messaging.publisher.close()
         assert len(server.messages(RESULTS)) == 2

@@ -49,10 +49,18 @@ class Storing:
         """Close the connections; for what `apart` gave."""
         await self._connections.close()
 
-    async def store(self, queue: str, ids: Sequence[UUID], write: Write[T]) -> T | None:
+    async def store(
+        self, queue: str, ids: Sequence[UUID], write: Write[T], *, jobs: int = 1
+    ) -> T | None:
         """Run `write`, which stores the jobs `ids` in one transaction, and ring for `queue`.
 
         If its reply is lost, the jobs are looked for, and stored if they are not there.
+
+        Args:
+            queue: Of the jobs.
+            ids: The jobs' own, to look for; empty where `write` finds them by itself.
+            write: Stores them.
+            jobs: How many there are, where the ids do not tell.
 
         Returns:
             What `write` returned; None where the jobs were found after a lost reply.
@@ -69,7 +77,7 @@ class Storing:
             if carried:
                 self.broker.settle(queue, carried=True)
         if not (carried and certain):
-            self.broker.ring(queue, max(1, len(ids)))
+            self.broker.ring(queue, len(ids) or jobs)
         return written
 
     async def _try(

@@ -174,7 +174,7 @@ class Submitter:
                 return await store_keyed(connection, pipeline, wanted, shared, ring=ring)
 
         # The keys themselves find what was stored before a reply was lost: no ids are looked for.
-        found = await self.storing.store(shared.queue, (), write)
+        found = await self.storing.store(shared.queue, (), write, jobs=len(wanted))
         return found or {}
 
     async def check(

@@ -194,7 +194,8 @@ class Submissions:
                 left = [job for job in left if _order(job) not in found]
             return found
 
-        found = await self._storing.store(jobs[0].shared.queue, (), write) or {}
+        queue = jobs[0].shared.queue
+        found = await self._storing.store(queue, (), write, jobs=len(jobs)) or {}
         for one in group:
             one.settle(found[_order(one.job)])
 
