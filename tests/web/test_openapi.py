@@ -16,7 +16,7 @@ from tests.web.pipes import PIPELINES
 from tests.web.serving import Api, serve, who
 from tests.web.whole import DOCUMENTED, HOOK, OPERATIONS, Stock, fill, whole_engine
 
-CASES = 5
+CASES = 3
 NUMBER = 4_711
 GROUPS = sorted({one.tag for one in OPERATIONS}, key=lambda tag: (tag == "jobs", tag))
 """That of jobs removes what the others look at."""
