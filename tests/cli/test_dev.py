@@ -46,10 +46,16 @@ class TestDev:
     async def test_the_lines_that_it_prints_work(self, commands: Commands) -> None:
         dev = await commands.start("dev", "shop:app")
         said = await told_by(dev, "/retry")
-        lines = said[said.index("export API=") :].splitlines()
-        cancel = next(at for at, line in enumerate(lines) if line.endswith("/cancel"))
-        answer = await run_shell("\n".join(lines[: cancel + 1]))
-        assert json.loads(answer)["state"] == "cancelled"
+        answer = await run_shell(said[said.index("export API=") :])
+        titled = [part.splitlines() for part in re.split("(?m)^-- ", answer)[1:]]
+        titles = [title.split()[:2] for title, *_ in titled]
+        assert titles == [["a", "job"], ["a", "job"], ["jobs", "that"]]
+        (_, *first), (_, cancelled), (_, dead, refused) = titled
+        assert "event: result" in first
+        assert json.loads(first[-1])["state"] == "completed"
+        assert json.loads(cancelled)["state"] == "cancelled"
+        assert json.loads(dead)["items"] == []
+        assert json.loads(refused)["status"] == 409
         dev.send_signal(signal.SIGINT)
         assert await dev.wait() == 130
 

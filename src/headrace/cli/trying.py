@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headrace.model.pipeline import Pipeline
 
 DOCUMENTS: Final = "documents"
-CURL: Final = 'curl -sS -H "$AUTH"'
+CURL: Final = "curl -sS -w '\\n' -H \"$AUTH\""
 JSON: Final = "-H 'Content-Type: application/json'"
 TAKE_ID: Final = r"""sed 's/.*"job_id":"\([^"]*\)".*/\1/'"""
 DEEPEST: Final = 8
@@ -41,17 +41,17 @@ def lines_to_try(app: Headrace, address: str, token: str) -> str:
         f"\nexport API={address} AUTH={auth}",
     ]
     if DOCUMENTS in app.pipelines:
-        parts.append(_document_lines())
-    name = DOCUMENTS if DOCUMENTS in app.pipelines else next(iter(app.pipelines), None)
-    if name is not None:
-        parts.append(_job_lines(app.pipelines[name]))
+        documents = app.pipelines[DOCUMENTS]
+        parts += [_document_lines(), _cancel_lines(documents), _lost_document_lines(documents)]
+    elif pipeline := next(iter(app.pipelines.values()), None):
+        parts += [_job_lines(pipeline), _cancel_lines(pipeline), _dead_letter_lines()]
     return "\n".join(parts) + "\n"
 
 
 def _document_lines() -> str:
     question = _body({"query": "Where do herons nest?"})
     return f"""
-# a document, its events as they happen, its result, and a search
+{_title("a document, its events as they happen, its result, and a search")}
 JOB=$(echo "Herons nest beside the mill race. $(date)" \\
   | {CURL} -F 'file=@-;filename=herons.md' $API/v1/documents | {TAKE_ID})
 {CURL} -N $API/v1/jobs/$JOB/events
@@ -60,25 +60,49 @@ JOB=$(echo "Herons nest beside the mill race. $(date)" \\
 
 
 def _job_lines(pipeline: Pipeline[Any, Any]) -> str:
-    job = {"pipeline": pipeline.name, "payload": example_of(pipeline)}
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    later = _body({**job, "due_at": tomorrow})
-    again = _body({"reason": "once more"})
-    first = (
-        "# a job of a document that does not exist"
-        if pipeline.name == DOCUMENTS
-        else f"# a job of {pipeline.name}"
-    )
     return f"""
-# a job for tomorrow, and its cancellation
-JOB=$({CURL} {later} $API/v1/jobs | {TAKE_ID})
-{CURL} -X POST $API/v1/jobs/$JOB/cancel
-
-{first}; should it fail, it is a dead letter, and can be run again
-JOB=$({CURL} {_body(job)} $API/v1/jobs | {TAKE_ID})
+{_title(f"a job of {pipeline.name}, and its events as they happen")}
+{_submission(pipeline)}
 {CURL} -N $API/v1/jobs/$JOB/events
-{CURL} $API/v1/dead-letters
+{CURL} $API/v1/jobs/$JOB"""
+
+
+def _cancel_lines(pipeline: Pipeline[Any, Any]) -> str:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"""
+{_title("a job for tomorrow, and its cancellation")}
+{_submission(pipeline, name="LATER", due_at=tomorrow)}
+{CURL} -X POST $API/v1/jobs/$LATER/cancel"""
+
+
+def _lost_document_lines(documents: Pipeline[Any, Any]) -> str:
+    return f"""
+{_title("a job whose document is missing: it fails, is a dead letter, and is run again")}
+{_submission(documents)}
+{CURL} -N $API/v1/jobs/$JOB/events
+{_again_lines()}"""
+
+
+def _dead_letter_lines() -> str:
+    return f"""
+{_title("jobs that have failed for good: if the first one has, it is run again, else refused")}
+{_again_lines()}"""
+
+
+def _again_lines() -> str:
+    again = _body({"reason": "once more"})
+    return f"""{CURL} $API/v1/dead-letters
 {CURL} {again} $API/v1/jobs/$JOB/retry"""
+
+
+def _submission(pipeline: Pipeline[Any, Any], name: str = "JOB", **fields: str) -> str:
+    job = {"pipeline": pipeline.name, "payload": example_of(pipeline), **fields}
+    return f"{name}=$({CURL} {_body(job)} $API/v1/jobs | {TAKE_ID})"
+
+
+def _title(text: str) -> str:
+    """Said aloud, since zsh takes `#` for a command when it is pasted."""
+    return f"echo {shlex.quote(f'-- {text}')}"
 
 
 def _body(value: object) -> str:
