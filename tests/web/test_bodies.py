@@ -27,6 +27,13 @@ async def problem(line: Line, status: int) -> dict[str, object]:
     return told
 
 
+async def trickle(line: Line) -> None:
+    """Send on and on, at the pace of a slow client."""
+    while True:
+        await line.send(b" " * 1_000)
+        await asyncio.sleep(0.02)
+
+
 class TestSize:
     """A1: a body is refused for its size before it is read to its end."""
 
@@ -45,6 +52,23 @@ class TestSize:
                 await line.send(chunk)
             assert (await problem(line, 413))["code"] == "PAYLOAD_TOO_LARGE"
         assert await api.engine.jobs() == []
+
+    async def test_whoever_sends_all_of_it_reads_why_it_is_refused(self, api: Api):
+        async with dial(api) as line:
+            head = line.head("Content-Type: application/json", "Content-Length: 20000000")
+            await line.send(head + b" " * 20_000_000)
+            status, headers, body = await line.answer()
+            assert (status, headers["connection"]) == (413, "close")
+            assert b"PAYLOAD_TOO_LARGE" in body
+            assert await line.is_closed()
+
+    async def test_whoever_sends_on_for_ever_is_cut_off(self, api: Api):
+        async with dial(api) as line:
+            await line.send(line.head("Content-Type: application/json", "Content-Length: 9000000"))
+            assert (await line.answer())[0] == 413
+            async with asyncio.timeout(20):
+                with pytest.raises(ConnectionError):
+                    await trickle(line)
 
     async def test_other_types_have_their_own_limit_and_are_refused(self, api: Api):
         async with dial(api) as line:

@@ -52,7 +52,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol.connection_made`."""
-        self._gathering = Gathering(transport, self.loop)
+        self._gathering = Gathering(transport, self.loop, self._is_sending)
         super().connection_made(self._gathering)
         self.waits_since = self.loop.time()
         # The server's own refusal is no problem document, and does not say when to come again.
@@ -62,6 +62,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As `asyncio.Protocol.data_received`; headers that do not end are refused."""
+        if self._gathering.lingers:
+            return
         if self.waits_since is not None:
             self._header_bytes += len(data)
         super().data_received(data)
@@ -84,6 +86,15 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.pipeline:  # else each answer would let in another 256 KiB of requests
             self.flow.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As `asyncio.Protocol.connection_lost`."""
+        self._gathering.lost()
+        super().connection_lost(exc)
+
+    def _is_sending(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request
+        return bool(cycle and cycle.response_complete and cycle.more_body)
 
     def is_overdue(self, now: float, patience: float = HEADERS_S) -> bool:
         """Whether its client had its time for headers, in seconds."""
@@ -120,7 +131,7 @@ class GuardedProtocol(HttpToolsProtocol):
         ]
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
         self.transport.write(b"HTTP/1.1 %d \r\n" % status + lines + b"\r\n" + body)
-        self.transport.close()
+        self._gathering.linger()
 
 
 async def sweep_connections(connections: Collection[Any], most: int) -> None:
