@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.store.databases import EMPTY, drop_leftovers, fresh_database, make_template, relax
+from headrace.store.databases import EMPTY, drop_leftovers, fresh_database, make_template
 from headrace.store.embedded import EmbeddedDatabase
+from tests.memory import folder_in_memory
 
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that: the commands
 # that these tests interrupt would never notice.
@@ -90,10 +91,10 @@ def bare_server(database_server: str) -> str:
 
 def embedded_server() -> Iterator[str]:
     """The address of a superuser's database in the embedded server of all tests."""
-    server = EmbeddedDatabase(PROJECT)
+    folder = folder_in_memory("headrace-tests")
+    server = EmbeddedDatabase(PROJECT, data_folder=folder, durable=False)
     address = server.start()
     try:
-        asyncio.run(relax(address))
         asyncio.run(drop_leftovers(address))
         yield address
     finally:

@@ -49,18 +49,6 @@ async def fresh_database(server: str, template: str) -> AsyncIterator[str]:
             await connection.execute(f'drop database "{name}" with (force)')
 
 
-async def relax(server: str) -> None:
-    """Let a server that has tests' databases only be fast: what it holds may die with the machine.
-
-    That of a process, or of the server itself, loses nothing.
-    """
-    async with _administrator(server) as connection:
-        if await connection.fetchval("show fsync") == "on":
-            await connection.execute("alter system set fsync = off")
-            await connection.execute("alter system set full_page_writes = off")
-            await connection.execute("select pg_reload_conf()")
-
-
 async def make_template(server: str, every: Sequence[Series] = (ENGINE,)) -> str:
     """The name of a database with the schema, made once for each state of the migrations."""
     checksums = "".join(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from headrace.app import Headrace
-from headrace.store.databases import drop_leftovers, relax
+from headrace.store.databases import drop_leftovers
 from headrace.store.embedded import EmbeddedDatabase
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ async def project_server(settings: Settings | None) -> str:
     known = _servers(Path.cwd() / NAME, data_folder and data_folder / NAME)
     if known.address is None:
         address = await asyncio.to_thread(known.database.start)
-        await relax(address)
         await drop_leftovers(address)
         known.address = address
     return known.address
@@ -35,7 +34,7 @@ async def project_server(settings: Settings | None) -> str:
 
 class _Server:
     def __init__(self, project: Path, data_folder: Path | None) -> None:
-        self.database = EmbeddedDatabase(project, data_folder=data_folder)
+        self.database = EmbeddedDatabase(project, data_folder=data_folder, durable=False)
         self.address: str | None = None
 
 

@@ -38,15 +38,20 @@ class EmbeddedDatabase:
     leaves that to the next one.
     """
 
-    def __init__(self, project_folder: Path, *, data_folder: Path | None = None) -> None:
+    def __init__(
+        self, project_folder: Path, *, data_folder: Path | None = None, durable: bool = True
+    ) -> None:
         """Nothing is touched yet.
 
         Args:
             project_folder: Identifies the project; nothing is written into it.
             data_folder: HEADRACE_DATA_DIR, where the user wants the data to be.
+            durable: Whether what is committed survives a power cut; False is faster, for tests.
+                Whoever starts the server decides.
         """
         self._project_folder = project_folder
         self._data_folder = data_folder
+        self._durable = durable
         self._guard = threading.Lock()
         self._use: _Use | None = None
 
@@ -66,7 +71,7 @@ class EmbeddedDatabase:
         with self._guard:
             if self._use is None:
                 home = prepare_home(self._project_folder, self._data_folder)
-                self._use = _Use(home)
+                self._use = _Use(home, durable=self._durable)
                 atexit.register(self.stop)
                 _exit_on_sigterm()
             return self._use.dsn
@@ -93,10 +98,10 @@ class EmbeddedDatabase:
 class _Use:
     """One use of a server by one process: begun when made, over after `end`."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, durable: bool) -> None:
         self._home = home
         self._process = os.getpid()
-        self._server = Server(home)
+        self._server = Server(home, durable=durable)
         with self._turn():
             self._users = _open_lock(home.folder / "users.lock")
             # Who wants it exclusively asks within his turn, so this never waits.

@@ -48,13 +48,22 @@ SERVER_SETTINGS: Final = {
     "log_timezone": "UTC",
     "log_min_messages": "warning",
 }
+# Of a server that may lose everything with the machine. What a killed process or a killed server
+# had committed is kept.
+FORGETFUL_SETTINGS: Final = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "512MB",  # its folder may lie in memory
+    "min_wal_size": "128MB",
+}
 
 
 class Server:
     """One PostgreSQL server; whether it runs is asked of the server, never remembered."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, durable: bool = True) -> None:
         self._home = home
+        self._settings = SERVER_SETTINGS if durable else SERVER_SETTINGS | FORGETFUL_SETTINGS
 
     def is_alive(self) -> bool:
         """True when a new session gets as far as its first query within 3 s."""
@@ -109,7 +118,7 @@ class Server:
         # now, which a new server would take for a running one; the folder is this cluster's alone.
         for left in (self._home.socket, self._home.socket.with_name(f"{SOCKET_NAME}.lock")):
             left.unlink(missing_ok=True)
-        options = [f"-c {name}={shlex.quote(value)}" for name, value in SERVER_SETTINGS.items()]
+        options = [f"-c {name}={shlex.quote(value)}" for name, value in self._settings.items()]
         options.append(f"-k {shlex.quote(str(self._home.socket_folder))}")
         deadline = time.monotonic() + START_S
         while True:
