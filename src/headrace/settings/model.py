@@ -32,6 +32,7 @@ from headrace.settings.kinds import (
 )
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
 from headrace.settings.pubsub import PubSubSettings
+from headrace.settings.push import PushSettings
 from headrace.settings.rates import RateSettings
 from headrace.settings.schedulers import SchedulerSettings
 from headrace.settings.timings import timing_of
@@ -43,7 +44,7 @@ KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
 
 
-class Settings(PubSubSettings, SchedulerSettings, RateSettings):
+class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings):
     """What an operator may choose. Times end in `_s` (seconds) or `_d` (days), sizes in `_bytes`.
 
     Raises:

@@ -18,10 +18,12 @@ def usual(given: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults that follow from what is given."""
     address = not (ADDRESS_PARTS | {"database_url"}).isdisjoint(given)
     env = given.get("env", "production" if address else "development")
+    pushed = {"pubsub_jobs_per_ring": 1} if given.get("push_audience") else {}
     if env != "development":
-        return {"env": env, "log_level": "INFO"}
+        return {"env": env, "log_level": "INFO", **pushed}
     return {
         "env": env,
+        **pushed,
         "log_level": "DEBUG",
         "webhook_private_hosts": THIS_MACHINE,
         **dict.fromkeys(TENANT_RATES, 0),
