@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -18,6 +18,7 @@ from tests.proof.checker import check
 from tests.proof.effects import read_effects
 from tests.proof.evidence import Evidence, Expectations, collect
 from tests.proof.journal import read_journal
+from tests.proof.receipts import read_receipts
 from tests.proof.results import stale_starts
 from tests.proof.violation import Violation
 
@@ -43,14 +44,27 @@ async def judge(
     folder: Path,
     blows: Sequence[Blow],
     poison: set[str],
+    *,
+    forgotten: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Check everything that the run left behind."""
+    """Check everything that the run left behind.
+
+    Args:
+        connection: To the database of the run.
+        folder: Where the other witnesses are.
+        blows: What hit workers.
+        poison: Jobs that may fail.
+        forgotten: Events that a server took and forgot.
+    """
     evidence = await collect(
         connection,
         Expectations(drained=True, settled=True, transactional=TRANSACTIONAL),
         journal=read_journal(folder / "journal"),
         effects=read_effects(folder / "effects"),
     )
+    if (folder / "receipts").exists():
+        receipts = list(read_receipts(folder / "receipts"))
+        evidence = replace(evidence, receipts=receipts, forgotten=forgotten)
     bookings = await connection.fetch("select job, run from bookings")
     violations = [
         *check(evidence),
@@ -72,8 +86,21 @@ async def judge(
             "recovered": sum(event["reason"] == "recovered" for event in evidence.events),
             "workers lost": sum(worker["lost_at"] is not None for worker in evidence.workers),
             "starts by stale holders": len(stale_starts(evidence)),
+            **_letters(evidence),
         },
     )
+
+
+def _letters(evidence: Evidence) -> dict[str, int]:
+    if evidence.receipts is None:
+        return {}
+    came = {receipt.event_id for receipt in evidence.receipts}
+    return {
+        "events of the outbox": len(evidence.outbox),
+        "received": len(came),
+        "received again": len(evidence.receipts) - len(came),
+        "forgotten by the server": len(evidence.forgotten - came),
+    }
 
 
 def _bookings(evidence: Evidence, found: Counter[tuple[UUID, int]]) -> Iterator[Violation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from dataclasses import asdict
@@ -65,6 +66,17 @@ class Load:
         """Ask again, with the same keys, for everything whose answer never came."""
         for key, (name, order) in list(self._unknown.items()):
             await self._send(key, name, order)
+
+    async def replay(self, every_s: float) -> None:
+        """Open new runs of jobs that have ended, without end."""
+        while True:
+            await asyncio.sleep(every_s)
+            if self.accepted:
+                job = self._random.choice(self.accepted)
+                # It may not have ended, and the database may be away: then another one.
+                with contextlib.suppress(HeadraceError, TimeoutError):
+                    async with asyncio.timeout(SUBMIT_S):
+                        await self._app.replay(job, force=True)
 
     async def _send(self, key: str, name: str, order: Order) -> None:
         pipeline: Any = getattr(steps, name)

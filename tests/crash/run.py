@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import random
 import shutil
 import sys
@@ -40,9 +42,14 @@ SCALED_DOSES: Final = Doses(
     kills=12, freezes=6, restarts=2, outages=1, stops=3, network=8, conflicts=2
 )
 OPEN: Final = "select count(*) from headrace.jobs where state in ('queued', 'running')"
+UNSENT: Final = """
+    select count(*) from headrace.outbox where sent_at is null and given_up_at is null
+"""
 MOST_OPEN: Final = 300
 DRAIN_S: Final = 240.0
 TELL_S: Final = 10.0
+REPLAY_S: Final = 0.5
+"""Between two new runs of jobs that have ended, so that jobs have several results."""
 
 Say = Callable[[str], None]
 
@@ -55,7 +62,7 @@ class Options:
         seconds: How long faults go on; measuring before and draining after come on top.
         rate: Jobs submitted in a second.
         poison: Jobs that end their worker whenever they run.
-        pubsub: Whether workers are woken by Pub/Sub, whose rings are bad.
+        pubsub: Whether workers are woken by Pub/Sub, whose rings are bad, and results leave by it.
     """
 
     seed: int
@@ -82,7 +89,8 @@ class CrashRun:
         """Do everything."""
         if not self._options.pubsub:
             return await self._run()
-        with rings() as self._rings:
+        with rings(self._folder, self._options.scale) as self._rings:
+            os.environ.update(self._rings.environment)  # this process submits, and so it rings
             return await self._run()
 
     async def _run(self) -> Verdict:
@@ -101,9 +109,12 @@ class CrashRun:
 
     async def _work(self, server: CrashServer, fleet: Fleet, entrance: Proxy) -> Verdict:
         address = f"postgresql://postgres@127.0.0.1:{entrance.port}/postgres?sslmode=disable"
-        async with ScaledHeadrace(pipelines, database=address) as app:
+        async with contextlib.AsyncExitStack() as stack:
+            app = await stack.enter_async_context(ScaledHeadrace(pipelines, database=address))
             load = Load(app, Journal(self._folder / "journal"), self._options.seed)
             self.havoc = Havoc(server, fleet, load.poison, self._note)
+            if self._rings is not None:
+                await stack.enter_async_context(self._rings.prepared(server))
             await fleet.start()
             self._say(f"{len(fleet.slots)} workers are up")
             if self._options.measure:
@@ -117,7 +128,10 @@ class CrashRun:
         codes = await fleet.stop()
         connection = await server.connect()
         try:
-            verdict = await judge(connection, self._folder, self.havoc.blows, load.poison)
+            verdict = await judge(
+                connection, self._folder, self.havoc.blows, load.poison,
+                forgotten=frozenset() if self._rings is None else self._rings.forgotten,
+            )  # fmt: skip
         finally:
             await connection.close()
         verdict.violations.extend(Violation("CLIENT", error) for error in load.surprises)
@@ -143,6 +157,7 @@ class CrashRun:
         ]
         if self._rings is not None:
             tasks.append(asyncio.create_task(self._rings.torment(options.seconds)))
+            tasks.append(asyncio.create_task(load.replay(REPLAY_S)))
         try:
             await self.havoc.run(faults)
         finally:
@@ -187,7 +202,7 @@ class CrashRun:
         self._say(f"faults are over: {await _count_open(server)} open; draining")
 
         async def is_empty() -> bool:
-            return await _count_open(server) == 0
+            return await _count_open(server) == 0 and await _count_unsent(server) == 0
 
         try:
             async with asyncio.timeout(DRAIN_S):
@@ -196,6 +211,8 @@ class CrashRun:
             self._say(f"not drained within {DRAIN_S:.0f} s")
         else:
             self._say(f"drained in {time.monotonic() - started:.1f} s")
+        if self._rings is not None:
+            self._say(await self._rings.settled())
 
 
 def environment_of(folder: Path, scale: float) -> dict[str, str]:
@@ -217,10 +234,19 @@ async def make_tables(server: CrashServer) -> None:
 
 async def _count_open(server: CrashServer) -> int | None:
     """How many jobs have not ended; None while the database is away."""
+    return await _count(server, OPEN)
+
+
+async def _count_unsent(server: CrashServer) -> int | None:
+    """How many events have not left; None while the database is away."""
+    return await _count(server, UNSENT)
+
+
+async def _count(server: CrashServer, query: str) -> int | None:
     try:
         connection = await server.connect()
         try:
-            return int(await connection.fetchval(OPEN))
+            return int(await connection.fetchval(query))
         finally:
             connection.terminate()
     except Exception:  # noqa: BLE001 - it was stopped on purpose
@@ -254,9 +280,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=None, help="faults go on for so long")
     for field in fields(Doses):
         parser.add_argument(f"--{field.name}", type=int, default=None)
-    parser.add_argument(
-        "--pubsub", action="store_true", help="rings by Pub/Sub: doubled, late, lost, forgotten"
-    )
+    parser.add_argument("--pubsub", action="store_true", help="rings and results by a bad Pub/Sub")
     parser.add_argument("--no-measure", action="store_true", help="no recovery times")
     parser.add_argument("--keep", type=Path, default=None, help="folder for journal, effects, logs")
     given = parser.parse_args()

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.proof import acceptance, attempts, fencing, history, leftovers, queueing, results
+from tests.proof import (
+    acceptance,
+    attempts,
+    fencing,
+    history,
+    leaving,
+    leftovers,
+    queueing,
+    results,
+)
 from tests.proof.evidence import Evidence
 from tests.proof.violation import Violation
 
@@ -31,6 +40,9 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     queueing.check_claims,
     queueing.check_dead_letters,
     leftovers.check_leftovers,
+    leaving.check_written,
+    leaving.check_sent,
+    leaving.check_received,
 )
 
 

@@ -14,6 +14,7 @@ import asyncpg
 
 from tests.proof.effects import Effect
 from tests.proof.journal import Request
+from tests.proof.receipts import Receipt
 from tests.proof.violation import Row
 
 RowId: TypeAlias = tuple[UUID, int, str, str]
@@ -44,6 +45,8 @@ TABLES: Final = {
     """,
     "workers": "select * from headrace.workers order by id",
     "dead_letters": "select * from headrace.dead_letters order by job, run",
+    "topics": "select * from headrace.topics order by kind",
+    "outbox": "select * from headrace.outbox order by id",
 }
 
 
@@ -88,7 +91,12 @@ class Grant:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All tables at one moment, and what client and steps wrote down (None: nobody did)."""
+    """All tables at one moment, and what client and steps wrote down (None: nobody did).
+
+    Attributes:
+        receipts: What came from topics.
+        forgotten: Ids of events that a server took and forgot, as a real one never does.
+    """
 
     now: datetime
     jobs: list[Row]
@@ -101,9 +109,13 @@ class Evidence:
     events: list[Row]
     workers: list[Row]
     dead_letters: list[Row]
+    topics: list[Row]
+    outbox: list[Row]
     expect: Expectations = field(default_factory=Expectations)
     journal: Sequence[Request] | None = None
     effects: Sequence[Effect] | None = None
+    receipts: Sequence[Receipt] | None = None
+    forgotten: frozenset[str] = frozenset()
 
     @cached_property
     def job_by_id(self) -> Mapping[UUID, Row]:
