@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +18,7 @@ from headrace.broker.postgres import PostgresBroker
 from headrace.client.client import Client
 from headrace.client.submission import Limits
 from headrace.errors import InvalidError
+from headrace.model.carried import check_carried
 from headrace.store.artifacts import FolderArtifacts
 from headrace.store.connections import Connections
 from headrace.store.migrate import ENGINE, Series, check_schema, migrate
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from headrace.broker.messaging import Messaging
     from headrace.client.webhooks import Webhooks
+    from headrace.inbox.inbox import Inbox
+    from headrace.inbox.quarantine import Quarantine
+    from headrace.inbox.sources import Sources
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
     from headrace.store.embedded import EmbeddedDatabase
@@ -80,7 +83,7 @@ class Headrace(Client):
             InvalidError: Two pipelines have the same name.
         """
         carried = tuple(pipelines)
-        _check(carried)
+        check_carried(carried)
         self._database, self._given = database, settings
         self._place: Place | None = None
         self._embedded: EmbeddedDatabase | None = None
@@ -318,6 +321,33 @@ class Headrace(Client):
             private_hosts=lambda: self.settings.webhook_private_hosts,
         )
 
+    @cached_property
+    def sources(self) -> Sources:
+        """Which other systems may submit jobs by message: made, listed, given new keys."""
+        from headrace.inbox.sources import Sources  # noqa: PLC0415 - seldom needed
+
+        return Sources(self._connections, lambda: self.signing_keys)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What takes messages that submit jobs."""
+        from headrace.inbox.inbox import Inbox  # noqa: PLC0415 - seldom needed
+
+        settings = self.settings
+        return Inbox(
+            self,
+            self.connection,
+            keys=self.signing_keys,
+            most_bytes=(settings.max_json_bytes, settings.max_payload_bytes),
+        )
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        """Messages that were not taken: looked at, taken after all, deleted."""
+        from headrace.inbox.quarantine import Quarantine  # noqa: PLC0415 - seldom needed
+
+        return Quarantine(self.connection, lambda: self.inbox)
+
     # --- work -------------------------------------------------------------------------------------
 
     def worker(
@@ -410,6 +440,9 @@ class Headrace(Client):
                 listen=settings.doorbell == "listen",
                 broker=self.messaging.broker if by_messages else None,
                 doorbell=self.messaging.doorbell if by_messages else None,
+                intake=wiring.intake_for(
+                    self.signing_keys, settings, lambda: self.inbox, lambda: self.messaging
+                ),
                 charges=settings.max_lease_losses,
                 head_start_s=settings.priority_step_s,
                 job_timeout_s=settings.job_timeout_s,
@@ -421,12 +454,3 @@ class Headrace(Client):
                 retention=wiring.retention_rules(settings),
             )
         )
-
-
-def _check(pipelines: tuple[Pipeline[Any, Any], ...]) -> None:
-    counts = Counter(pipeline.name for pipeline in pipelines)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise InvalidError(f"two pipelines are named {', '.join(twice)}; names are addresses")
-    for pipeline in pipelines:
-        pipeline.check()

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from headrace.broker.messaging import Messaging
     from headrace.broker.setup import Found
+    from headrace.inbox.inbox import Inbox
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
     from headrace.store.outbox import Sender
     from headrace.worker.engine import Limits
+    from headrace.worker.intake import IntakeParts
     from headrace.worker.processes import StepProcesses
     from headrace.worker.timing import Timing
 
@@ -118,7 +120,36 @@ def messaging_of(settings: Settings) -> Messaging:
         ack_deadline=timedelta(seconds=settings.pubsub_ack_deadline_s),
     )
     access = Access(project, settings.pubsub_emulator_host, settings.pubsub_credentials_file)
-    return Messaging(access, names, most_bytes=settings.flow_max_bytes)
+    return Messaging(
+        access,
+        names,
+        most_bytes=settings.flow_max_bytes,
+        jobs_per_ring=settings.pubsub_jobs_per_ring,
+        filtered=settings.inbox == "own",
+    )
+
+
+def intake_for(
+    keys: Sequence[bytes],
+    settings: Settings,
+    inbox: Callable[[], Inbox],
+    messaging: Callable[[], Messaging],
+) -> IntakeParts | None:
+    """What takes jobs that are submitted by message; None where nobody does.
+
+    Args:
+        keys: The master keys of signatures: without one no message can be checked.
+        settings: Those that hold.
+        inbox: Gives what takes messages.
+        messaging: Gives what the process has to do with Pub/Sub.
+    """
+    wanted = settings.inbox == "own" or (settings.inbox, settings.doorbell) == ("shared", "pubsub")
+    if not (wanted and keys):
+        return None
+    from headrace.worker.intake import IntakeParts  # noqa: PLC0415
+
+    found = messaging()
+    return IntakeParts(inbox(), found.inbox, found.undeliverable)
 
 
 def work_limits(settings: Settings) -> Limits:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from headrace import Pipeline
-from headrace.inbox.inbox import Inbox, Verdict
-from headrace.inbox.message import Incoming, Message, compose, source_key
+from headrace.inbox.inbox import Inbox
+from headrace.inbox.message import Message, compose, source_key
+from headrace.inbox.verdict import Verdict
+from headrace.model.incoming import Incoming
 from headrace.model.signing import SIGNATURE_HEADER, TIME_HEADER, secret_text, sign
 from headrace.store.sources import Source, add_source
 from headrace.testing import Engine

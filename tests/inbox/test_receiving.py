@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from headrace.inbox.inbox import Outcome
 from headrace.inbox.message import Message
+from headrace.inbox.verdict import Outcome
 from headrace.store.inbox import list_quarantine
 from headrace.store.sources import disable_source, rotate_source
 from tests.inbox.conftest import Post

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
+    from headrace.model.incoming import Incoming
+
 
 class Broker(Protocol):
     """Rings for a queue whose jobs are due.
@@ -41,6 +43,10 @@ class Broker(Protocol):
 Answer: TypeAlias = "Callable[[str], Awaitable[None]]"
 """Answers one ring for a queue (an empty one: for any); the ring is over when it returns."""
 
+Take: TypeAlias = "Callable[[Incoming], Awaitable[bool]]"
+"""Takes one message that is no ring, counts how it ended, and tells whether it is settled: one that
+is not comes again."""
+
 
 class Hearing(Protocol):
     """Rings as they come in, while this is open.
@@ -68,11 +74,14 @@ class Doorbell(Protocol):
 
     name: str
 
-    def open(self, answer: Answer, *, slots: int) -> AbstractAsyncContextManager[Hearing]:
+    def open(
+        self, answer: Answer, *, slots: int, take: Take | None = None
+    ) -> AbstractAsyncContextManager[Hearing]:
         """Listen inside an `async with` block.
 
         Args:
             answer: Called for each ring, on the running loop. A ring is acknowledged when it
                 returns or raises: whatever it could not do, polling does.
-            slots: Most rings that are under way at once.
+            slots: Most messages that are under way at once.
+            take: Called for each message that is no ring; without it they are given back.
         """

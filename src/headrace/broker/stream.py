@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue as queues
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from google.api_core.exceptions import NotFound
@@ -18,6 +18,7 @@ from google.cloud.pubsub_v1.subscriber.scheduler import Scheduler
 from google.cloud.pubsub_v1.types import FlowControl
 
 from headrace.broker.clients import open_subscriber, unavailable
+from headrace.broker.received import incoming_of
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.messaging_events import MessageReturned, MessageSettled
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from google.cloud.pubsub_v1.subscriber.message import Message
 
     from headrace.broker.access import Access
-    from headrace.broker.broker import Answer
+    from headrace.broker.broker import Answer, Take
 
 DOORBELL: Final = "doorbell"
 LEASE_MOST_S: Final = 600
@@ -70,14 +71,16 @@ class PubSubDoorbell:
         self._most_bytes = most_bytes
 
     @contextlib.asynccontextmanager
-    async def open(self, answer: Answer, *, slots: int) -> AsyncIterator[Stream]:
+    async def open(
+        self, answer: Answer, *, slots: int, take: Take | None = None
+    ) -> AsyncIterator[Stream]:
         """As `Doorbell.open`.
 
         Raises:
             BrokerUnavailableError: There are no credentials.
         """
         subscriber = await asyncio.to_thread(open_subscriber, self._access)
-        stream = Stream(self._subscription, answer, repair=self._repair)
+        stream = Stream(self._subscription, answer, take, repair=self._repair)
         try:
             stream.future = subscriber.subscribe(
                 self._access.subscription(self._subscription),
@@ -106,10 +109,12 @@ class Stream:
         self,
         subscription: str,
         answer: Answer,
+        take: Take | None,
         *,
         repair: Callable[[], Awaitable[bool]],
     ) -> None:
         self._subscription, self._answer, self._repair = subscription, answer, repair
+        self._take = take
         self.scheduler = LoopScheduler(asyncio.get_running_loop())
         self.heard_at = monotonic()
 
@@ -136,6 +141,8 @@ class Stream:
         self.heard_at = monotonic()
         if message.attributes.get("kind") == DOORBELL:
             self.scheduler.begin(self._ring(message))
+        elif self._take is not None:
+            self.scheduler.begin(_settle(message, self._take))
         else:
             _give_back(message)
 
@@ -146,6 +153,18 @@ class Stream:
             # Also after a failure: the jobs stay in the database, where polling finds them.
             message.ack()
             _tell(message, DOORBELL, "rung")
+
+
+async def _settle(message: Message, take: Take) -> None:
+    """Acknowledge a message when it is done with, and only then."""
+    settled = False
+    try:
+        settled = await take(incoming_of(message))
+    finally:
+        if settled:
+            message.ack()
+        else:
+            message.nack()  # it comes again after the wait that the subscription has for that
 
 
 def _give_back(message: Message) -> None:
@@ -165,14 +184,9 @@ def _tell(message: Message, kind: str, outcome: str) -> None:
                 message_id=message.message_id,
                 kind=kind,
                 outcome=outcome,
-                message_latency_ms=_age_ms(message),
+                message_latency_ms=incoming_of(message).age_ms,
             )
         )
-
-
-def _age_ms(message: Message) -> float:
-    """Milliseconds since a message was published, by this machine's clock; never negative."""
-    return round(max(0.0, time() - message.publish_time.timestamp()) * 1_000, 3)
 
 
 def _end_of(future: StreamingPullFuture) -> asyncio.Future[Any]:

@@ -45,6 +45,11 @@ class Names:
     subscription: str = "headrace-jobs-sub"
     ack_deadline: timedelta = 60 * SECOND
 
+    @property
+    def inbox(self) -> str:
+        """Where submitted jobs come in, if they have a subscription of their own."""
+        return f"{self.subscription}-inbox"
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -143,7 +148,7 @@ def _filtered(names: Names) -> tuple[Subscription, Subscription]:
             filter=DOORBELLS,
         ),
         Subscription(
-            name=f"{names.subscription}-inbox",
+            name=names.inbox,
             topic=names.jobs,
             ack_deadline=names.ack_deadline,
             dead_letters=DeadLetters(names.undeliverable, INBOX_DELIVERIES),

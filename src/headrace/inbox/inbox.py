@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -26,21 +25,30 @@ from headrace.errors import (
     PresetNotFoundError,
     UnavailableError,
 )
-from headrace.inbox.message import KIND, RefusedError, read_order, source_key, verify
+from headrace.inbox.message import RefusedError, read_order, source_key, verify
+from headrace.inbox.verdict import AWAY, DOORBELL, Outcome, Verdict, kind_of, tell
 from headrace.model.job import JobState
 from headrace.store.failures import is_retryable, is_unavailable
-from headrace.store.inbox import Aside, claim_key, find_key, note_job, put_aside
+from headrace.store.inbox import (
+    Aside,
+    claim_key,
+    find_key,
+    is_registered,
+    note_job,
+    put_aside,
+)
 from headrace.store.sources import find_source
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.job_events import IdempotentSkip
-from headrace.telemetry.messaging_events import MessagePutAside, MessageReturned, MessageSettled
+from headrace.telemetry.messaging_events import MessagePutAside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from headrace.client.client import Client
-    from headrace.inbox.message import Incoming, Order
+    from headrace.inbox.message import Order
+    from headrace.model.incoming import Incoming
     from headrace.model.pipeline import Pipeline
     from headrace.store.inbox import Known
     from headrace.store.pool import HeldConnection
@@ -51,40 +59,8 @@ AT_ONCE: Final = 4
 ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
-class Outcome(StrEnum):
-    """How a message ends.
-
-    Besides these, doorbells are `rung`.
-    """
-
-    INSERTED = "inserted"
-    """Its job is stored."""
-    DUPLICATE = "duplicate"
-    """Its job was stored before, and goes on."""
-    STALE = "stale"
-    """Its job was stored before, and has ended or is gone."""
-    QUARANTINED = "quarantined"
-    """It can never be taken, and is put aside."""
-    RETURNED = "returned"
-    """It cannot be taken now: it is not acknowledged, and comes again."""
-
-
-class Verdict(NamedTuple):
-    """What became of a message.
-
-    Attributes:
-        job: Its job, where it has one.
-        reason: Why it was put aside or returned; empty otherwise.
-    """
-
-    outcome: Outcome
-    job: UUID | None = None
-    reason: str = ""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether to acknowledge it."""
-        return self.outcome is not Outcome.RETURNED
+class ElsewhereError(Exception):
+    """A message is for a pipeline that other workers carry."""
 
 
 class Inbox:
@@ -109,30 +85,90 @@ class Inbox:
         self._most_bytes, self._most_payload = most_bytes
         self._room = asyncio.Semaphore(AT_ONCE)
 
+    async def check(self) -> None:
+        """Return when messages can be taken.
+
+        Raises:
+            DatabaseUnavailableError: The database does not answer.
+        """
+        async with self._connect() as connection:
+            await connection.execute("select")
+
     async def receive(self, message: Incoming) -> Verdict:
         """Take a message; its outcome is counted. Never raises: what is unexpected is returned."""
-        try:
-            async with self._room:
-                verdict = await self._take(message)
-        except (UnavailableError, OSError):
-            verdict = Verdict(Outcome.RETURNED, reason="the database does not answer")
-        except asyncpg.PostgresError as error:
-            if not (is_unavailable(error) or is_retryable(error)):
-                raise
-            verdict = Verdict(Outcome.RETURNED, reason="the database does not answer")
-        self._tell(message, verdict)
+        verdict = await self._try(message)
+        tell(message, verdict)
         return verdict
 
+    async def salvage(self, message: Incoming) -> Verdict:
+        """Take a message that the broker has given up delivering, or put it aside for good.
+
+        It is returned only while the database is away. A ring that is so old is worth nothing.
+        """
+        sent = message.as_sent()
+        if sent.kind == DOORBELL:
+            verdict = Verdict(Outcome.STALE)
+        else:
+            verdict = await self._try(sent)
+        if verdict.outcome is Outcome.RETURNED and not verdict.for_outage:
+            verdict = await self._give_up(sent, verdict.reason)
+        tell(sent, verdict)
+        return verdict
+
+    async def _try(self, message: Incoming) -> Verdict:
+        try:
+            async with self._room:
+                return await self._take(message)
+        except ElsewhereError:
+            return Verdict(Outcome.RETURNED, reason="other workers carry its pipeline")
+        except (UnavailableError, OSError):
+            return Verdict(Outcome.RETURNED, reason=AWAY)
+        except Exception as error:  # noqa: BLE001 - no message may end the stream of all others
+            if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError) and (
+                is_unavailable(error) or is_retryable(error)
+            ):
+                return Verdict(Outcome.RETURNED, reason=AWAY)
+            return Verdict(Outcome.RETURNED, reason=f"unexpected: {type(error).__name__}")
+
     async def _take(self, message: Incoming) -> Verdict:
+        if not self._keys:
+            return Verdict(Outcome.RETURNED, reason="there is no signing key here")
         async with self._connect() as connection:
-            source: Source | None = None
             try:
-                source = await self._source(connection, message)
-                key = self._verified(message, source)
-                order = read_order(message, self._most_bytes)
-                return await self._submit(connection, message, source, order, order.id or key)
+                verdict = await self.accept(connection, message)
             except RefusedError as refused:
-                return await self._put_aside(connection, message, source, refused)
+                return await _put_aside(connection, message, refused)
+        self.ring(verdict)
+        return verdict
+
+    def ring(self, verdict: Verdict) -> None:
+        """Where notifications wake nobody; the transaction that stored the job had one."""
+        if verdict.queue:
+            self._client.submitter.storing.broker.echo(verdict.queue)
+
+    async def accept(self, connection: HeldConnection, message: Incoming) -> Verdict:
+        """Check a message and store its job, with nothing of its own around that.
+
+        Raises:
+            RefusedError: It can never be taken as it is.
+            ElsewhereError: Other workers carry its pipeline.
+        """
+        source = await self._source(connection, message)
+        try:
+            key = self._verified(message, source)
+            order = read_order(message, self._most_bytes)
+            return await self._submit(connection, message, source, order, order.id or key)
+        except RefusedError as refused:
+            refused.tenant = source.tenant
+            raise
+
+    async def _give_up(self, message: Incoming, reason: str) -> Verdict:
+        refused = RefusedError("undeliverable", f"it was returned too often: {reason}")
+        try:
+            async with self._connect() as connection:
+                return await _put_aside(connection, message, refused)
+        except (UnavailableError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return Verdict(Outcome.RETURNED, reason=AWAY)
 
     async def _source(self, connection: HeldConnection, message: Incoming) -> Source:
         if message.source is None:
@@ -164,7 +200,7 @@ class Inbox:
         order: Order,
         key: str,
     ) -> Verdict:
-        pipeline, value = self._checked(source, order)
+        pipeline, value = await self._checked(connection, source, order)
         options = _options(source, order, connection)
         try:
             async with connection.transaction():
@@ -179,9 +215,10 @@ class Inbox:
                     handle = await self._client.submit(pipeline.name, value, **options)
                     job = UUID(str(handle.id))
                     await note_job(connection, source.name, key, job)
-                    return Verdict(Outcome.INSERTED, job)
         except (InvalidError, PresetNotFoundError) as error:
             raise RefusedError("invalid", str(error)) from None
+        if taken:
+            return Verdict(Outcome.INSERTED, job, queue=pipeline.queue)
         known = await find_key(connection, source.name, key)
         verdict = _known(known, message)
         if enabled(IdempotentSkip) and verdict.job is not None:
@@ -196,7 +233,9 @@ class Inbox:
             )
         return verdict
 
-    def _checked(self, source: Source, order: Order) -> tuple[Pipeline[Any, Any], object]:
+    async def _checked(
+        self, connection: HeldConnection, source: Source, order: Order
+    ) -> tuple[Pipeline[Any, Any], object]:
         if not source.may_submit(order.pipeline):
             raise RefusedError("not_allowed", "the source may not submit to this pipeline")
         if order.owner is not None and not source.names_owners:
@@ -204,6 +243,8 @@ class Inbox:
         try:
             pipeline = self._client.pipeline(order.pipeline)
         except PipelineNotFoundError:
+            if await is_registered(connection, order.pipeline):
+                raise ElsewhereError(order.pipeline) from None
             raise RefusedError("unknown_pipeline", "there is no pipeline of this name") from None
         try:
             text = encode_payload(pipeline, order.payload, self._most_payload)
@@ -214,48 +255,32 @@ class Inbox:
             raise RefusedError("invalid", places) from None
         return pipeline, pipeline.input.decode(text)
 
-    async def _put_aside(
-        self,
-        connection: HeldConnection,
-        message: Incoming,
-        source: Source | None,
-        refused: RefusedError,
-    ) -> Verdict:
-        aside = Aside(
-            message_id=message.message_id,
-            source=message.source,
-            tenant=None if source is None else source.tenant,
-            reason=refused.reason,
-            detail=refused.detail,
-            data=message.data,
-            attributes=message.attributes,
-            published_at=message.published_at,
-        )
-        number = await put_aside(connection, aside)
-        if number is not None:
-            emit(
-                MessagePutAside(
-                    message_id=message.message_id,
-                    kind=KIND,
-                    priority=None,
-                    source=aside.source,
-                    reason=refused.reason,
-                )
-            )
-        return Verdict(Outcome.QUARANTINED, reason=refused.reason)
 
-    def _tell(self, message: Incoming, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.RETURNED:
-            emit(MessageReturned(message_id=message.message_id, kind=KIND, reason=verdict.reason))
-        if enabled(MessageSettled):
-            emit(
-                MessageSettled(
-                    message_id=message.message_id,
-                    kind=KIND,
-                    outcome=verdict.outcome,
-                    message_latency_ms=message.age_ms,
-                )
+async def _put_aside(
+    connection: HeldConnection, message: Incoming, refused: RefusedError
+) -> Verdict:
+    aside = Aside(
+        message_id=message.message_id,
+        source=message.source,
+        tenant=refused.tenant,
+        reason=refused.reason,
+        detail=refused.detail,
+        data=message.data,
+        attributes=message.attributes,
+        published_at=message.published_at,
+    )
+    number = await put_aside(connection, aside)
+    if number is not None:
+        emit(
+            MessagePutAside(
+                message_id=message.message_id,
+                kind=kind_of(message),
+                priority=None,
+                source=aside.source,
+                reason=refused.reason,
             )
+        )
+    return Verdict(Outcome.QUARANTINED, reason=refused.reason)
 
 
 def _options(source: Source, order: Order, connection: HeldConnection) -> SubmitOptions:

@@ -9,22 +9,20 @@ wait for days and still be good.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from datetime import datetime
-from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, Field, StrictInt, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from headrace.client.options import LONGEST_TEXT
 from headrace.client.strict import NotStrictError, load_strict
 from headrace.model import signing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
 
+    from headrace.model.incoming import Incoming
     from headrace.store.inbox import Reason
 
 KIND: Final = "job"
@@ -39,44 +37,18 @@ class RefusedError(Exception):
     Args:
         reason: One of the quarantine's.
         detail: What is wrong, safe to show.
+
+    Attributes:
+        tenant: Of the source, once that is known.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
+        self.tenant: str | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """A message as the broker delivers it, by whatever way.
-
-    Attributes:
-        message_id: The broker's.
-        published_at: By the broker's clock.
-    """
-
-    message_id: str
-    data: bytes
-    attributes: Mapping[str, str]
-    published_at: datetime
-
-    @property
-    def source(self) -> str | None:
-        """Who it says that it is from."""
-        return self.attributes.get("source") or None
-
-    @property
-    def age_ms(self) -> float:
-        """Milliseconds since it was published, by this machine's clock; never negative."""
-        return round(max(0.0, time() - self.published_at.timestamp()) * 1_000, 3)
-
-    @property
-    def content(self) -> bytes:
-        """A hash of what it asks for."""
-        return hashlib.sha256(self.data).digest()
 
 
 class Message(NamedTuple):
@@ -90,7 +62,7 @@ Word = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 
 
 class Order(BaseModel):
-    """What a message asks for; further fields mean nothing.
+    """What a message asks for; other fields are refused.
 
     Attributes:
         id: The sender's own: the same id is the same job, however often it is sent.
@@ -98,6 +70,8 @@ class Order(BaseModel):
         payload: Its input.
         owner: Whose the job is, where the source may say so.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     id: Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] | None = None
     pipeline: Word
@@ -118,6 +92,8 @@ def read_order(message: Incoming, most_bytes: int) -> Order:
     Raises:
         RefusedError: It is too large, of a version that is not known, no JSON, or does not fit.
     """
+    if message.kind != KIND:
+        raise RefusedError("invalid", f"attribute kind is {message.kind[:20]!r}; give {KIND}")
     if len(message.data) > most_bytes:
         size = f"{len(message.data):,} bytes; {most_bytes:,} at most"
         raise RefusedError("too_large", size)

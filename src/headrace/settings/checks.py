@@ -35,18 +35,17 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             "webhook_private_hosts",
             "in production webhooks reach public hosts only; unset it",
         )
-    if settings.doorbell == "pubsub" and not (
-        settings.pubsub_project or settings.pubsub_emulator_host
-    ):
-        yield _problem(
-            "pubsub_project",
-            "HEADRACE_DOORBELL=pubsub needs a project; set it, or PUBSUB_EMULATOR_HOST to the "
-            "host:port of an emulator",
-        )
+    yield from _without_project(settings)
     if (settings.tasks_service_account is None) != (settings.tasks_audience is None):
         yield _problem(
             "tasks_audience", "it and HEADRACE_TASKS_SERVICE_ACCOUNT need each other; set both"
         )
+    if (settings.push_service_account is None) != (settings.push_audience is None):
+        yield _problem(
+            "push_audience", "it and HEADRACE_PUSH_SERVICE_ACCOUNT need each other; set both"
+        )
+    if settings.push_keys_url is None and not is_safe_address(settings.push_issuer):
+        yield _problem("push_issuer", "its keys cannot be had safely; give an https address")
     if not is_safe_address(settings.tasks_issuer):
         yield _problem("tasks_issuer", "its keys cannot be had safely; give an https address")
     if settings.lease_s < 3 * settings.heartbeat_s:
@@ -55,6 +54,18 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             f"{settings.heartbeat_s:g} is more than a third of HEADRACE_LEASE_S "
             f"({settings.lease_s:g}); lower it or raise the lease",
         )
+
+
+def _without_project(settings: Settings) -> Iterator[Problem]:
+    for name, chosen in (("doorbell", "pubsub"), ("inbox", "own")):
+        if getattr(settings, name) == chosen and not (
+            settings.pubsub_project or settings.pubsub_emulator_host
+        ):
+            yield _problem(
+                "pubsub_project",
+                f"HEADRACE_{name.upper()}={chosen} needs a project; set it, or "
+                "PUBSUB_EMULATOR_HOST to the host:port of an emulator",
+            )
 
 
 def _problem(field: str, message: str) -> Problem:

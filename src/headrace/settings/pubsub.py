@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -48,9 +49,23 @@ class PubSubSettings(BaseSettings):
     pubsub_ack_deadline_s: int = Field(
         60, ge=10, le=600, description="Time to acknowledge a message of that subscription."
     )
+    pubsub_jobs_per_ring: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="Due jobs for which one doorbell is published; 1 where workers are woken by "
+        "requests, so that the platform starts as many as there is work for.",
+        json_schema_extra={"default_text": "10, or 1 where PUSH_AUDIENCE is set"},
+    )
     flow_max_bytes: int = Field(
         10_000_000,
         ge=1_000_000,
         le=100_000_000,
         description="Messages that a worker has in hand at once.",
+    )
+    inbox: Literal["shared", "own", "off"] = Field(
+        "shared",
+        description="Whether workers that know SIGNING_KEYS take jobs that are submitted by "
+        "message: by the subscription that brings the rings of DOORBELL=pubsub, by one of their "
+        "own (`headrace pubsub setup --filtered`) whatever the doorbell, or not at all.",
     )

@@ -40,6 +40,7 @@ Reason = Literal[
 KEPT: Final = timedelta(days=31)
 """Ids are known for so long: a subscription may keep a message for as long and deliver it again."""
 QUARANTINE_KEPT: Final = timedelta(days=31)
+PAGE: Final = 500
 LAST_ID: Final = 2**63 - 1
 LONGEST_DETAIL: Final = 500
 
@@ -116,9 +117,12 @@ class Quarantined:
 
 
 def fingerprint(data: bytes, attributes: Mapping[str, str], published_at: datetime) -> bytes:
-    """A hash that tells messages apart; what the broker adds on their way does not count."""
+    """A hash that tells messages apart; what the broker adds on their way does not count.
+
+    Nor do fractions of a second: a broker that publishes a message anew may round its time.
+    """
     own = {name: text for name, text in attributes.items() if not name.startswith("CloudPubSub")}
-    head = orjson.dumps([own, published_at.timestamp()], option=orjson.OPT_SORT_KEYS)
+    head = orjson.dumps([own, int(published_at.timestamp())], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(head + b"\n" + data).digest()
 
 
@@ -142,6 +146,11 @@ async def find_key(connection: Connection, source: str, key: str) -> Known | Non
     """What was submitted under an id."""
     row = await connection.fetchrow(SQL["inbox.find_key"], source, key)
     return None if row is None else Known(*row)
+
+
+async def is_registered(connection: Connection, pipeline: str) -> bool:
+    """Whether any worker has ever carried a pipeline of this name."""
+    return bool(await connection.fetchval(SQL["inbox.is_registered"], pipeline))
 
 
 async def put_aside(connection: Connection, aside: Aside) -> int | None:
@@ -245,7 +254,7 @@ async def delete_quarantined(connection: Connection, number: int) -> None:
         raise QuarantinedNotFoundError(number)
 
 
-async def prune_inbox(connection: Connection, limit: int) -> int:
+async def prune_inbox(connection: Connection, limit: int = PAGE) -> int:
     """Forget ids and messages that are old enough, at most so many of each.
 
     Returns:

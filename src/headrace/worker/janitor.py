@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.audit import prune_actions
+from headrace.store.inbox import prune_inbox
 from headrace.store.requests import prune_requests
 from headrace.store.retention import (
     PAGE,
@@ -197,6 +198,7 @@ class Janitor(PeriodicService):
         """Delete what is old besides jobs and their checkpoints."""
         removed = await self._forget_workers()
         removed += await self._forget(prune_requests) + await self._forget(prune_actions)
+        removed += await self._forget(prune_inbox)
         return removed + await self._sweep_artifacts()
 
     async def _forget_workers(self) -> int:

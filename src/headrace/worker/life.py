@@ -26,7 +26,7 @@ from headrace.worker.engine import Engine
 from headrace.worker.executor import Executor
 from headrace.worker.heartbeat import PresenceListener
 from headrace.worker.lease import Standing
-from headrace.worker.listening import Listening, listening_for
+from headrace.worker.listening import streams_of
 from headrace.worker.overseer import Overseer
 from headrace.worker.presence import Presence
 from headrace.worker.progress import ProgressNotes
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from headrace.store.entries import RecordRow
     from headrace.store.pool import HeldConnection
     from headrace.worker.attempt import Attempt
+    from headrace.worker.attending import Attending
     from headrace.worker.parts import Parts
     from headrace.worker.service import Service
 
@@ -61,7 +62,7 @@ class Life(PresenceListener):
         self.has_begun = False
         self.crowded = False
         self._services: list[Service] = []
-        self._listening: Listening | None = None
+        self._streams: list[Attending] = []
         self._emptied = asyncio.Event()
 
     # --- its beginning ----------------------------------------------------------------------------
@@ -83,9 +84,7 @@ class Life(PresenceListener):
         policy = Policy(
             parts.timing.wait_in_place.total_seconds(), parts.limits.max_wait_s, random.random
         )
-        self.executor = Executor(
-            self._make_engine(), self.ledger, policy, on_room=self._ring, ask_lease=self._has_lease
-        )
+        self.executor = self._make_executor(policy)
         self._make_services(self.number)
         self.presence = self._make_presence()
         await self.presence.start()
@@ -94,6 +93,11 @@ class Life(PresenceListener):
             service.start()
         self.has_begun = True
         self._tell_started()
+
+    def _make_executor(self, policy: Policy) -> Executor:
+        return Executor(
+            self._make_engine(), self.ledger, policy, on_room=self._ring, ask_lease=self._has_lease
+        )
 
     def _make_engine(self) -> Engine:
         parts = self._parts
@@ -167,13 +171,13 @@ class Life(PresenceListener):
         )
         self._session = Session(self._connect_for("upkeep"))
         notes = ProgressNotes(self.executor, worker=number, timing=parts.timing)
-        self._listening = listening_for(parts, self.claimer, number)
+        self._streams = streams_of(parts, self.claimer, number)
         self._services = [
             self.claimer,
             self._overseer,
             notes,
             *upkeep(parts, number, self._session),
-            *([self._listening] if self._listening else []),
+            *self._streams,
         ]
 
     def _identity(self, number: int) -> WorkerIdentity:
@@ -240,8 +244,8 @@ class Life(PresenceListener):
         """Let running steps finish for the grace time, then stop them, and release every job."""
         timing, executor = self._parts.timing, self.executor
         self.claimer.close_intake()
-        if self._listening is not None:
-            self._listening.leave()
+        for stream in self._streams:
+            stream.leave()
         emit(WorkerDraining(worker_id=str(self.number), reason="stop", running=executor.busy))
         executor.halt("shutdown")
         with contextlib.suppress(TimeoutError):  # its jobs would have to be found again by others

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headrace.store.outbox import Sender
     from headrace.store.pool import Pool
     from headrace.worker.engine import Artifacts
+    from headrace.worker.intake import IntakeParts
     from headrace.worker.processes import StepProcesses
 
 
@@ -36,6 +37,7 @@ class Parts:
         listen: Whether it is woken by LISTEN; else it polls.
         broker: Rings where notifications of the database wake nobody; None where they do.
         doorbell: Brings rings from outside the database; None where none come.
+        intake: What takes jobs that are submitted by message; None takes none.
         charges: Deaths charged to a step or item that fail its job.
         senders: What sends events that leave, by channel: `webhook`, `topic`.
         per_endpoint: Most events on their way to one endpoint of webhooks.
@@ -56,6 +58,7 @@ class Parts:
     listen: bool = True
     broker: Broker | None = None
     doorbell: Doorbell | None = None
+    intake: IntakeParts | None = None
     charges: int = 3
     head_start_s: float = 60.0
     job_timeout_s: float = 1_800.0

@@ -7,12 +7,14 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headrace.errors import BrokerUnavailableError
 from headrace.store.pool import connect
 from headrace.store.session import ENGINE_SETTINGS, Session
 from headrace.store.workers import next_worker
 from headrace.telemetry.events import Level, add_sink
 from headrace.telemetry.job_events import JobFailed, JobRecovered
 from headrace.telemetry.worker_events import SweepCompleted, WorkerLost
+from headrace.worker.intake import Salvage
 from headrace.worker.janitor import Janitor
 from headrace.worker.reaper import Reaper
 from headrace.worker.upkeep import upkeep
@@ -95,6 +97,9 @@ async def _sweep(parts: Parts, number: int, session: Session) -> None:
             await service.tick()
             while not service.is_judging:
                 await asyncio.sleep(LOOK_S)
+                await service.tick()
+        elif isinstance(service, Salvage):
+            with contextlib.suppress(BrokerUnavailableError):  # jobs do not depend on it
                 await service.tick()
 
 

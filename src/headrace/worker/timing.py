@@ -46,6 +46,8 @@ class Timing:
     """The longest time between two such rings."""
     sweep: timedelta = timedelta(seconds=10)
     """Between two sweeps: cancelled jobs settled, expired records removed."""
+    salvage: timedelta = timedelta(seconds=60)
+    """Between two looks for messages that Pub/Sub gave up delivering."""
     relay: timedelta = timedelta(seconds=1)
     """Between two looks for events that are due to leave."""
     janitor_lease: timedelta = timedelta(seconds=10)

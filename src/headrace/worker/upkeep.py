@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from headrace.store.workers import RecoveryRules
+from headrace.worker.intake import Salvage
 from headrace.worker.janitor import Janitor
 from headrace.worker.reaper import Reaper
 from headrace.worker.relay import Relay
@@ -39,4 +40,6 @@ def upkeep(parts: Parts, worker: int, session: Session) -> list[Service]:
         services.append(
             Relay(session, worker, timing, parts.senders, per_endpoint=parts.per_endpoint)
         )
+    if parts.intake is not None:
+        services.append(Salvage(session, worker, timing, parts.intake))
     return services

@@ -45,6 +45,9 @@ from headrace.inbox as received
 left join headrace.jobs as job on job.id = received.job
 where received.source = $1::text and received.key = $2::text;
 
+-- name: is_registered
+select exists (select from headrace.pipelines where name = $1::text);
+
 -- name: put_aside
 -- $1 fingerprint, $2 message id, $3 source, $4 tenant, $5 reason, $6 detail, $7 data, $8 attributes,
 -- $9 published at
