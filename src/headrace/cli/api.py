@@ -32,10 +32,11 @@ def api(app: App = None) -> None:
 
 async def _serve(app: Headrace) -> int:
     from headrace.web.app import create_api
-    from headrace.web.serving import make_server, spare_loaded
+    from headrace.web.serving import listen, make_server, spare_loaded
 
     async with tracing(app.settings), app:
         server = make_server(create_api(app), app.settings)
         spare_loaded()
-        await server.serve()
+        with listen(app.settings) as listener:
+            await server.serve([listener])
     return ExitCode.DONE if server.started else ExitCode.CONFIGURATION

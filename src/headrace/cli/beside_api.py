@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from typing import TYPE_CHECKING
 
 import typer
 
 from headrace.cli.running import beside
-from headrace.errors import Problem, SettingsError
+from headrace.errors import SettingsError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable
 
     from headrace.app import Headrace
@@ -62,18 +62,14 @@ async def developers_api(app: Headrace) -> AsyncIterator[Callable[[Worker], None
 
 
 def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    from headrace.web.serving import listen
+
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
+        return listen(settings)
+    except SettingsError:
         if "port" in settings.model_fields_set:
-            problem = f"{settings.host}:{settings.port} cannot be used: {error.strerror}"
-            raise SettingsError([Problem("HEADRACE_PORT", f"{problem}; give another")]) from None
-    try:
-        return socket.create_server((settings.host, 0), family=family)
-    except OSError as error:
-        problem = f"{settings.host} cannot be used: {error}; give another"
-        raise SettingsError([Problem("HEADRACE_HOST", problem)]) from None
+            raise
+    return listen(settings.model_copy(update={"port": 0}))
 
 
 def _address_of(listener: socket.socket) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
+from headrace.errors import Problem, SettingsError
 from headrace.web.protocol import GuardedProtocol, sweep_connections
 
 if TYPE_CHECKING:
-    import socket
-
     from fastapi import FastAPI
 
     from headrace.settings import Settings
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S: Final = 30
 SHUTDOWN_S: Final = 30
+OF_PORTS: Final = (errno.EADDRINUSE, errno.EACCES)
+BACKLOG: Final = 2048
+"""Connections that wait to be taken, as uvicorn has it."""
 MOST_CONNECTIONS: Final = 5_000
 """More are answered 503; each takes 50 KiB."""
 
@@ -63,6 +67,22 @@ class ApiServer(uvicorn.Server):
         """Event streams go on for minutes: they are ended, and their clients come back."""
         service: Service = cast("FastAPI", self.config.app).state.service
         service.hub.end_streams()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket that listens at the address of the settings.
+
+    Raises:
+        SettingsError: The address cannot be used, or is taken.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        name = "HEADRACE_PORT" if error.errno in OF_PORTS else "HEADRACE_HOST"
+        reason = str(error.strerror).partition(" (")[0]  # which says the address once more
+        problem = f"{settings.host}:{settings.port} cannot be used: {reason}; give another"
+        raise SettingsError([Problem(name, problem)]) from None
 
 
 def spare_loaded() -> None:
