@@ -164,8 +164,19 @@ def invalid(found: Sequence[Any], start: str = "$") -> ProblemError:
         found: Its errors.
         start: The path of the value that it looked at.
     """
-    places = [Detail(path_of(detail["loc"], start), detail["msg"]) for detail in found]
+    places = [Detail(path_of(detail["loc"], start), _text_of(detail)) for detail in found]
     return ProblemError("VALIDATION_ERROR", errors=places)
+
+
+_TEXTS: Final = MappingProxyType(
+    dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "an object is needed")
+    | {"extra_forbidden": "there is no such field"}
+)
+"""In place of texts of pydantic that speak of Python."""
+
+
+def _text_of(detail: Mapping[str, Any]) -> str:
+    return _TEXTS.get(detail["type"], detail["msg"])
 
 
 def path_of(location: Sequence[int | str], start: str = "$") -> str:
@@ -186,8 +197,9 @@ def _of_input(error: errors.InputError) -> Problem:
 
 
 def _of_option(error: errors.OptionError) -> Problem:
-    place = Detail(f"$.{error.option}", error.problem)
-    return Problem("VALIDATION_ERROR", str(error), 422, errors=[place])
+    option = "due_at" if error.option == "due" else error.option  # its name in Python
+    detail = f"{option}: {error.problem}"
+    return Problem("VALIDATION_ERROR", detail, 422, errors=[Detail(f"$.{option}", error.problem)])
 
 
 def _of_unavailable(error: errors.UnavailableError) -> Problem:
@@ -209,7 +221,7 @@ _START: Final = {"path": "path", "query": "query", "header": "header", "cookie":
 def _of_validation(error: RequestValidationError) -> Problem:
     found = error.errors()
     places = [
-        Detail(path_of(detail["loc"][1:], _START.get(detail["loc"][0], "$")), detail["msg"])
+        Detail(path_of(detail["loc"][1:], _START.get(detail["loc"][0], "$")), _text_of(detail))
         for detail in found
     ]
     # A body that does not fit is another thing than an id or a filter that is none.

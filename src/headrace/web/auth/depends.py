@@ -55,7 +55,8 @@ def credential_of(request: Request) -> str:
     )
     if kind.lower() != "bearer" or not credential or not is_one:
         emit(CredentialRefused(reason=Reason.MISSING if given is None else Reason.NOT_BEARER))
-        raise ProblemError("AUTH_REQUIRED", headers={"WWW-Authenticate": CHALLENGE})
+        advice = "send one header `Authorization: Bearer ...`, with an API key or a token"
+        raise ProblemError("AUTH_REQUIRED", advice, headers={"WWW-Authenticate": CHALLENGE})
     return credential
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from headrace.web.views.times import Time
 from headrace.web.views.webhooks import JobWebhookBody
@@ -17,6 +27,13 @@ EXAMPLE: Final[dict[str, Any]] = {
     "priority": 5,
     "metadata": {"case": "4711"},
 }
+
+
+def _priority_in_one_error(given: object, check: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return check(given)
+    except ValidationError:
+        raise PydanticCustomError("priority", "give low, normal, high or 0 to 9") from None
 
 
 class NewJobBody(BaseModel):
@@ -42,6 +59,7 @@ class NewJobBody(BaseModel):
     ] = None
     priority: Annotated[
         Annotated[StrictInt, Field(ge=0, le=9)] | Literal["low", "normal", "high"],
+        WrapValidator(_priority_in_one_error),
         Field(description="0 to 9; `low` is 1, `normal` 5, `high` 9."),
     ] = 5
     due_at: Annotated[
