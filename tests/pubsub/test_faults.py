@@ -1,4 +1,4 @@
-"""The faults Q1 to Q10 and Q14: whatever becomes of rings, jobs run once, and rings come back."""
+"""The faults Q1 to Q10, Q14, Q15: whatever becomes of rings, jobs run once, and they come back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from headrace import Headrace
+from headrace.broker.clients import open_subscriber
 from headrace.client.handle import JobHandle
 from headrace.telemetry.job_events import JobClaimed
 from headrace.telemetry.messaging_events import DoorbellSilent
@@ -24,7 +25,10 @@ from headrace.testing.pubsub import (
     Fail,
     LoseAcks,
     Silence,
+    Slow,
+    SubscriptionOrder,
 )
+from headrace.worker.timing import Timing
 from tests.listening import Told, listening
 from tests.pubsub.conftest import SUBSCRIPTION, TOPIC, MakeApp, StartWorker
 from tests.pubsub.mill import Grain, grind, stone
@@ -50,6 +54,13 @@ async def all_ended(jobs: list[JobHandle[int]]) -> bool:
     for job in jobs:
         assert await job.result(timeout=20) == 160
     return True
+
+
+def delete_subscription(app: Headrace) -> None:
+    """As somebody does who does not know what it is for."""
+    access = app.messaging.access
+    with open_subscriber(access) as subscriber:
+        subscriber.delete_subscription(subscription=access.subscription(SUBSCRIPTION))
 
 
 def claims(told: Told) -> list[int]:
@@ -83,6 +94,14 @@ class TestQ2:
             assert await all_ended(await submit(app, 5))
             assert worker.obstacles() == ()
         await eventually(lambda: server.streams(SUBSCRIPTION) == 1, within=20)
+
+    async def test_with_the_usual_durations_a_job_starts_within_half_a_minute(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer
+    ) -> None:
+        with server.frozen():
+            await start_worker(app, poll=Timing().poll)
+            [job] = await submit(app, 1)
+            assert await job.result(timeout=30) == 160
 
 
 class TestQ3:
@@ -196,6 +215,19 @@ class TestQ10:
             await eventually(lambda: told.of(ServiceRecovered))
         assert worker.obstacles() == ()
 
+    async def test_a_subscription_that_is_deleted_does_not_end_the_listening(
+        self, app: Headrace, start_worker: StartWorker, server: PubSubServer
+    ) -> None:
+        worker = await start_worker(app, poll=SOON, restart_most=SOON * 3)
+        await eventually(lambda: server.streams(SUBSCRIPTION) == 1)
+        with listening() as told:
+            delete_subscription(app)
+            assert await all_ended(await submit(app, 3))
+            await eventually(lambda: told.of(ServiceFailed), within=20)
+            await eventually(lambda: told.of(ServiceRecovered), within=20)
+        assert server.streams(SUBSCRIPTION) == 1
+        assert worker.obstacles() == ()
+
 
 class TestQ14:
     async def test_a_burst_is_taken_a_few_at_a_time(
@@ -214,6 +246,29 @@ class TestQ14:
         await eventually(is_done, within=30)
         assert max(in_hand) <= 5
         assert await all_ended(await submit(app, 1))
+
+
+class TestQ15:
+    async def test_an_acknowledgement_that_is_refused_for_good_is_not_tried_for_ever(
+        self, make_app: MakeApp, start_worker: StartWorker, server: PubSubServer
+    ) -> None:
+        order = SubscriptionOrder(is_exactly_once=True)
+        server.create_subscription(SUBSCRIPTION, server.create_topic(TOPIC), order)
+        app = await make_app()
+        await start_worker(app)
+        late = Slow(call=Call.ACKNOWLEDGE, by=SOON * 5, times=1)
+        with server.inject(late), listening() as told:
+            [job] = await submit(app, 1)
+            await eventually(lambda: server.calls()[Call.ACKNOWLEDGE] == 1)
+            server.expire_leases(SUBSCRIPTION)  # it comes again, under another id
+            assert await job.result(timeout=20) == 160
+            await eventually(lambda: server.backlog(SUBSCRIPTION) == 0, within=20)
+            await eventually(lambda: server.counts(SUBSCRIPTION).late_acks == 1)
+            assert await all_ended(await submit(app, 5))
+            await eventually(lambda: server.backlog(SUBSCRIPTION) == 0)
+        counts = server.counts(SUBSCRIPTION)
+        assert (counts.late_acks, counts.delivered) == (1, counts.acked + 1)
+        assert claims(told) == [1] * 6
 
 
 class TestTogether:
