@@ -141,15 +141,21 @@ class Ledger:
     async def _reconnect(self, backoff: Backoff) -> GroupConnection:
         while True:
             try:
-                connection = GroupConnection(
-                    await self._connect(), self._worker, self._head_start_s
-                )
-                await connection.prepare()
+                connection = await self._open()
             except Exception:  # noqa: BLE001 - whatever it is, the results must be kept
                 await asyncio.sleep(backoff.next_s())
             else:
                 backoff.reset()
                 return connection
+
+    async def _open(self) -> GroupConnection:
+        connection = GroupConnection(await self._connect(), self._worker, self._head_start_s)
+        try:
+            await connection.prepare()
+        except BaseException:  # a lane that ends meanwhile leaves nothing open, either
+            await connection.close()
+            raise
+        return connection
 
     def _take(self, turn: int) -> tuple[list[Entry], str]:
         """The next group: the kinds in turn, so that none waits for another's flood."""
