@@ -22,8 +22,10 @@ from headrace.cli import (
     migrate,
     pipelines,
     pubsub,
+    quarantine,
     queues,
     search,
+    sources,
     submit,
     webhooks,
     worker,
@@ -43,7 +45,10 @@ ADVICE: Final = {
 }
 """What to do, where the error itself cannot know it."""
 OF_THE_PLACE: Final = frozenset(
-    {"api", "api-keys", "config", "demo", "dev", "doctor", "migrate", "pubsub", "worker"}
+    {
+        *("api", "api-keys", "config", "demo", "dev", "doctor", "migrate", "pubsub"),
+        *("quarantine", "sources", "worker"),
+    }
 )
 """Commands about a database and its processes: HEADRACE_API_URL says nothing to them."""
 
@@ -68,6 +73,8 @@ program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
 program.add_typer(api_keys.group, name="api-keys")
 program.add_typer(webhooks.group, name="webhooks")
+program.add_typer(sources.group, name="sources")
+program.add_typer(quarantine.group, name="quarantine")
 program.add_typer(migrate.group, name="migrate")
 program.add_typer(pubsub.group, name="pubsub")
 program.add_typer(config.group, name="config")
