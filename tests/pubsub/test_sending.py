@@ -53,6 +53,12 @@ def runs_published(server: PubSubServer) -> dict[str, list[int]]:
     return found
 
 
+def runs_of_events(server: PubSubServer) -> dict[str, tuple[str, int]]:
+    """Which run of which job each event tells of."""
+    bodies = [orjson.loads(message.data) for message in server.messages(RESULTS)]
+    return {body["event_id"]: (body["job_id"], body["run"]) for body in bodies}
+
+
 class TestResults:
     async def test_each_end_is_published_once_under_the_key_of_its_job(
         self, publishing: Headrace, start_worker: StartWorker, server: PubSubServer
@@ -97,6 +103,25 @@ class TestQ7:
             assert server.messages(RESULTS) == []
         await eventually(lambda: len(server.messages(RESULTS)) >= 9, within=20)
         assert runs_published(server) == {job.id: [1, 2, 3] for job in jobs}
+
+
+class TestQ16:
+    async def test_each_run_has_one_event_and_those_of_a_job_come_in_order_though_some_come_again(
+        self, publishing: Headrace, start_worker: StartWorker, server: PubSubServer
+    ) -> None:
+        await start_worker(publishing, relay=SOON)
+        unknown = Fail(call=Call.PUBLISH, applied=True, times=2, on=RESULTS)
+        with server.inject(unknown):
+            jobs = await publishing.submit_many(grind, [Grain(2)] * 5)
+            for run in (2, 3):
+                for job in jobs:
+                    await job.result(timeout=20)
+                    assert await publishing.replay(job.id, force=True) == run
+            await eventually(lambda: len(runs_of_events(server)) == 15, within=20)
+        assert len(server.messages(RESULTS)) > 15
+        in_order = {job: list(dict.fromkeys(runs)) for job, runs in runs_published(server).items()}
+        assert in_order == {job.id: [1, 2, 3] for job in jobs}
+        assert len(set(runs_of_events(server).values())) == 15
 
 
 class TestSender:
