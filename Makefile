@@ -31,6 +31,7 @@ check: .venv/.dev ## lint, format, types, layers, sizes, dependencies
 crash: .venv/.dev ## kill workers and the database in the middle of work; fuzz and flood the API
 	@$(VENV)/python -m tests.crash.run
 	@$(VENV)/python -m tests.crash.run --scaled --no-measure --pubsub
+	@$(VENV)/python -m tests.crash.doorbell
 	@$(VENV)/python -m tests.crash.outage
 	@$(VENV)/python -m pytest -q -n 2 --every-write-point tests/documents/test_crashes.py
 	@$(VENV)/python -m tests.web.fuzz

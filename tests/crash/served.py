@@ -1,8 +1,13 @@
-"""What the API and the worker of the outage serve: `headrace api tests.crash.served:app`."""
+"""What processes of the crash tier serve: `headrace api tests.crash.served:app`."""
+
+import asyncio
 
 from headrace import Headrace, Pipeline
 
+DOZE_S = 0.2
+
 double = Pipeline("double", input=int, output=int)
+doze = Pipeline("doze", input=int, output=int)
 
 
 @double.step
@@ -11,4 +16,11 @@ async def doubled(number: int) -> int:
     return 2 * number
 
 
-app = Headrace([double])
+@doze.step
+async def dozed(number: int) -> int:
+    """The number, after a while."""
+    await asyncio.sleep(DOZE_S)
+    return number
+
+
+app = Headrace([double, doze])
