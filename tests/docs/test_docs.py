@@ -26,6 +26,7 @@ from headrace import Headrace
 from headrace.store.embedded.home import base_folder
 from tests.docs.pages import PAGES, ROOT, Block, fits, read_blocks, read_commands, read_links
 from tests.docs.shell import Shell
+from tests.memory import folder_in_memory
 
 PROJECT = Path("/headrace/docs")
 ELSEWHERE = {"ONCE_NAME_TAKEN"}
@@ -135,7 +136,8 @@ async def reader(
     monkeypatch.setenv("HEADRACE_ENV", "development")
     # The engine of `headrace.testing` has a server for each project: all pages share this one, or
     # each run would leave a cluster behind for each of its folders.
-    monkeypatch.setenv("HEADRACE_DATA_DIR", str(base_folder(PROJECT, None)))
+    servers = folder_in_memory("headrace-docs") or base_folder(PROJECT, None)
+    monkeypatch.setenv("HEADRACE_DATA_DIR", str(servers))
     someone = Reader(request.param, tmp_path, database)
     yield someone
     await someone.close()
