@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UserError,
     )
+    from headrace.inbox.message import compose_message
     from headrace.model.context import Row, StepContext, SyncContext, Transaction
     from headrace.model.job import JobState
     from headrace.model.markers import Each, Use
@@ -63,6 +64,7 @@ __all__ = [
     "Use",
     "UserError",
     "__version__",
+    "compose_message",
     "project_folder",
     "read_settings",
 ]
@@ -93,6 +95,7 @@ _MODULES: Final = {
     "UnavailableError": "errors",
     "Use": "model.markers",
     "UserError": "errors",
+    "compose_message": "inbox.message",
     "project_folder": "store.embedded.home",
     "read_settings": "variables",
 }

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from headrace import Headrace as App
-from headrace.inbox.message import compose
+from headrace.inbox.message import compose_message
 from headrace.model.incoming import Incoming
 from headrace.settings import load_settings
 from tests.cli.conftest import Headrace
@@ -22,7 +22,7 @@ MADE = ("sources", "create", "shop", "--tenant", "acme", "--pipelines", "orders,
 async def put_aside(database: str, secret: str) -> None:
     """One message of the shop's for a pipeline that nobody carries yet."""
     now = datetime.now(UTC)
-    sent = compose("orders", {"item": "a book"}, source="shop", secret=secret, at=now)
+    sent = compose_message("orders", {"item": "a book"}, source="shop", secret=secret, at=now)
     incoming = Incoming(
         message_id="m1", data=sent.data, attributes=sent.attributes, published_at=now
     )

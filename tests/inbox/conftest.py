@@ -12,7 +12,7 @@ import pytest
 
 from headrace import Pipeline
 from headrace.inbox.inbox import Inbox
-from headrace.inbox.message import Message, compose, source_key
+from headrace.inbox.message import Message, compose_message, source_key
 from headrace.inbox.verdict import Verdict
 from headrace.model.incoming import Incoming
 from headrace.model.signing import SIGNATURE_HEADER, TIME_HEADER, secret_text, sign
@@ -57,7 +57,7 @@ class Post:
             "at": datetime.now(UTC),
             **fields,
         }
-        return compose(payload=payload, **given)
+        return compose_message(payload=payload, **given)
 
     def sealed(self, data: bytes) -> Message:
         """These bytes, signed by the source."""

@@ -9,6 +9,7 @@ wait for days and still be good.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import orjson
@@ -20,7 +21,6 @@ from headrace.model import signing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from headrace.model.incoming import Incoming
     from headrace.store.inbox import Reason
@@ -150,25 +150,27 @@ def source_key(master: bytes, source: str, generation: int) -> bytes:
     return signing.derive(master, f"inbox:{source}:{generation}")
 
 
-def compose(
+def compose_message(
     pipeline: str,
     payload: object,
     *,
     source: str,
     secret: str,
-    at: datetime,
     id: str | None = None,  # noqa: A002 - the name of the field
+    at: datetime | None = None,
     **fields: object,
 ) -> Message:
     """A message that submits a job, signed; publish it within five minutes.
+
+    `publisher.publish(topic, message.data, **message.attributes)` is all that is left to do.
 
     Args:
         pipeline: Which pipeline.
         payload: Its input, as JSON takes it.
         source: The name under which you are registered.
         secret: Yours, as `headrace sources create` printed it.
-        at: Now.
         id: Yours: the same id is the same job, however often it is sent.
+        at: When it is published, if not now.
         **fields: More fields of `Order`, as `priority=9`.
 
     Raises:
@@ -177,7 +179,7 @@ def compose(
     order = Order.model_validate({"pipeline": pipeline, "payload": payload, "id": id, **fields})
     data = orjson.dumps(order.model_dump(mode="json", exclude_none=True) | {"payload": payload})
     key = signing.secret_key(secret)
-    headers = signing.sign([key], source, int(at.timestamp()), data)
+    headers = signing.sign([key], source, int((at or datetime.now(UTC)).timestamp()), data)
     attributes = {
         "kind": KIND,
         "v": VERSION,
