@@ -8,6 +8,7 @@ from headrace import Headrace
 from headrace.pipelines.documents import documents
 from headrace.settings import Settings
 from headrace.web.app import create_api
+from headrace.web.gate.envelope import SCHEMA_VERSION, VERSION_HEADER
 from headrace.web.problems import ALWAYS, CODES, READING, WRITING
 from scripts.reference_table import NOTE, table
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Operation = dict[str, Any]
 LEAST_PROBLEM: Final = 400
+SHARED_HEADERS: Final = frozenset({"Idempotency-Key", VERSION_HEADER})
 
 
 def listed(codes: Iterable[str]) -> str:
@@ -45,7 +47,9 @@ Every path may answer {listed(EVERYWHERE)}; one that takes a token also
 {listed(BODIES - CALLERS)}.
 Below stand only the others. A POST takes the header `Idempotency-Key`: the same request with the
 same key has one effect, and gets the first answer again. Every request takes `X-Request-ID` and
-`traceparent`.
+`traceparent`; under `/v1` also `{VERSION_HEADER}`, the version of bodies that the client was
+written for: `{SCHEMA_VERSION}`, else the answer is `UNSUPPORTED_VERSION`. Every answer names that of
+the service.
 """
 
 
@@ -81,23 +85,25 @@ def operation_lines(
     yield f"- Scope: {scopes_of(operation)}. Answers {good}."
     codes = {code for answer in answers.values() for code in problem_codes(answer)}
     usual = BODIES if "requestBody" in operation else CALLERS
-    if codes - usual:
-        yield f"- Problems: {listed(codes - usual)}."
+    if own := codes - usual - {"UNSUPPORTED_VERSION"}:
+        yield f"- Problems: {listed(own)}."
     yield ""
 
 
 def is_own(parameter: Operation) -> bool:
-    """Whether a parameter is neither in the path, where it is seen, nor one of every POST."""
-    return not (parameter["in"] == "path" or parameter["name"] == "Idempotency-Key")
+    """Whether a parameter is neither in the path, where it is seen, nor one of many paths."""
+    return parameter["in"] != "path" and parameter["name"] not in SHARED_HEADERS
 
 
 def body_rows(operation: Operation, document: Operation) -> Iterator[tuple[str, str, str]]:
     """The fields of the body."""
-    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+    contents = operation.get("requestBody", {}).get("content", {})
+    as_json = "body" if len(contents) == 1 else "JSON instead"
+    for kind, content in contents.items():
         schema = resolved(content["schema"], document)
         required = schema.get("required", ())
         for name, field in schema.get("properties", {}).items():
-            place = "form" if kind.startswith("multipart") else "body"
+            place = "form" if kind.startswith("multipart") else as_json
             where = f"{place}, required" if name in required else place
             yield parameter_row({"name": name, "in": where, "schema": field})
 
