@@ -48,8 +48,8 @@ Every path may answer {listed(EVERYWHERE)}; one that takes a token also
 Below stand only the others. A POST takes the header `Idempotency-Key`: the same request with the
 same key has one effect, and gets the first answer again. Every request takes `X-Request-ID` and
 `traceparent`; under `/v1` also `{VERSION_HEADER}`, the version of bodies that the client was
-written for: `{SCHEMA_VERSION}`, else the answer is `UNSUPPORTED_VERSION`. Every answer names that of
-the service.
+written for: `{SCHEMA_VERSION}`, else the answer is `UNSUPPORTED_VERSION`. Every answer
+names that of the service.
 """
 
 
