@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headrace.model.graph import wire
 from headrace.model.site import did_you_mean
 from headrace.model.slot import steps_text
-from headrace.model.step import Step
+from headrace.model.step import Source, Step
 from headrace.model.storable import storable
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def assemble(
     _refuse_taken_names(options, around, site)
     output = storable(declaration.returns, site, "the output")
     wiring = wire(declaration, around)
+    _refuse_idle_option(options, wiring, site)
     if options.name == wiring.input_name:
         raise _named_as_input(options.name, site)
     produces: Annotation = list[output.annotation] if wiring.each else output.annotation  # type: ignore[name-defined]
@@ -50,6 +51,7 @@ def assemble(
         is_async=declaration.is_async,
         runs_in=options.runs_in,
         memory=options.memory,
+        resumable=options.resumable,
         bindings=wiring.bindings,
         output=output,
         may_skip=output.accepts_none,
@@ -61,6 +63,16 @@ def assemble(
         produces=produces,
     )
     return step, wiring.input_name
+
+
+def _refuse_idle_option(options: CheckedOptions, wiring: Wiring, site: Site) -> None:
+    if options.resumable and not any(
+        binding.source is Source.CONTEXT for binding in wiring.bindings
+    ):
+        raise site.error(
+            "STEP_OPTION",
+            "resumable=True is for a step that stores what it did with `once`; take a StepContext",
+        )
 
 
 def _refuse_taken_names(options: CheckedOptions, around: Surroundings, site: Site) -> None:

@@ -35,6 +35,7 @@ class StepOptions:
     parallel: int = 10
     runs_in: RunsIn | None = None
     memory: int | None = None
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class CheckedOptions:
     parallel: int
     runs_in: RunsIn | None
     memory: int | None
+    resumable: bool
 
 
 def options_of(functions: tuple[object, ...], options: dict[str, Any], owner: str) -> StepOptions:
@@ -103,6 +105,7 @@ def check_options(options: StepOptions, declaration: Declaration) -> CheckedOpti
         parallel=_checked_count("parallel", options.parallel, (1, MAX_PARALLEL), declaration),
         runs_in=_checked_runs_in(options.runs_in, declaration),
         memory=_checked_memory(options, declaration),
+        resumable=_checked_resumable(options.resumable, declaration),
     )
 
 
@@ -179,3 +182,9 @@ def _checked_memory(options: StepOptions, declaration: Declaration) -> int | Non
     if options.runs_in != "process":
         raise _refusal("memory= limits a process: add runs_in='process'", declaration)
     return _checked_count("memory", options.memory, (MIN_MEMORY, MAX_MEMORY), declaration)
+
+
+def _checked_resumable(resumable: object, declaration: Declaration) -> bool:
+    if not isinstance(resumable, bool):
+        raise _refusal(f"resumable={resumable!r}; write True or False", declaration)
+    return resumable

@@ -133,6 +133,7 @@ class Pipeline(Generic[InputT, OutputT]):
         parallel: int = 10,
         runs_in: RunsIn | None = None,
         memory: int | None = None,
+        resumable: bool = False,
     ) -> Callable[[FunctionT], FunctionT]: ...
 
     def step(self, *functions: Any, **options: Any) -> Any:
@@ -151,6 +152,8 @@ class Pipeline(Generic[InputT, OutputT]):
                 most 1,800 s. `retry`: how often and when it is tried. `parallel`: the most items
                 of one job at the same time, 1 to 1,000, 10 if left out. `runs_in`: "thread" (if
                 left out) or "process", for plain functions. `memory`: MiB for its process.
+                `resumable`: it stores what it did by `once`, so a worker whose time is over may
+                cut it off.
 
         Returns:
             The function itself, or a decorator that returns it.

@@ -66,6 +66,8 @@ class Step:
         is_async: Whether the function is awaited; else it runs in a thread or a process.
         runs_in: Where a plain function runs; None for an async one.
         memory: MiB that a process may use; None for no limit.
+        resumable: Whether it stores what it did as it goes, so that it may be cut off and go on
+            later.
         bindings: How its parameters are filled, in their order.
         output: Writes and reads its output; of one item, where it runs once per item.
         may_skip: Whether its output may be None, so that it may be skipped.
@@ -84,6 +86,7 @@ class Step:
     is_async: bool
     runs_in: RunsIn | None
     memory: int | None
+    resumable: bool
     bindings: tuple[Binding, ...]
     output: Codec[Any]
     may_skip: bool

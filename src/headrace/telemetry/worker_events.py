@@ -146,6 +146,16 @@ class PortFailed(Event):
     retry_in_s: float
 
 
+@event(Level.WARNING)
+class PipelineTooLong(Event):
+    """A step may take longer than a push request: its pipeline is left to other workers."""
+
+    pipeline: str
+    step: str
+    limit_s: float
+    slice_s: float
+
+
 @event(Level.INFO)
 class ServiceRecovered(WorkerEvent):
     """A background service that had failed runs again."""

@@ -65,6 +65,11 @@ class Worker:
         self._stop.set()
 
     @property
+    def parts(self) -> Parts:
+        """What it is made of, for a worker of another kind that is made of the same."""
+        return self._parts
+
+    @property
     def number(self) -> str | None:
         """Its identity, as events name it; None while it has none."""
         return str(self.life.number) if self.life is not None and self.life.has_begun else None
