@@ -12,14 +12,42 @@ from headrace.cli.exits import ExitCode
 from headrace.cli.options import App, Concurrency, Queues, UntilEmpty
 from headrace.cli.running import run_async
 from headrace.cli.tracing import tracing
-from headrace.errors import Problem, SettingsError
+from headrace.errors import InvalidError, Problem, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from headrace.app import Headrace
+    from headrace.web.push.desk import Desk
     from headrace.worker.lifeline import Lifeline
     from headrace.worker.worker import Worker
+
+
+NoSupervisor = Annotated[
+    bool,
+    typer.Option(
+        "--no-supervisor", help="One process: whoever started it restarts it when it dies."
+    ),
+]
+Push = Annotated[
+    bool,
+    typer.Option(
+        "--push",
+        help="Work only for requests of a Pub/Sub push subscription, at POST /push on the port: "
+        "for platforms that start and stop containers with them.",
+    ),
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        min=1,
+        max=65_535,
+        help="Answer /health, /ready, /stats and /metrics here; HEADRACE_WORKER_PORT if left "
+        "out, and nowhere without that.",
+        show_default=False,
+    ),
+]
 
 
 def work(
@@ -28,22 +56,9 @@ def work(
     concurrency: Concurrency = None,
     until_empty: UntilEmpty = False,
     *,
-    no_supervisor: Annotated[
-        bool,
-        typer.Option(
-            "--no-supervisor", help="One process: whoever started it restarts it when it dies."
-        ),
-    ] = False,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=65_535,
-            help="Answer /health, /ready, /stats and /metrics here; HEADRACE_WORKER_PORT if left "
-            "out, and nowhere without that.",
-            show_default=False,
-        ),
-    ] = None,
+    no_supervisor: NoSupervisor = False,
+    push: Push = False,
+    port: PortOption = None,
 ) -> None:
     """Run jobs until told to stop; SIGTERM or Ctrl-C lets running steps finish."""
     from headrace.cli.loading import find_reference, load_app
@@ -53,6 +68,8 @@ def work(
     from headrace.worker.lifeline import Lifeline
     from headrace.worker.supervisor import supervise
 
+    if push and until_empty:
+        raise InvalidError("--push works for as long as requests come; drop --until-empty")
     reference = find_reference(app)
     settings = settings_for_worker(queues, concurrency)
     lifeline = Lifeline.from_environment()
@@ -63,7 +80,11 @@ def work(
     configure_logs(level=loaded.settings.level, style=loaded.settings.log_format)
     tell_unknown_settings()
     chosen = settings.queues if queues else None
-    work = _work(loaded, lifeline, chosen, concurrency, until_empty=until_empty, port=port)
+    work = (
+        _work_for_pushes(loaded, lifeline, chosen, concurrency, port=port, reference=reference)
+        if push
+        else _work(loaded, lifeline, chosen, concurrency, until_empty=until_empty, port=port)
+    )
     code = run_async(work, fast=True)
     _say_ended(lifeline, code)
     raise typer.Exit(code)
@@ -87,11 +108,46 @@ async def _work(
         async with _served(app, worker, port or app.settings.worker_port):
             code = await run_until_told(worker, until_empty=until_empty)
     if worker.has_stuck_steps:
-        from headrace.worker.ending import end_process
-
-        _say_ended(lifeline, code)
-        end_process(code)
+        _end_with_steps(lifeline, code)
     return code
+
+
+async def _work_for_pushes(
+    app: Headrace,
+    lifeline: Lifeline | None,
+    queues: Sequence[str] | None,
+    concurrency: int | None,
+    *,
+    port: int | None,
+    reference: str,
+) -> int:
+    """Answer requests until told to stop; the database may be away when this begins."""
+    from headrace.cli.push import open_desk
+
+    opened = open_desk(
+        app,
+        port or app.settings.worker_port,
+        queues=queues,
+        concurrency=concurrency,
+        reference=reference,
+    )
+    async with tracing(app.settings), opened as desk:
+        if lifeline is not None:
+            timing = app.settings.timing()
+            lifeline.end_with_parent(timing.shutdown_grace + timing.release)
+            lifeline.say_ready()
+        code = await run_until_told(desk)
+    if desk.has_stuck_steps:
+        _end_with_steps(lifeline, code)
+    return code
+
+
+def _end_with_steps(lifeline: Lifeline | None, code: int) -> None:
+    """End the process although steps run that will not stop."""
+    from headrace.worker.ending import end_process
+
+    _say_ended(lifeline, code)
+    end_process(code)
 
 
 @contextlib.asynccontextmanager
@@ -114,7 +170,7 @@ def _say_ended(lifeline: Lifeline | None, code: int) -> None:
         lifeline.say_ended()
 
 
-async def run_until_told(worker: Worker, *, until_empty: bool) -> int:
+async def run_until_told(worker: Worker | Desk, **how: bool) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second signal ends it at once.
 
     Returns:
@@ -132,5 +188,5 @@ async def run_until_told(worker: Worker, *, until_empty: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-    code = await worker.run(until_empty=until_empty)
+    code = await worker.run(**how)
     return ExitCode.INTERRUPTED if code == ExitCode.DONE and signal.SIGINT in told else code

@@ -30,6 +30,8 @@ from headrace.web.gate.rates import AddressRates, RateGate
 from headrace.web.gate.traced import Traced
 from headrace.web.library import documents_of
 from headrace.web.problems import ProblemError, problem_for
+from headrace.web.push import routes as push_routes
+from headrace.web.push.guard import make_pusher
 from headrace.web.rates import TenantRates
 from headrace.web.routes import (
     actions,
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.settings import Settings
     from headrace.web.events.hub import Pace
+    from headrace.web.push.desk import Desk
     from headrace.worker.worker import Worker
 
 NO_TELEMETRY: Final[TelemetryConfig] = {
@@ -127,6 +130,23 @@ def create_service(app: Headrace, worker: Worker, *, verifier: Verifier | None =
     return _compose(_service(app, monitor, verifier, Hub(app)), OF_PROCESSES)
 
 
+def create_push(app: Headrace, desk: Desk, *, verifier: Verifier | None = None) -> FastAPI:
+    """As `create_service`, with POST /push; it does nothing but answer requests.
+
+    Args:
+        app: Whose jobs. The database may be away when this starts.
+        desk: What takes the messages.
+        verifier: As for `create_api`.
+
+    Raises:
+        SettingsError: Nobody may push.
+    """
+    monitor = Monitor(app, mode="worker", worker=desk, on_demand=True)
+    service = _service(app, monitor, verifier, Hub(app))
+    service.desk, service.pusher = desk, make_pusher(app.settings)
+    return _compose(service, (*OF_PROCESSES, push_routes))
+
+
 def _service(app: Headrace, monitor: Monitor, verifier: Verifier | None, hub: Hub) -> Service:
     verifier = verifier or make_verifier(app)
     monitor.streams = lambda: hub.streams
@@ -142,7 +162,8 @@ def _compose(service: Service, modules: tuple[ModuleType, ...]) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
-        await service.app.open()
+        if service.desk is None:
+            await service.app.open()
         service.monitor.start()
         service.submissions.start()
         try:
@@ -154,8 +175,9 @@ def _compose(service: Service, modules: tuple[ModuleType, ...]) -> FastAPI:
             await service.submissions.stop()
             await service.monitor.stop()
             await service.verifier.close()
-            if service.scheduler is not None:
-                await service.scheduler.close()
+            for account in (service.scheduler, service.pusher):
+                if account is not None:
+                    await account.close()
 
     api = FastAPI(
         title="headrace",

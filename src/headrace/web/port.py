@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Final
 from headrace.store.failures import Backoff
 from headrace.telemetry.events import emit
 from headrace.telemetry.worker_events import PortFailed, PortOpened
-from headrace.web.app import create_service
+from headrace.web.app import create_push, create_service
+from headrace.web.push.guard import make_pusher
 from headrace.web.serving import make_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from fastapi import FastAPI
 
     from headrace.app import Headrace
+    from headrace.web.push.desk import Desk
     from headrace.web.serving import ApiServer
     from headrace.worker.worker import Worker
 
@@ -35,12 +39,16 @@ class Port:
 
     Args:
         app: The worker's.
-        worker: Of whom it tells.
+        make: Makes what it serves.
         port: Where; 0 takes a free one.
+        shutdown_s: What is under way when it is to end may take so long.
     """
 
-    def __init__(self, app: Headrace, worker: Worker, port: int) -> None:
-        self._app, self._worker, self._asked = app, worker, port
+    def __init__(
+        self, app: Headrace, make: Callable[[], FastAPI], port: int, *, shutdown_s: int = SHUTDOWN_S
+    ) -> None:
+        self._app, self._make, self._asked = app, make, port
+        self._shutdown_s = shutdown_s
         self._backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
         self._problem: str | None = None
         self._server: ApiServer | None = None
@@ -64,8 +72,9 @@ class Port:
 
     async def _serve(self) -> None:
         settings = self._app.settings
-        api = create_service(self._app, self._worker)
-        server = self._server = make_server(api, settings, timeout_graceful_shutdown=SHUTDOWN_S)
+        server = self._server = make_server(
+            self._make(), settings, timeout_graceful_shutdown=self._shutdown_s
+        )
         with await asyncio.to_thread(_listen, settings.host, self._asked) as listener:
             self.number = listener.getsockname()[1]
             self._problem = None
@@ -96,7 +105,24 @@ def _listen(host: str, port: int) -> socket.socket:
 @contextlib.asynccontextmanager
 async def open_port(app: Headrace, worker: Worker, port: int) -> AsyncIterator[Port]:
     """Serve a worker's port inside an `async with` block, which may begin before it listens."""
-    served = Port(app, worker, port)
+    async with _open(Port(app, lambda: create_service(app, worker), port)) as served:
+        yield served
+
+
+@contextlib.asynccontextmanager
+async def open_push(app: Headrace, desk: Desk, port: int) -> AsyncIterator[Port]:
+    """As `open_port`, for a worker that is woken by requests.
+
+    Raises:
+        SettingsError: Nobody may push.
+    """
+    make_pusher(app.settings)
+    async with _open(Port(app, lambda: create_push(app, desk), port)) as served:
+        yield served
+
+
+@contextlib.asynccontextmanager
+async def _open(served: Port) -> AsyncIterator[Port]:
     running = asyncio.create_task(served.run(), name="headrace port")
     try:
         yield served

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headrace.web.auth.schedulers import ServiceAccount
     from headrace.web.events.hub import Hub
     from headrace.web.library import Documents
+    from headrace.web.push.desk import Desk
     from headrace.web.rates import TenantRates
     from headrace.web.service.monitor import Monitor
     from headrace.web.submitting import Submissions
@@ -55,6 +56,10 @@ class Service:
     """Who may have tasks done besides operators, where the settings name one."""
     rates: TenantRates | None = None
     """Where tenants have limits."""
+    desk: Desk | None = None
+    """Where messages are pushed here."""
+    pusher: ServiceAccount | None = None
+    """Who may push them."""
 
 
 def service_of(request: Request) -> Service:

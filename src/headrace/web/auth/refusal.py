@@ -17,6 +17,8 @@ class Reason(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     BAD_SIGNATURE = "bad_signature"
     WRONG_AUDIENCE = "wrong_audience"
+    WRONG_ACCOUNT = "wrong_account"
+    WRONG_SUBSCRIPTION = "wrong_subscription"
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     NO_EXPIRY = "no_expiry"

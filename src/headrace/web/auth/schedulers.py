@@ -53,9 +53,13 @@ class ServiceAccount:
             return None
         claims, _ = await proven_claims(token, self._source)
         if claims.get("email") != self._email or claims.get("email_verified") is not True:
-            raise RefusedError(Reason.BAD_CLAIM)
+            raise RefusedError(Reason.WRONG_ACCOUNT)
         subject = f"service_account:{self._email}"
         return Identity("", "", frozenset({Scope.OPERATOR}), subject, "jwt")
+
+    async def settle(self) -> None:
+        """Return when no keys are being fetched: for a process that is frozen afterwards."""
+        await self._source.settle()
 
     async def close(self) -> None:
         """End what is under way."""

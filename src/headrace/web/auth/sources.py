@@ -80,6 +80,11 @@ class KeySource:
         """How long the keys in hand may still be used."""
         return self._fetched_at + KEPT_S - self._clock()
 
+    async def settle(self) -> None:
+        """Return when no fetch is under way."""
+        if self._fetching is not None:
+            await asyncio.wait({self._fetching})
+
     async def close(self) -> None:
         """End a fetch that is under way."""
         if self._fetching is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.client.strict import NotStrictError, load_strict
 from headrace.web.gate.envelope import HEADERS
 from headrace.web.gate.limit import READS_BODY
+from headrace.web.gate.paths import PUSH
 from headrace.web.problems import SLOW, Detail, ProblemError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class BodyGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the body of a request, and pass it on."""
-        if scope["type"] != "http" or scope["method"] in WITHOUT_BODY:
+        if scope["type"] != "http" or scope["method"] in WITHOUT_BODY or scope["path"] == PUSH:
             await self._app(scope, receive, send)
             return
         try:

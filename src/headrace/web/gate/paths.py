@@ -12,8 +12,10 @@ SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents"})
 """POST there stores a job."""
 
 
+PUSH: Final = "/push"
+"""Messages of Pub/Sub: its route reads the body, answers what is none, and works for minutes."""
 LONG: Final = frozenset(
-    {"/process", "/tasks/sweep", "/tasks/relay", "/tasks/cleanup", "/tasks/drain-once"}
+    {PUSH, "/process", "/tasks/sweep", "/tasks/relay", "/tasks/cleanup", "/tasks/drain-once"}
 )
 """They have limits of their own."""
 

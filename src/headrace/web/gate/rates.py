@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from headrace.web.gate.paths import PUSH
 from headrace.web.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class RateGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count a request, and pass it on if it is not one too many."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"] != PUSH:  # Google's few addresses
             refusal = self._count(scope)
             if refusal is not None:
                 await refusal.problem().response(scope)(scope, receive, send)

@@ -7,7 +7,7 @@ import platform
 from collections import deque
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from headrace.store.signals import Signals, read_signals
 from headrace.telemetry.metrics import Metrics
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.app import Headrace
-    from headrace.worker.worker import Worker
+    from headrace.worker.worker import Load
+
+
+class Worked(Protocol):
+    """What is told of a worker."""
+
+    def obstacles(self) -> tuple[str, ...]:
+        """As `Worker.obstacles`."""
+
+    def load(self) -> Load | None:
+        """As `Worker.load`."""
+
 
 Mode: TypeAlias = Literal["api", "worker", "dev"]
 FRESH_S: Final = 10.0
@@ -41,6 +52,7 @@ class Monitor:
         mode: What the process does.
         worker: The worker in it, if there is one.
         listener: Whether events of the database arrive; None where nobody listens.
+        on_demand: Whether it asks the database only when somebody asks it.
     """
 
     def __init__(
@@ -48,8 +60,9 @@ class Monitor:
         app: Headrace,
         *,
         mode: Mode,
-        worker: Worker | None = None,
+        worker: Worked | None = None,
         listener: Callable[[], bool] | None = None,
+        on_demand: bool = False,
     ) -> None:
         self.app, self.mode, self.worker, self.listener = app, mode, worker, listener
         self.streams: Callable[[], int] | None = None
@@ -60,7 +73,7 @@ class Monitor:
             }
         )
         self.pulse = Pulse()
-        self.probe = Probe(app)
+        self.probe = Probe(app, every_s=None) if on_demand else Probe(app)
         self.host = platform.node()
         self.started_at = datetime.now(UTC)
         self._began = monotonic()
@@ -85,7 +98,7 @@ class Monitor:
             await asyncio.wait({self._reading})
         await self.probe.stop()
 
-    def attend(self, worker: Worker) -> None:
+    def attend(self, worker: Worked) -> None:
         """Watch this worker too, which runs beside the API."""
         self.worker, self.mode = worker, "dev"
 

@@ -20,6 +20,7 @@ EVERY_S: Final = 3.0
 LIMIT_S: Final = 4.0
 """A database that does not answer for so long is taken for away: seen within 7 s."""
 SCHEMA_EVERY_S: Final = 30.0
+FRESH_S: Final = 1.0
 OLDEST_S: Final = 10.0
 """An older answer says nothing: the probe itself does not get its turn."""
 
@@ -36,19 +37,30 @@ class Probe:
 
     Args:
         app: Whose database.
-        every_s: Seconds between two questions.
+        every_s: Seconds between two questions; None asks when somebody looks, and never else.
     """
 
-    def __init__(self, app: Headrace, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, app: Headrace, *, every_s: float | None = EVERY_S) -> None:
         self._app, self._every_s = app, every_s
         self._session = Session(lambda: app.connect("probe"))
         self._finding = Finding()
         self._at = self._schema_at = -SCHEMA_EVERY_S
         self._task: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
 
     def start(self) -> None:
         """Begin to ask."""
+        if self._every_s is None:
+            return
         self._task = asyncio.create_task(self._run(), name="headrace probe")
+
+    async def look(self) -> None:
+        """Ask now, where nobody asks all the time and the last answer is not from just now."""
+        if self._every_s is None:
+            async with self._looking:
+                if self.age_s > FRESH_S:
+                    await self._look()
+                    self._session.close()  # it would be there when nobody is
 
     async def stop(self) -> None:
         """Ask no more, and close the connection."""
@@ -71,10 +83,13 @@ class Probe:
         return monotonic() - self._at
 
     async def _run(self) -> None:
-        while True:
-            self._finding = await self._ask()
-            self._at = monotonic()
+        while self._every_s is not None:
+            await self._look()
             await asyncio.sleep(self._every_s)
+
+    async def _look(self) -> None:
+        self._finding = await self._ask()
+        self._at = monotonic()
 
     async def _ask(self) -> Finding:
         try:

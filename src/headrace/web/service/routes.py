@@ -100,6 +100,7 @@ async def ready(
     monitor = monitor_of(request)
     if deep:
         await operates(request)
+    await monitor.probe.look()
     obstacles = monitor.obstacles()
     if obstacles:
         raise ProblemError(

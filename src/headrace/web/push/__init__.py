@@ -1,0 +1,1 @@
+"""Messages that Pub/Sub sends as requests: POST /push, of `headrace worker --push`."""
