@@ -25,6 +25,7 @@ FAULTS = {
     "Q14": "a burst",
     "Q15": "acknowledgements that are refused for good",
     "Q16": "messages of one key that come again, or out of order",
+    "Q17": "a topic of what was given up that brings the same message twice",
 }
 
 
