@@ -139,6 +139,11 @@ class TestText:
             'tags=["a"]\n'
         )
 
+    def test_an_event_is_named_once(self, begin: Callable[..., Output]) -> None:
+        output = begin(style="text")
+        emit(STARTED)
+        assert output.text().count("job_started") == 1
+
     def test_a_terminal_gets_coloured_text(self) -> None:
         leader, follower = os.openpty()
         try:

@@ -89,6 +89,8 @@ class TextLines:
             self._paint(_escape(line.message), "bold"),
         ]
         for key, value in line.fields.items():
+            if key == "event" and value == line.message:
+                continue  # it is for machines, which look for events by this field
             parts.append(f"{self._paint(f'{_escape(key)}=', 'dim')}{_text_of(value)}")
         shown = " ".join(parts)
         if line.trace is not None:
