@@ -228,7 +228,10 @@ class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings):
         (),
         description="Origins whose pages may use the API, as `https://app.example.com`; no "
         "wildcard.",
-        json_schema_extra={"default_text": "http://localhost:5173 in development, else none"},
+        json_schema_extra={
+            "default_text": "http://localhost:5173 in development, else none",
+            "takes": "origins as https://app.example.com, with commas; no wildcard",
+        },
     )
     cors_allow_headers: Headers = Field(
         (
