@@ -77,6 +77,12 @@ class TestSize:
             await line.send(line.head("Content-Type: text/csv", "Content-Length: 10000001"))
             await problem(line, 413)
 
+    async def test_a_packed_one_is_refused_as_such(self, api: Api):
+        async with dial(api) as line:
+            head = line.head(JSON, "Content-Encoding: gzip", f"Content-Length: {len(BODY)}")
+            await line.send(head + BODY)
+            assert (await problem(line, 415))["detail"] == "send the body without a coding"
+
     @pytest.mark.parametrize(
         "lines",
         [

@@ -81,6 +81,16 @@ class TestAnAnswer:
             assert int.from_bytes(told[DATA_SEGMENTS_IN], sys.byteorder) == 1
 
 
+class TestAMethodThatAPathHasNot:
+    @pytest.mark.parametrize(
+        ("path", "methods"),
+        [("/v1/jobs", "GET, POST"), ("/v1/jobs/7", "GET, DELETE"), ("/v1/jobs/7/cancel", "POST")],
+    )
+    async def test_the_answer_names_all_that_it_has(self, api: Api, path: str, methods: str):
+        answer = await (await api.client()).put(path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, methods)
+
+
 class TestOrigins:
     async def test_only_named_ones_may_use_the_api(self, database_server: str):
         engine = Engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from headrace import __version__
 from headrace.errors import HeadraceError
@@ -231,4 +233,13 @@ def _answer_errors(api: FastAPI) -> None:
 
 
 async def _tell(request: Request, error: Exception) -> Response:
-    return problem_for(error).response(request.scope)
+    problem = problem_for(error)
+    if problem.code == "METHOD_NOT_ALLOWED":  # the router knows the methods of one route only
+        allowed = [method for method in METHODS if _takes(request, method)]
+        problem = replace(problem, headers={"Allow": ", ".join(allowed)})
+    return problem.response(request.scope)
+
+
+def _takes(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)

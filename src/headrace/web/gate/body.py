@@ -84,6 +84,8 @@ class BodyGate:
                 raise ProblemError(
                     "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json in UTF-8"
                 )
+            if scope[HEADERS].get(b"content-encoding", b"identity") != b"identity":
+                raise ProblemError("UNSUPPORTED_MEDIA_TYPE", "send the body without a coding")
             scope[JSON_VALUE] = await _load(body)
         return _replay(body, receive)
 
