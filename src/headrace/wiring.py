@@ -91,6 +91,7 @@ async def set_up_messaging(
     """
     messaging = messaging_of(settings)
     pushed = None if push is None else Push(*push)
+    filtered = filtered or settings.inbox == "own"
     return await messaging.set_up(check=check, filtered=filtered, push=pushed)
 
 
