@@ -200,3 +200,12 @@ class TestJobs:
         answer = await site.post(envelope(b"{}", {"kind": "job", "v": "1"}))
         assert answer.status_code == 204
         assert await aside(site) == ["unsigned"]
+
+    async def test_where_nobody_can_check_it_it_comes_again(self, make_site: MakeSite) -> None:
+        site = await make_site(INBOX="off")
+        await site.app.open()
+        with listening() as told:
+            answer = await site.post(envelope(b"{}", {"kind": "job", "v": "1"}))
+        assert answer.status_code == 503
+        assert await aside(site) == []
+        assert [event.outcome for event in told.of(MessageSettled)] == ["returned"]

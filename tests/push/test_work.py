@@ -79,8 +79,10 @@ class TestTwoAtOnce:
         jobs = await site.app.submit_many(grind, [1, 2])
         ring = asyncio.create_task(site.ring())
         await eventually(lambda: stone.begun)
-        full = await site.ring()
+        with listening() as told:
+            full = await site.ring()
         assert (full.status_code, full.headers["Retry-After"]) == (503, "5")
+        assert [event.outcome for event in told.of(MessageSettled)] == ["returned"]
         held.set()
         assert (await ring).status_code == 204
         assert (await site.ring()).status_code == 204

@@ -7,10 +7,13 @@ and is cut off at the end.
 
 from __future__ import annotations
 
+import contextlib
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from headrace.errors import DatabaseUnavailableError
 from headrace.store.entries import Committed, Release
+from headrace.store.sql import SQL
 from headrace.telemetry.events import emit
 from headrace.telemetry.worker_events import PipelineTooLong
 from headrace.worker.executor import Executor
@@ -154,6 +157,11 @@ class SlicedLife(Life):
         """As `Life.end`."""
         self.executor.end()
         await super().end()
+        if not self.lost:
+            # There is one for each request: kept for a day, they would be looked through all day.
+            with contextlib.suppress(DatabaseUnavailableError):
+                async with self._parts.pool.acquire() as connection:
+                    await connection.execute(SQL["workers.forget_worker"], self.number)
 
     def _ring_for_released(self) -> None:
         broker = self._parts.broker

@@ -135,6 +135,13 @@ where not exists (
 order by claim.token
 limit $1;
 
+-- name: forget_worker
+-- Forgets a worker that has signed off and holds nothing; one that lived for a request only.
+-- $1 worker
+delete from headrace.workers as worker
+where worker.id = $1 and worker.stopped_at is not null
+and not exists (select from headrace.claims as claim where claim.worker = worker.id);
+
 -- name: prune_workers
 -- Forgets workers that ended long ago and hold nothing.
 -- $1 age

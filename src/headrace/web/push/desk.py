@@ -6,7 +6,6 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from headrace.errors import DatabaseUnavailableError
 from headrace.model.incoming import Incoming
 from headrace.store.inbox import Aside, put_aside
 from headrace.telemetry.events import emit, enabled
@@ -15,7 +14,7 @@ from headrace.telemetry.messaging_events import (
     MessageReturned,
     MessageSettled,
 )
-from headrace.worker.slices import BusyError, SliceWorker
+from headrace.worker.slices import SliceWorker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from headrace.worker.worker import Load
 
 DOORBELL: Final = "doorbell"
+JOB: Final = "job"
 OTHER: Final = "other"
 KEPT_BYTES: Final = 64 * 1_024
 """Of a body that is no envelope."""
@@ -122,11 +122,23 @@ class Desk:
             BusyError: It cannot be worked for now.
             DatabaseUnavailableError: No server answered.
         """
-        worker = await self._open()
-        async with worker.call():
-            if message.kind == DOORBELL:
-                return await self._ring(worker, message, gone)
-            return (await self._app.inbox.receive(message)).is_settled
+        if message.kind != DOORBELL and not self._takes_jobs:
+            _tell_returned(message, "nothing here takes messages of this kind")
+            return False
+        try:
+            worker = await self._open()
+            async with worker.call():
+                if message.kind != DOORBELL:
+                    return (await self._app.inbox.receive(message)).is_settled  # which tells
+                reason = await self._ring(worker, message, gone)
+        except Exception:
+            _tell_returned(message, "it cannot be taken now")
+            raise
+        if reason:
+            _tell_returned(message, reason)
+        else:
+            _tell(message, DOORBELL, "rung")
+        return not reason
 
     async def record(self, body: bytes, malformed: MalformedError) -> None:
         """Put aside what is no message.
@@ -162,22 +174,18 @@ class Desk:
         )
         _tell(message, OTHER, "quarantined")
 
-    async def _ring(self, worker: SliceWorker, message: Incoming, gone: asyncio.Event) -> bool:
+    @property
+    def _takes_jobs(self) -> bool:
+        """Whether submitted jobs can be checked here, and are wanted."""
+        return self._app.settings.inbox != "off" and bool(self._app.signing_keys)
+
+    async def _ring(self, worker: SliceWorker, message: Incoming, gone: asyncio.Event) -> str:
+        """Why the ring has to come again; empty where it is settled."""
         queue = message.attributes.get("queue") or None
-        queues = self._queues or self._app.settings.queues
-        if queue is not None and queue not in queues:
-            _tell(message, DOORBELL, "rung")
-            return True
-        try:
-            worked = await worker.work(gone, queue=queue)
-        except (BusyError, DatabaseUnavailableError):
-            _tell_returned(message, "no work can be taken now")
-            raise
-        if worked.is_settled:
-            _tell(message, DOORBELL, "rung")
-        else:
-            _tell_returned(message, "its job was handed back")
-        return worked.is_settled
+        if queue is not None and queue not in worker.parts.queues:
+            return ""
+        worked = await worker.work(gone, queue=queue)
+        return "" if worked.is_settled else "its job was handed back"
 
     async def _open(self) -> SliceWorker:
         """The worker, made when the database answers for the first time."""
@@ -198,8 +206,9 @@ class Desk:
 
 
 def _tell_returned(message: Incoming, reason: str) -> None:
-    emit(MessageReturned(message_id=message.message_id, kind=DOORBELL, reason=reason))
-    _tell(message, DOORBELL, "returned")
+    kind = message.kind if message.kind in {DOORBELL, JOB} else OTHER
+    emit(MessageReturned(message_id=message.message_id, kind=kind, reason=reason))
+    _tell(message, kind, "returned")
 
 
 def _tell(message: Incoming, kind: str, outcome: str) -> None:

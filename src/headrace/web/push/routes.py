@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Security
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
+from headrace.errors import SchemaError
 from headrace.telemetry.events import emit
 from headrace.telemetry.identity_events import CredentialRefused
 from headrace.web.auth.refusal import Reason
@@ -23,7 +24,7 @@ from headrace.web.state import service_of
 from headrace.worker.slices import BusyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from headrace.model.incoming import Incoming
     from headrace.web.push.desk import Desk
@@ -55,7 +56,8 @@ async def push(request: Request, _: Pusher) -> Response:
         envelope = read_envelope(body)
     except MalformedError as malformed:
         _check_subscription(desk, malformed.subscription or desk.subscription)
-        await desk.record(body, malformed)
+        with _not_migrated():
+            await desk.record(body, malformed)
         return Response(status_code=204)
     _check_subscription(desk, envelope.subscription)
     return await _settled(desk, envelope.message, request)
@@ -64,12 +66,22 @@ async def push(request: Request, _: Pusher) -> Response:
 async def _settled(desk: Desk, message: Incoming, request: Request) -> Response:
     async with _watched(request) as gone:
         try:
-            is_settled = await desk.receive(message, gone)
+            with _not_migrated():
+                is_settled = await desk.receive(message, gone)
         except BusyError:
             is_settled = False
     if not is_settled:
         raise ProblemError("UNAVAILABLE", "the message has to come again", headers=RETRY)
     return Response(status_code=204)
+
+
+@contextlib.contextmanager
+def _not_migrated() -> Iterator[None]:
+    """A database that waits for `headrace migrate` is one that cannot be used yet."""
+    try:
+        yield
+    except SchemaError:
+        raise ProblemError("DATABASE_ERROR", headers=RETRY) from None
 
 
 def _check_subscription(desk: Desk, name: str) -> None:
