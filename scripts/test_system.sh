@@ -85,7 +85,7 @@ parts=(tests/broker tests/client tests/inbox tests/outbox tests/proof tests/stor
     tests/worker/test_{janitor,presence,presence_connections,reaper}.py
     tests/web/test_{api_keys,events,keys,wall}.py
     tests/cli/test_doctor.py tests/cli/test_documents.py)
-.venv/bin/python -m pytest -q -n 2 --only-database "${@:-${parts[@]}}" || failed+=(PostgreSQL)
+.venv/bin/python -m pytest -q -n 3 --only-database "${@:-${parts[@]}}" || failed+=(PostgreSQL)
 
 if [ $# -eq 0 ]; then
     # Modules off: they would be fetched; the sources are those of Debian's packages.
@@ -93,7 +93,7 @@ if [ $# -eq 0 ]; then
         go build -o "$made/pstest" ./tests/pubsub/pstest || exit 1
     say "Google's pstest is built"
     HEADRACE_TEST_PSTEST=$made/pstest \
-        .venv/bin/python -m pytest -q -n 2 tests/pubsub/conformance || failed+=(pstest)
+        .venv/bin/python -m pytest -q -n 3 tests/pubsub/conformance || failed+=(pstest)
 fi
 if [ ${#failed[@]} -gt 0 ]; then
     say "failed with ${failed[*]}" >&2

@@ -15,6 +15,7 @@ import asyncio
 import importlib.util
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -22,12 +23,16 @@ import pytest
 
 from headrace.store.databases import EMPTY, drop_leftovers, fresh_database, make_template
 from headrace.store.embedded import EmbeddedDatabase
-from tests.memory import folder_in_memory
+from tests.memory import MEMORY, folder_in_memory, has_room
 
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that: the commands
 # that these tests interrupt would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Some tests make clusters of their own, and those wait for the disk while they are made.
+if "TMPDIR" not in os.environ and has_room():
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # Not the folder of this clone: each clone would leave a cluster behind.
 PROJECT = Path("/headrace/tests")

@@ -17,17 +17,19 @@ def folder_in_memory(name: str) -> Path | None:
     place of a deleted file away only minutes later, and passes by all of those when it makes a new
     one: soon that is a third of a second of CPU for each database.
     """
-    if not MEMORY.is_dir() or _free() < ROOM:
+    if not has_room():
         return None
-    if os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
-        return None  # as root, PostgreSQL's programs are copied beside the data
     folder = MEMORY / f"{name}-{os.getuid()}"
     return None if folder.exists() and folder.stat().st_uid != os.getuid() else folder
 
 
-def _free() -> int:
-    """Bytes that files there can take before the machine swaps."""
+def has_room() -> bool:
+    """Whether the tests' files fit there, and programs among them can be run."""
+    if not MEMORY.is_dir():
+        return False
     room = os.statvfs(MEMORY)
+    if room.f_flag & os.ST_NOEXEC:
+        return False  # as root, PostgreSQL's programs are copied beside the data
     lines = Path("/proc/meminfo").read_text().splitlines()
     available = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return min(room.f_bavail * room.f_frsize, int(available) * 1024)
+    return min(room.f_bavail * room.f_frsize, int(available) * 1024) >= ROOM
