@@ -15,6 +15,8 @@ Operation = dict[str, Any]
 
 SECRET_ANSWERS = {
     "/v1/admin/api-keys",
+    "/v1/admin/inbox-sources",
+    "/v1/admin/inbox-sources/{source}/rotate",
     "/v1/webhooks",
     "/v1/webhooks/{webhook_id}/rotate",
     "/v1/documents/uploads",

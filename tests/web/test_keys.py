@@ -25,6 +25,8 @@ KEY = {"Idempotency-Key": "case 1"}
 SECRET_ANSWERS: frozenset[str] = frozenset(
     {
         "/v1/admin/api-keys",
+        "/v1/admin/inbox-sources",
+        "/v1/admin/inbox-sources/{source}/rotate",
         "/v1/webhooks",
         "/v1/webhooks/{webhook_id}/rotate",
         "/v1/documents/uploads",

@@ -7,12 +7,17 @@ from headrace.web.routes.admin import (
     api_keys,
     audit,
     dead_letters,
+    inbox_sources,
     jobs,
+    quarantine,
     queues,
     rates,
     retention,
     workers,
 )
 
-ADMIN = (jobs, dead_letters, queues, workers, api_keys, rates, retention, audit)
+ADMIN = (
+    *(jobs, dead_letters, queues, workers, api_keys, rates, retention),
+    *(inbox_sources, quarantine, audit),
+)
 """Modules with a `router`."""
