@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from headrace import DefinitionError, Pipeline, Retry, Transaction
+from headrace import DefinitionError, Pipeline, Retry, StepContext, Transaction
 
 if TYPE_CHECKING:
     from collections import OrderedDict
@@ -233,6 +233,8 @@ class TestOptions:
             {"parallel": True},
             {"runs_in": "fiber"},
             {"memory": 100},
+            {"resumable": 1},
+            {"resumable": True},  # without a context it stores nothing
         ],
     )
     def test_an_option_out_of_range_is_refused_by_name(self, options: dict[str, Any]):
@@ -273,6 +275,16 @@ class TestOptions:
         step = numbers.steps["stored"]
         assert (step.name, step.was, step.retry, step.parallel) == ("stored", ("older",), retry, 3)
         assert (step.timeout, step.runs_in, step.memory) == (timedelta(seconds=60), "process", 512)
+
+    def test_a_step_with_a_context_may_be_resumable(self):
+        numbers = pipeline()
+
+        @numbers.step(resumable=True)
+        async def halves(n: int, context: StepContext) -> int: ...
+
+        numbers.step(plain)
+        assert numbers.steps["halves"].resumable
+        assert not numbers.steps["plain"].resumable
 
     def test_a_plain_function_runs_in_a_thread(self):
         numbers = pipeline()
