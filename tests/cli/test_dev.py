@@ -101,9 +101,18 @@ class TestDev:
     ) -> None:
         dev = await library.start("dev", folder=tmp_path)
         said = await told_by(dev, "/retry")
+        assert "no APP is named" in said
         assert "/v1/documents/search" in said
         dev.terminate()
         await dev.communicate()
+
+    async def test_that_one_is_refused_before_it_begins_where_it_could_embed_nothing(
+        self, library: Commands, tmp_path: Path
+    ) -> None:
+        dev = await library.start("dev", folder=tmp_path, HEADRACE_DOCUMENTS_EMBEDDER="abacus")
+        said = await told_by(dev, "abacus")
+        assert "hr_dev_" not in said
+        assert await dev.wait() != 0
 
 
 class TestExamples:

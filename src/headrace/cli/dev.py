@@ -43,8 +43,10 @@ def dev(
     os.environ.setdefault("HEADRACE_ENV", "development")
     settings = settings_for_worker(queues, concurrency)
     if not has_app(app):
-        from headrace.cli.library import SHIPPED
+        from headrace.cli.library import SHIPPED, check_extras
 
+        typer.echo("headrace: no APP is named: running the one with `documents`", err=True)
+        check_extras()
         app = SHIPPED
     loaded = load_app(app)
     if loaded.settings.env == "production":

@@ -61,8 +61,9 @@ class ExtraMissingError(InvalidError):
         self.modules, self.extras = modules, extras
 
     def __str__(self) -> str:
+        verb = "is" if len(self.modules) == 1 else "are"
         return (
-            f"documents need {', '.join(self.modules)}, which is not installed: "
+            f"documents need {', '.join(self.modules)}, which {verb} not installed: "
             f"pip install 'headrace[{','.join(self.extras)}]'"
         )
 
