@@ -107,7 +107,8 @@ class TestEveryWord:
     @pytest.mark.parametrize("one", WITH_JSON, ids=str)
     async def test_it_is_taken_as_text_or_refused(self, town: Town, one: Operation):
         client = await town.api.client(ROOT)
-        place = one.place(**{name: uuid4() for name in one.names} | {"worker_id": 1})
+        numbers = {"worker_id": 1, "number": 1}
+        place = one.place(**{name: uuid4() for name in one.names} | numbers)
         headers = {"Content-Type": "application/json"}
         wrong = []
         for name in words_of(one):
