@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from headrace.store.api_keys import create_api_key
+from headrace.store.clock import move_clock
 from headrace.store.embedded import EmbeddedDatabase
 from headrace.store.outbox import set_topic
+from headrace.web.auth.identity import Scope
 from tests.push.conftest import MakeSite, Site
 from tests.push.pipes import grind
 from tests.store.embedded_users import PROJECT, open_folder
@@ -55,6 +59,31 @@ class TestColdStart:
         # And when it goes again, a message comes again, too.
         await asyncio.to_thread(stopped.stop)
         assert (await site.ring()).status_code == 503
+
+
+class TestScheduler:
+    async def test_its_first_request_may_come_before_any_message(self, make_site: MakeSite) -> None:
+        """R-PUB-34: with no container running, retries and lost rings depend on it."""
+        before, cold = await make_site(), await make_site()
+        before.server.create_topic("headrace-jobs")
+        async with before.app.connection() as connection:
+            key, _ = await create_api_key(
+                connection,
+                tenant="ops",
+                owner="olga",
+                scopes=frozenset({Scope.OPERATOR}),
+                life=timedelta(days=1),
+                by="tests",
+            )
+        headers = {"Authorization": f"Bearer {key}"}
+        await before.app.submit(grind, 1, due=timedelta(hours=1))
+        await before.app.messaging.broker.close()
+        rung = len(before.server.messages("headrace-jobs"))
+        async with before.app.connection() as connection:
+            await move_clock(connection, timedelta(hours=2), keep_leases=True)
+        answer = await cold.client.post("/tasks/sweep", headers=headers)
+        assert answer.status_code == 200
+        assert len(before.server.messages("headrace-jobs")) == rung + 1
 
 
 class TestBetween:

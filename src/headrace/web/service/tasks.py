@@ -144,6 +144,7 @@ async def drain_once(request: Request, _: Scheduler) -> Response:
     elsewhere, or with the next call.
     """
     app = service_of(request).app
+    await app.open()
     counts = DrainedCounts()
     worker = app.worker(queues=_queues(app))
     remove = add_sink(
@@ -162,9 +163,14 @@ async def drain_once(request: Request, _: Scheduler) -> Response:
 
 
 async def _once(request: Request, work: Callable[[Worker], Awaitable[Done]]) -> Response:
-    worker = service_of(request).app.worker()
+    app = service_of(request).app
+    await app.open()  # a push worker may be asked before its first message
+    worker = app.worker()
     try:
-        return json_response(dataclasses.asdict(await work(worker)))
+        done = await work(worker)
+        if worker.parts.broker is not None:
+            await worker.parts.broker.close()  # its rings leave before the answer
+        return json_response(dataclasses.asdict(done))
     finally:
         await worker.close()
 
