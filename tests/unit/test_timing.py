@@ -29,6 +29,7 @@ class TestDefaults:
             "ring_again": 60,
             "ring_again_most": 900,
             "sweep": 10,
+            "salvage": 60,
             "relay": 1,
             "janitor_lease": 10,
             "shutdown_grace": 30,

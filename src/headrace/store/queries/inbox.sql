@@ -6,9 +6,11 @@ on conflict (name) do nothing
 returning *, clock_timestamp() as read_at;
 
 -- name: find_source
+-- One source, with the time by which its older key is judged. $1 name
 select *, clock_timestamp() as read_at from headrace.inbox_sources where name = $1::text;
 
 -- name: list_sources
+-- All sources.
 select *, clock_timestamp() as read_at from headrace.inbox_sources order by name;
 
 -- name: rotate_source
@@ -46,6 +48,7 @@ left join headrace.jobs as job on job.id = received.job
 where received.source = $1::text and received.key = $2::text;
 
 -- name: is_registered
+-- Whether any process ever registered a pipeline of this name. $1 name
 select exists (select from headrace.pipelines where name = $1::text);
 
 -- name: put_aside
@@ -85,6 +88,7 @@ order by id desc
 limit $4::integer;
 
 -- name: find_quarantined
+-- One message with its content. $1 id
 select
     id, message_id, source, tenant, reason, detail, octet_length(data) as bytes, attributes,
     published_at, received_at, redriven_at, redriven_by, job, data
@@ -92,6 +96,7 @@ from headrace.quarantine
 where id = $1::bigint;
 
 -- name: lock_quarantined
+-- The same, for whoever is about to change it. $1 id
 select
     id, message_id, source, tenant, reason, detail, octet_length(data) as bytes, attributes,
     published_at, received_at, redriven_at, redriven_by, job, data
@@ -106,6 +111,7 @@ set redriven_at = headrace.now(), redriven_by = $2::text, job = $3::uuid
 where id = $1::bigint;
 
 -- name: delete_quarantined
+-- Forgets a message; no row where it was gone. $1 id
 delete from headrace.quarantine where id = $1::bigint returning id;
 
 -- name: prune_inbox
