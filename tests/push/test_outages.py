@@ -83,7 +83,7 @@ class TestScheduler:
             await move_clock(connection, timedelta(hours=2), keep_leases=True)
         answer = await cold.client.post("/tasks/sweep", headers=headers)
         assert answer.status_code == 200
-        assert len(before.server.messages("headrace-jobs")) == rung + 1
+        assert len(before.server.messages("headrace-jobs")) > rung
 
 
 class TestBetween:
