@@ -1,5 +1,6 @@
 """What is shown of jobs: lists, states, inputs, results, steps, history, tries, artifacts."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -184,6 +185,22 @@ class TestAJob:
             bodies.append({**told, "instance": "", "request_id": ""})
         assert bodies[0] == bodies[1] == bodies[2]
         assert (await get(api, f"/v1/jobs/x{end}")).status_code == 400
+
+
+class TestAResult:
+    async def test_it_is_never_refused_because_the_job_has_completed(self, api: Api):
+        client = await api.client(who())
+        refusals = []
+
+        async def ask(job: str) -> None:
+            while (answer := await client.get(f"/v1/jobs/{job}/result")).status_code == 409:
+                refusals.append(answer.json()["state"])
+
+        async with api.engine.worker():
+            for _ in range(30):
+                jobs = [await submit(api) for _ in range(5)]
+                await asyncio.gather(*map(ask, jobs))
+        assert "completed" not in refusals
 
 
 class TestAnArtifact:

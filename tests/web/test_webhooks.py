@@ -28,7 +28,7 @@ REFUSED: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"url": f"https://hooks.example.com/{'x' * 10_240}"}, "$.url", "2048"),
     ({"url": "https://1.1.1.1/", "events": []}, "$.events", "1 item"),
     ({"url": "https://1.1.1.1/", "events": ["job.lost"]}, "$.events[0]", "job.queued"),
-    ({"url": "https://1.1.1.1/", "tenant": "globex"}, "$.tenant", "not permitted"),
+    ({"url": "https://1.1.1.1/", "tenant": "globex"}, "$.tenant", "there is no such field"),
 )
 """Bodies, the place that is wrong, and what is said of it."""
 

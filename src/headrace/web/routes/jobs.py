@@ -67,22 +67,25 @@ async def get_result(request: Request, identity: Reader, job_id: OwnedJob) -> Re
     """What a job made; 409 with its state while there is nothing, and where there never will be."""
     service = service_of(request)
     async with reading(request, identity) as connection:
-        row = await connection.fetchrow(SQL["reads.read_outcome"], job_id)
-        if row is None:
-            raise not_found()
-        if row["state"] == "completed":
-            pipeline = service.app.pipelines.get(row["pipeline"])
-            text = await read_output(connection, job_id, row, pipeline, service.app.artifacts)
-            return json_response(
-                {
-                    "job_id": job_id,
-                    "run": row["run"],
-                    "state": "completed",
-                    "result": orjson.Fragment(text),
-                }
-            )
-        status, more = await _read_with(request, connection, job_id)
-    raise _no_result(status, more)
+        while True:
+            row = await connection.fetchrow(SQL["reads.read_outcome"], job_id)
+            if row is None:
+                raise not_found()
+            if row["state"] == "completed":
+                break
+            status, more = await _read_with(request, connection, job_id)
+            if status.state != "completed":  # else it has just ended: then its result is there
+                raise _no_result(status, more)
+        pipeline = service.app.pipelines.get(row["pipeline"])
+        text = await read_output(connection, job_id, row, pipeline, service.app.artifacts)
+    return json_response(
+        {
+            "job_id": job_id,
+            "run": row["run"],
+            "state": "completed",
+            "result": orjson.Fragment(text),
+        }
+    )
 
 
 @router.get(
