@@ -159,6 +159,14 @@ class TestPages:
         missing = [link for link in read_links(page) if not (page.parent / link).exists()]
         assert missing == []
 
+    def test_no_two_pages_take_the_same_port(self) -> None:
+        """They are tried at the same time."""
+        users: dict[str, set[str]] = {}
+        for page in PAGES:
+            for port in re.findall(r"\b189\d\d\b", page.read_text(encoding="utf-8")):
+                users.setdefault(port, set()).add(name_of(page))
+        assert [pages for pages in users.values() if len(pages) > 1] == []
+
     def test_every_page_can_be_found_from_the_index(self) -> None:
         seen, waiting = set(), [ROOT / "docs" / "index.md"]
         while waiting:
