@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from headrace.model import status
 from headrace.remote import values
 from headrace.remote.encoding import OPTIONS
 from headrace.remote.problems import MAKERS
@@ -16,10 +17,10 @@ from headrace.web.views.submission import NewJobBody
 PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
     (values.JobStatus, jobs.JobView, {"result", "check_status_at"}),
     (values.JobSummary, jobs.JobSummaryView, set()),
-    (values.StepStatus, jobs.StepView, set()),
-    (values.ItemStatus, jobs.ItemView, set()),
-    (values.Progress, jobs.ProgressView, set()),
-    (values.ErrorStatus, errors.StepError, set()),
+    (status.StepStatus, jobs.StepView, set()),
+    (status.ItemStatus, jobs.ItemView, set()),
+    (status.Progress, jobs.ProgressView, set()),
+    (status.ErrorStatus, errors.StepError, set()),
     (values.HistoryEntry, jobs.HistoryView, set()),
     (values.QueueStatus, operations.QueueView, set()),
     (values.PipelineInfo, operations.PipelineDetail, set()),

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from headrace.client import Client
-    from headrace.client.status import JobStatus, StepStatus
+    from headrace.client.status import JobStatus
     from headrace.model.job import JobState
+    from headrace.model.status import StepStatus
 
 Style: TypeAlias = Literal["auto", "json", "none"]
 FIRST_PAUSE_S: Final = 0.05

@@ -4,7 +4,8 @@ from headrace.client.client import Client
 from headrace.client.handle import JobHandle
 from headrace.client.operations import Page, Redriven
 from headrace.client.options import SubmitOptions
-from headrace.client.status import ErrorStatus, ItemStatus, JobStatus, Progress, StepStatus
+from headrace.client.status import JobStatus
+from headrace.model.status import ErrorStatus, ItemStatus, Progress, StepStatus
 from headrace.store.reads import DeadLetterFilter, JobFilter
 
 __all__ = [

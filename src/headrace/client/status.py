@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.model.items import split_list
 from headrace.model.job import JobState, StepState
+from headrace.model.status import ErrorStatus, ItemStatus, Progress, StepStatus
 from headrace.store.reads import loaded
 from headrace.store.sql import SQL
 
@@ -23,64 +24,6 @@ if TYPE_CHECKING:
     from headrace.store.pool import Connection
 
     Rows: TypeAlias = Sequence[asyncpg.Record]
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorStatus:
-    """Why a try, or the job, failed."""
-
-    code: str
-    kind: str | None
-    message: str
-    step: str | None = None
-    item: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a running step said about itself, or for how long it has been running."""
-
-    started_at: datetime
-    updated_at: datetime
-    done: int | None
-    total: int | None
-    note: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ItemStatus:
-    """One item of a fan-out, or the whole of a step that runs once."""
-
-    key: str
-    state: StepState
-    attempts: int = 0
-    latency_ms: float | None = None
-    finished_at: datetime | None = None
-    reused_from: int | None = None
-    """The run whose output this is."""
-    reason: str | None = None
-    """Why it was skipped."""
-    error: ErrorStatus | None = None
-    """Of the last failed try; None once it succeeded."""
-    next_try_at: datetime | None = None
-    progress: Progress | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StepStatus:
-    """A step of the present run. A fan-out has items once they are known, and sums them up."""
-
-    name: str
-    state: StepState
-    attempts: int
-    latency_ms: float | None
-    finished_at: datetime | None
-    reused_from: int | None
-    reason: str | None
-    error: ErrorStatus | None
-    next_try_at: datetime | None
-    progress: Progress | None
-    items: tuple[ItemStatus, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ async with RemoteClient("https://jobs.example.com") as client:
     decision = await job.result(timeout=60)
 """
 
+from headrace.model.status import ErrorStatus, ItemStatus, Progress, StepStatus
 from headrace.remote.client import RemoteClient
 from headrace.remote.documents import RemoteDocuments
 from headrace.remote.encoding import RemoteSubmitOptions
@@ -30,17 +31,14 @@ from headrace.remote.values import (
     Chunk,
     DeadLetter,
     DocumentStatus,
-    ErrorStatus,
     HistoryEntry,
     Hit,
-    ItemStatus,
     JobEvent,
     JobStatus,
     JobSummary,
     Page,
     PipelineInfo,
     QueueStatus,
-    StepStatus,
 )
 
 __all__ = [
@@ -64,6 +62,7 @@ __all__ = [
     "Listing",
     "Page",
     "PipelineInfo",
+    "Progress",
     "QueueStatus",
     "RateLimitedError",
     "RemoteClient",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from headrace.model.job import JobState, StepState
+from headrace.model.job import JobState
+from headrace.model.status import ErrorStatus, StepStatus
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -23,63 +24,6 @@ class Page(Generic[T]):
 
     items: list[T]
     next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorStatus:
-    """Why a try, or the job, failed; the message is safe to show."""
-
-    code: str
-    kind: str | None
-    message: str
-    step: str | None = None
-    item: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a running step said about itself."""
-
-    started_at: datetime
-    updated_at: datetime
-    done: int | None
-    total: int | None
-    note: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ItemStatus:
-    """One item of a fan-out."""
-
-    key: str
-    state: StepState
-    attempts: int
-    latency_ms: float | None
-    finished_at: datetime | None
-    reused_from: int | None
-    """The run whose output this is."""
-    reason: str | None
-    """Why it was skipped."""
-    error: ErrorStatus | None
-    next_try_at: datetime | None
-    progress: Progress | None
-
-
-@dataclass(frozen=True, slots=True)
-class StepStatus:
-    """A step of the present run; `items` are those of a fan-out, once they are known."""
-
-    name: str
-    state: StepState
-    attempts: int
-    latency_ms: float | None
-    finished_at: datetime | None
-    reused_from: int | None
-    reason: str | None
-    error: ErrorStatus | None
-    next_try_at: datetime | None
-    progress: Progress | None
-    items: tuple[ItemStatus, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
-    from headrace.client.status import ErrorStatus
+    from headrace.model.status import ErrorStatus
 
 SAFE: Final = frozenset(
     {

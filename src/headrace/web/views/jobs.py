@@ -13,7 +13,8 @@ from headrace.web.views.errors import StepError, shown_error, shown_message
 from headrace.web.views.taking import taken
 
 if TYPE_CHECKING:
-    from headrace.client.status import ItemStatus, JobStatus, StepStatus
+    from headrace.client.status import JobStatus
+    from headrace.model.status import ItemStatus, StepStatus
     from headrace.store.reads import HistoryEntry, JobInput, JobSummary
 
 State = Literal["queued", "running", "completed", "failed", "cancelled"]

@@ -1,0 +1,69 @@
+"""The parts of a job as it is shown, by the engine and by a remote API.
+
+Times have zones, durations are in seconds unless their name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.model.job import StepState
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStatus:
+    """Why a try, or the job, failed; from a remote API the message is safe to show."""
+
+    code: str
+    kind: str | None
+    message: str
+    step: str | None = None
+    item: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running step said about itself, or for how long it has been running."""
+
+    started_at: datetime
+    updated_at: datetime
+    done: int | None
+    total: int | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStatus:
+    """One item of a fan-out, or the whole of a step that runs once."""
+
+    key: str
+    state: StepState
+    attempts: int = 0
+    latency_ms: float | None = None
+    finished_at: datetime | None = None
+    reused_from: int | None = None
+    """The run whose output this is."""
+    reason: str | None = None
+    """Why it was skipped."""
+    error: ErrorStatus | None = None
+    """Of the last failed try; None once it succeeded."""
+    next_try_at: datetime | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepStatus:
+    """A step of the present run. A fan-out has items once they are known, and sums them up."""
+
+    name: str
+    state: StepState
+    attempts: int
+    latency_ms: float | None
+    finished_at: datetime | None
+    reused_from: int | None
+    reason: str | None
+    error: ErrorStatus | None
+    next_try_at: datetime | None
+    progress: Progress | None
+    items: tuple[ItemStatus, ...] | None = None
