@@ -25,8 +25,8 @@ BODY = json.dumps({"pipeline": "double", "payload": 1}).encode()
 
 @pytest.mark.timeout(120)
 async def test_what_was_accepted_around_an_outage_is_there(tmp_path: Path) -> None:
-    """D4 in small; `python -m tests.crash.outage` is the real minute."""
-    options = Options(away_s=6.0, beside_s=1.0, clients=16, pause_s=0.05, immediate=True)
+    """D4, but for seconds: more than a request waits. `python -m tests.crash.outage`: a minute."""
+    options = Options(away_s=13.0, beside_s=1.0, clients=16, pause_s=0.05, immediate=True)
     seen = await outage(options, tmp_path)
     assert seen.wrong() == []
     assert any(answer.status == 503 for answer in seen.answers)
