@@ -1,0 +1,1 @@
+-- Jobs in order, and no more at a time than a limit allows.

@@ -1,0 +1,1 @@
+-- Operations that are done once for a whole tenant.
