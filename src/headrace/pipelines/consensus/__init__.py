@@ -1,0 +1,1 @@
+"""The pipeline `consensus`: an idea is expanded, reviewed by five personas, and decided."""
