@@ -1,1 +1,2 @@
 -- Turns between tenants.
+select;

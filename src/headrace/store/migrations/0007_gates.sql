@@ -1,1 +1,2 @@
 -- Jobs in order, and no more at a time than a limit allows.
+select;

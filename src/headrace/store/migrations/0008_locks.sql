@@ -1,1 +1,2 @@
 -- Locks that steps hold.
+select;

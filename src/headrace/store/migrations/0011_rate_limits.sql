@@ -1,1 +1,2 @@
 -- Rate limits and budgets.
+select;
