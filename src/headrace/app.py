@@ -19,6 +19,8 @@ from headrace.client.client import Client
 from headrace.client.submission import Limits
 from headrace.errors import InvalidError
 from headrace.model.carried import check_carried
+from headrace.reliability.hub import Hub
+from headrace.reliability.surroundings import Somewhere, Surroundings, placed
 from headrace.store.artifacts import FolderArtifacts
 from headrace.store.connections import Connections
 from headrace.store.migrate import ENGINE, Series, check_schema, migrate
@@ -155,6 +157,8 @@ class Headrace(Client):
     async def close(self) -> None:
         """Close everything that was opened; `open` opens it again."""
         await super().close()
+        if "hub" in self.__dict__:
+            await self.hub.close()
         if "messaging" in self.__dict__:
             await self.messaging.close()
         pool, self._pool = self._pool, None
@@ -225,6 +229,35 @@ class Headrace(Client):
         """
         place = await self._find_place()
         return await connect(place.direct_dsn, name=f"headrace {purpose}", settings=settings)
+
+    @cached_property
+    def hub(self) -> Hub:
+        """Tells those of this process who wait of changes that other processes make."""
+        return Hub(lambda: self.connect("changes"))
+
+    @contextlib.asynccontextmanager
+    async def primitives(
+        self, *, tenant: str = "default", owner: str = "default"
+    ) -> AsyncIterator[None]:
+        """Let breakers, limits and budgets be used outside of steps, inside an `async with` block.
+
+        What is deferred in a step raises here; nothing is bound to the life of a worker.
+
+        Args:
+            tenant: For whom.
+            owner: The user inside the tenant.
+
+        Raises:
+            DatabaseUnavailableError: No server answered.
+        """
+        await self.open()
+        if self._pool is None:
+            raise InvalidError("the app was closed meanwhile")
+        around = Surroundings(
+            self._pool, asyncio.get_running_loop(), self.hub, tenant=tenant, owner=owner
+        )
+        with placed(Somewhere(around)):
+            yield
 
     @property
     def connections_in_use(self) -> tuple[int, int, int]:
@@ -431,6 +464,7 @@ class Headrace(Client):
                 pool=pool,
                 client=self,
                 artifacts=AttemptArtifacts(self.artifacts),
+                hub=self.hub,
                 pipelines=self._pipelines,
                 threads=ThreadPoolExecutor(jobs_at_once, thread_name_prefix="headrace step"),
                 version=__version__,

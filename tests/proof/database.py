@@ -213,7 +213,7 @@ class Database:
         for step, item, state, output in change.steps:
             await self.run(
                 "ledger.insert_steps", [job], [run], [step], [item], [state], [1], [1], worker,
-                [token], [5], [output], [None], [None],
+                [token], [5], [output], [None], [None], [None],
             )  # fmt: skip
         for step, item, name, output in change.records:
             await self.run(

@@ -152,6 +152,7 @@ class _Board:
             whole.error,
             whole.next_try_at,
             whole.progress,
+            metadata=whole.metadata,
         )
 
     def _fan(self, name: str, keys: Sequence[str]) -> StepStatus:
@@ -184,6 +185,7 @@ class _Board:
                 row["finished_at"],
                 row["reused_from"],
                 row["reason"],
+                metadata=loaded(row["metadata"]),
             )
         running = self._running.get((step, key))
         return ItemStatus(

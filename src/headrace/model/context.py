@@ -105,6 +105,19 @@ class _Facts(Protocol):
     def remaining(self) -> timedelta:
         """The time until the step is stopped by its limit, the job's limit or the deadline."""
 
+    def annotate(self, **metadata: JsonValue) -> None:
+        """Say something of this execution that is stored and shown beside the step's output.
+
+        A model's name, what was used up, a fallback that was taken: for people and reports, never
+        for later steps. What an execution says that fails is dropped with it.
+
+        Args:
+            **metadata: JSON values by name; a name that is said again is replaced.
+
+        Raises:
+            ValueError: A value is not JSON, or all of it takes more than 16 KiB.
+        """
+
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """Show how far the step is; may be lost, and never waits.
 

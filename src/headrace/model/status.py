@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
+from headrace.model.context import JsonValue
 from headrace.model.job import StepState
+
+JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class ItemStatus:
     """Of the last failed try; None once it succeeded."""
     next_try_at: datetime | None = None
     progress: Progress | None = None
+    metadata: JsonObject | None = None
+    """What the step said of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +73,4 @@ class StepStatus:
     next_try_at: datetime | None
     progress: Progress | None
     items: tuple[ItemStatus, ...] | None = None
+    metadata: JsonObject | None = None

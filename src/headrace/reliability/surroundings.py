@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from headrace.model.context import JsonValue
+    from headrace.reliability.hub import Hub
     from headrace.store.pool import Pool
 
 
@@ -30,6 +31,7 @@ class Surroundings:
     Attributes:
         pool: Connections of the process.
         loop: The loop that they belong to; a thread asks it.
+        hub: Tells of changes that other processes make.
         tenant: Whose work it is.
         owner: The user inside the tenant.
         worker: Whose life the call's locks and slots are bound to; None outside of a worker.
@@ -43,6 +45,7 @@ class Surroundings:
 
     pool: Pool
     loop: asyncio.AbstractEventLoop
+    hub: Hub
     tenant: str
     owner: str
     worker: int | None = None
@@ -64,6 +67,17 @@ class Place(Protocol):
         Raises:
             DefinitionError: Nothing that is shared can be reached from here.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Somewhere:
+    """A place whose surroundings are known."""
+
+    around: Surroundings
+
+    def surroundings(self) -> Surroundings:
+        """What is around."""
+        return self.around
 
 
 class _Nowhere:

@@ -23,6 +23,7 @@ class StepRow:
     state: str = "completed"
     artifact: str | None = None
     reason: str | None = None
+    metadata: str | None = None
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ class Entry:
     def add_step(self, row: StepRow) -> None:
         """Store a checkpoint, or a plan."""
         self.steps = (*self.steps, row)
-        if row.state != "completed" or row.artifact is not None:
+        if row.state != "completed" or row.artifact is not None or row.metadata is not None:
             self.bare = False
 
     def add_record(self, row: RecordRow) -> None:

@@ -144,6 +144,7 @@ class GroupConnection:
                 [row.output for _, row in pairs],
                 [row.artifact for _, row in pairs],
                 [row.reason for _, row in pairs],
+                [row.metadata for _, row in pairs],
             )
 
     async def _insert_records(self, entries: list[Entry]) -> None:

@@ -74,6 +74,8 @@ class StepRow:
     artifact: JsonObject | None
     """Where an output lies that is too large for the row."""
     reason: str | None
+    metadata: JsonObject | None
+    """What the step said of itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

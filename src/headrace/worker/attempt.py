@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Literal
+
+import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
+    from headrace.model.context import JsonValue
     from headrace.model.step import Step
     from headrace.worker.context import StepTransaction
     from headrace.worker.run import JobRun
+
+METADATA_MOST: Final = 16_384
+"""Bytes of what a step says of itself."""
 
 Cause = Literal["timeout", "cancel", "stale", "shutdown", "unreachable", "limit"]
 
@@ -32,6 +41,7 @@ class Attempt:
         note: What the step last said of its progress: done, total, note.
         names: The names that `once` was called with.
         submitted: How many jobs it has submitted.
+        metadata: What the step said of itself.
     """
 
     run: JobRun
@@ -47,6 +57,7 @@ class Attempt:
     note: tuple[int, int | None, str] | None = None
     names: AbstractSet[str] = frozenset()
     submitted: int = 0
+    metadata: dict[str, JsonValue] | None = None
     task: asyncio.Task[None] | None = None
     transaction: StepTransaction | None = None
 
@@ -59,6 +70,35 @@ class Attempt:
     def refused(self) -> bool:
         """Whether nothing that it still does may be stored."""
         return self.abandoned or self.run.dead
+
+    def remaining(self) -> timedelta:
+        """The time until the step is stopped, by its limit or the job's."""
+        limit_at = self.run.limit_at
+        until = self.deadline if limit_at is None else min(self.deadline, limit_at)
+        return timedelta(seconds=max(0.0, until - monotonic()))
+
+    @property
+    def metadata_text(self) -> str | None:
+        """What the step said of itself, as it is stored."""
+        return None if self.metadata is None else orjson.dumps(self.metadata).decode()
+
+    def annotate(self, more: Mapping[str, JsonValue]) -> None:
+        """Take in what the step says of itself.
+
+        Raises:
+            ValueError: It is not JSON, or too much.
+        """
+        metadata = {**(self.metadata or {}), **more}
+        try:
+            size = len(orjson.dumps(metadata))
+        except TypeError as error:
+            raise ValueError(f"annotate({', '.join(more)}): {error}") from error
+        if size > METADATA_MOST:
+            raise ValueError(
+                f"annotate({', '.join(more)}): {size:,} bytes in all are more than "
+                f"{METADATA_MOST:,}; what is large belongs into the output"
+            )
+        self.metadata = metadata
 
     def cancel(self, cause: Cause, now: float) -> None:
         """Tell the step to stop; the first cause stands."""

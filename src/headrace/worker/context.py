@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from datetime import timedelta
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from headrace.worker.transaction import StepTransaction, insert_record, was_stor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
     from uuid import UUID
 
     from headrace.client import JobHandle
@@ -116,10 +116,11 @@ class Facts:
 
     def remaining(self) -> timedelta:
         """The time until the step is stopped."""
-        limits = [self._attempt.deadline]
-        if self._attempt.run.limit_at is not None:
-            limits.append(self._attempt.run.limit_at)
-        return timedelta(seconds=max(0.0, min(limits) - monotonic()))
+        return self._attempt.remaining()
+
+    def annotate(self, **metadata: JsonValue) -> None:
+        """Say something of this execution that is stored beside the step's output."""
+        self._attempt.annotate(metadata)
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """Show how far the step is."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from headrace.client import Client
+    from headrace.reliability.hub import Hub
     from headrace.store.entries import RecordRow
     from headrace.store.pool import Pool
     from headrace.worker.attempt import Attempt
@@ -68,6 +69,7 @@ class Engine:
     Attributes:
         pool: Connections for transactions of steps.
         threads: Where plain functions run; as many as the worker runs jobs.
+        hub: Tells of changes that other processes make.
         store_record: Hands a `once` record to the ledger; done when it is committed.
     """
 
@@ -76,6 +78,7 @@ class Engine:
     pool: Pool
     client: Client
     artifacts: Artifacts
+    hub: Hub
     threads: ThreadPoolExecutor
     processes: StepProcesses | None
     timing: Timing

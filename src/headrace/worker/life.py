@@ -107,6 +107,7 @@ class Life(PresenceListener):
             pool=parts.pool,
             client=parts.client,
             artifacts=parts.artifacts,
+            hub=parts.hub,
             threads=parts.threads,
             processes=parts.processes,
             timing=parts.timing,

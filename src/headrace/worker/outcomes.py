@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headrace.errors import (
+    BreakerOpenError,
+    BudgetExhaustedError,
     CancelJob,
     CheckpointCorruptError,
     CodecError,
     DefinitionError,
+    HeadraceError,
     InputError,
     ItemsError,
+    LockBusyError,
+    LockLostError,
+    OperationInProgressError,
     OutputError,
     OutputTooLargeError,
     PermanentError,
+    RateLimitedError,
     RetryAfter,
     Skip,
+    UnavailableError,
     UserError,
 )
 from headrace.telemetry.masking import mask_shapes
@@ -74,10 +83,20 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The step asked to be run again later, without using an attempt."""
+    """The step asked to be run again later, without using an attempt.
+
+    Attributes:
+        kind: The class of its row in `tries`.
+        wait_reason: What the job is said to wait for.
+        most: Deferrals of this kind in a row after which it counts as a failure; 0: any number.
+    """
 
     wait_s: float
     reason: str
+    kind: str = "rate_limited"
+    code: str = "RETRY_AFTER"
+    wait_reason: str = "rate_limited"
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +142,18 @@ Outcome: TypeAlias = (
     | Lost
 )
 
+LOCK_WAIT_S: Final = 1.0
+LOCK_WAITS: Final = 5
+"""A lock that is still busy then is a failure like others: attempts and back-off apply."""
+OPERATION_WAIT_S: Final = 30.0
+HELD_UP: Final = (
+    BreakerOpenError,
+    BudgetExhaustedError,
+    LockBusyError,
+    LockLostError,
+    OperationInProgressError,
+    RateLimitedError,
+)
 _TRANSIENT: Final = (ConnectionError, TimeoutError)
 _PERMANENT: Final[tuple[tuple[type | tuple[type, ...], str, str], ...]] = (
     (UserError, "user", "USER_ERROR"),
@@ -132,6 +163,7 @@ _PERMANENT: Final[tuple[tuple[type | tuple[type, ...], str, str], ...]] = (
     (DefinitionError, "permanent", "DEFINITION_ERROR"),
     ((OutputError, InputError, ItemsError, CodecError), "permanent", "VALIDATION_ERROR"),
 )
+_CODE: Final = re.compile("[A-Z][A-Z0-9_]{0,63}")
 _VALIDATORS: Final = frozenset({"pydantic", "pydantic_core", "msgspec"})
 
 
@@ -140,10 +172,32 @@ def read_error(error: BaseException, step: Step) -> Outcome:
     if isinstance(error, Skip):
         return _skip(error, step)
     if isinstance(error, RetryAfter):
-        return Deferred(error.delay.total_seconds(), fit_text(error.reason))
+        code = _code_of(error, "RETRY_AFTER")
+        return Deferred(error.delay.total_seconds(), fit_text(error.reason), code=code)
     if isinstance(error, CancelJob):
         return Cancelled(fit_text(error.reason))
+    if isinstance(error, HELD_UP):
+        return _held_up(error)
     return _failure(error, step)
+
+
+def _held_up(error: HeadraceError) -> Outcome:
+    """Something that is shared by all jobs has no room for this one now."""
+    reason = fit_text(str(error))
+    wait_s = error.retry_after.total_seconds() if isinstance(error, UnavailableError) else 0.0
+    if isinstance(error, BreakerOpenError):
+        return Deferred(wait_s, reason, "unavailable", "BREAKER_OPEN", "breaker_open")
+    if isinstance(error, RateLimitedError):
+        return Deferred(wait_s, reason, "rate_limited", "RATE_LIMITED")
+    if isinstance(error, BudgetExhaustedError):
+        if error.renews_after is None:
+            return Failed("budget", "BUDGET_EXHAUSTED", reason, retried=False)
+        return Deferred(wait_s, reason, "budget", "BUDGET_EXHAUSTED", "budget")
+    code = error.code.upper()
+    if isinstance(error, OperationInProgressError):
+        wait_s = min(max(wait_s, LOCK_WAIT_S), OPERATION_WAIT_S)
+        return Deferred(wait_s, reason, "lock_busy", code, "lock_busy")
+    return Deferred(LOCK_WAIT_S, reason, "lock_busy", code, "lock_busy", most=LOCK_WAITS)
 
 
 def fit_text(text: str) -> str:
@@ -184,13 +238,20 @@ def _failure(error: BaseException, step: Step) -> Failed:
     message = fit_text(str(error)) or name
     for types, kind, code in _PERMANENT:
         if isinstance(error, types):
-            return Failed(kind, code, message, detail, retried=False)
+            return Failed(kind, _code_of(error, code), message, detail, retried=False)
     if _is_validation(error):
         return Failed("permanent", "VALIDATION_ERROR", message, detail, retried=False)
     if isinstance(error, step.retry.unless):
         return Failed("permanent", name, message, detail, retried=False)
-    kind = "transient" if isinstance(error, _TRANSIENT) else "unknown"
-    return Failed(kind, name, message, detail)
+    kind = "transient" if isinstance(error, (*_TRANSIENT, UnavailableError)) else "unknown"
+    return Failed(kind, _code_of(error, name), message, detail)
+
+
+def _code_of(error: BaseException, usual: str) -> str:
+    """The code that a user's own error declares: `code = "LLM_TIMEOUT"` in its class."""
+    declared = getattr(type(error), "code", None)
+    is_code = isinstance(declared, str) and _CODE.fullmatch(declared) is not None
+    return str(declared) if is_code else usual
 
 
 def _is_validation(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.broker.broker import Broker, Doorbell
     from headrace.client import Client
     from headrace.model.pipeline import Pipeline
+    from headrace.reliability.hub import Hub
     from headrace.store.outbox import Sender
     from headrace.store.pool import Pool
     from headrace.worker.engine import Artifacts
@@ -30,6 +31,7 @@ class Parts:
     Attributes:
         direct_dsn: Address of the database itself, not of a pooler before it.
         pool: Connections for everything but claims, ledger and presence.
+        hub: Tells of changes that other processes make.
         pipelines: What the worker carries, by name.
         queues: Which queues it serves.
         concurrency: Jobs at once, 1 to 1,000.
@@ -48,6 +50,7 @@ class Parts:
     pool: Pool
     client: Client
     artifacts: Artifacts
+    hub: Hub
     pipelines: Mapping[str, Pipeline[Any, Any]]
     threads: ThreadPoolExecutor
     version: str

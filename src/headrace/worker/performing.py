@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.errors import LeaseLostError
+from headrace.reliability.surroundings import PLACE
 from headrace.store.entries import StepRow
 from headrace.store.failpoints import hit
 from headrace.store.failures import is_unavailable
@@ -26,6 +27,7 @@ from headrace.worker.outcomes import (
     read_error,
     timed_out,
 )
+from headrace.worker.place import AttemptPlace
 from headrace.worker.run import Stop
 from headrace.worker.threads import call_in_thread
 from headrace.worker.transaction import insert_step, was_stored
@@ -47,6 +49,7 @@ async def perform(
     """
     step = attempt.step
     report.attempt_began(attempt)
+    PLACE.set(AttemptPlace(attempt, engine))  # for this task, and for what it starts
     if step.runs_in == "process" and engine.processes is not None:
         ended(attempt, *await _perform_apart(attempt, engine, engine.processes))
         return
@@ -106,6 +109,7 @@ async def _commit(attempt: Attempt, text: str, reference: str | None, engine: En
     row = StepRow(step.name, attempt.item, step.position, attempt.number, latency_us, text)
     if reference is not None:
         row.output, row.artifact = None, reference
+    row.metadata = attempt.metadata_text
     try:
         await transaction.commit(lambda at: insert_step(at, attempt, row, engine.worker))
     except LeaseLostError:

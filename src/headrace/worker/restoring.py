@@ -35,11 +35,12 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
         run.keep_record((_present_name(run, step), item, name), as_output(output, artifact))
     now = monotonic()
     for tried in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
-        job, step, item, attempts, failures, timeouts, wait_s = tried
+        job, step, item, attempts, failures, timeouts, busy, wait_s = tried
         run = by_job[job]
         step = _present_name(run, step)
         tally = run.tally((step, item))
-        tally.attempts, tally.failures, tally.timeouts = attempts, failures, timeouts
+        tally.attempts, tally.failures = attempts, failures
+        tally.timeouts, tally.busy = timeouts, busy
         if wait_s is not None and wait_s > 0:
             run.wait((step, item), now + wait_s)
     await _restore_starts(connection, runs, by_job)

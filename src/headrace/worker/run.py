@@ -43,6 +43,7 @@ class Tally:
     attempts: int = 0
     failures: int = 0
     timeouts: int = 0
+    busy: int = 0
 
 
 @dataclass(slots=True)

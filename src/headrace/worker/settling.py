@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.entries import End, Release, StepRow, TryRow
@@ -33,6 +34,15 @@ TIMEOUT_RETRIES: Final = 2
 TIMEOUT_WAIT_S: Final = 2.0
 CUT_OFF_WAIT_S: Final = 1.0
 CANCELLED: Final = End("cancelled", "cancelled")
+WAIT_REASONS: Final = MappingProxyType(
+    {
+        "rate_limited": "rate_limited",
+        "unavailable": "breaker_open",
+        "budget": "budget",
+        "lock_busy": "lock_busy",
+    }
+)
+"""What a job waits for whose step was put off, by the class of the try."""
 PARKED_WAIT_S: Final = 86_400.0
 """A parked job is looked at again when a worker registers its pipeline, and once a day."""
 
@@ -64,6 +74,8 @@ def settle(
         )
         if artifact is not None:
             row.output, row.artifact = None, artifact
+        if attempt.metadata is not None:
+            row.metadata = attempt.metadata_text
         run.entry().add_step(row)
         run.outcome_known(step, attempt.item)
     elif isinstance(outcome, Stored):
@@ -79,7 +91,7 @@ def settle(
         run.entry().add_step(
             StepRow(
                 step.name, attempt.item, step.position, attempt.number, latency_us, None,
-                state="skipped", reason=outcome.reason,
+                state="skipped", reason=outcome.reason, metadata=attempt.metadata_text,
             )
         )  # fmt: skip
         run.outcome_known(step, attempt.item)
@@ -128,7 +140,7 @@ def _fail(attempt: Attempt, failed: Failed, now: float, policy: Policy, latency_
         run.wait(attempt.key, now + wait_s)
         run.put_back(step, attempt.item)
         return
-    cause = "permanent_error"
+    cause = "budget_exhausted" if failed.kind == "budget" else "permanent_error"
     if failed.retried:
         cause = "step_timeout" if failed.kind == "timeout" else "attempts_exhausted"
     if run.failure is None:
@@ -155,10 +167,14 @@ def _defer(
 ) -> None:
     run, step = attempt.run, attempt.step
     tally = run.tally(attempt.key)
+    if deferred.most and tally.busy >= deferred.most:
+        _fail(attempt, Failed("transient", deferred.code, deferred.reason), now, policy, latency_us)
+        return
     tally.attempts += 1
+    tally.busy += deferred.kind == "lock_busy"
     run.entry().add_try(
         TryRow(
-            step.name, attempt.item, tally.attempts, latency_us, "rate_limited", "RETRY_AFTER",
+            step.name, attempt.item, tally.attempts, latency_us, deferred.kind, deferred.code,
             deferred.reason or "the step asked to be run later", None, deferred.wait_s,
         )
     )  # fmt: skip
@@ -166,7 +182,7 @@ def _defer(
         run.failure = run.failure or Failure(
             "wait_limit",
             "WAIT_LIMIT",
-            "rate_limited",
+            deferred.kind,
             f"step {step.name} asked for another {deferred.wait_s:g} s, after "
             f"{run.claim.waited_s:g} s; a job may wait {policy.max_wait_s:g} s in all",
             step.name,
@@ -219,8 +235,9 @@ def _wait(run: JobRun, policy: Policy) -> Move | None:
     wait_s = min(run.waits.values()) - monotonic()
     if wait_s <= policy.wait_in_place_s:
         return None
-    deferred = run.draft is not None and any(row.kind == "rate_limited" for row in run.draft.tries)
-    return Release(wait_s, "rate_limited" if deferred else "retry")
+    tries = () if run.draft is None else run.draft.tries
+    reasons = [WAIT_REASONS[row.kind] for row in tries if row.kind in WAIT_REASONS]
+    return Release(wait_s, reasons[-1] if reasons else "retry")
 
 
 def _failed_end(failure: Failure) -> End:

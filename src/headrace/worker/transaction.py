@@ -177,7 +177,7 @@ async def insert_step(connection: Connection, attempt: Attempt, row: StepRow, wo
     await connection.execute(
         SQL["ledger.insert_steps"], [claim.job], [claim.run], [row.step], [row.item], [row.state],
         [row.position], [row.attempts], worker, [claim.token], [row.latency_us], [row.output],
-        [row.artifact], [row.reason],
+        [row.artifact], [row.reason], [row.metadata],
     )  # fmt: skip
 
 

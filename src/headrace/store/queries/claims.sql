@@ -132,6 +132,9 @@ select tried.job, tried.step, tried.item, max(tried.attempt) as attempts,
     count(*) filter (
         where tried.class = 'timeout' and tried.failed_at > coalesce(partial.finished_at, '-infinity')
     )::integer as timeouts,
+    count(*) filter (
+        where tried.class = 'lock_busy' and tried.failed_at > coalesce(partial.finished_at, '-infinity')
+    )::integer as busy,
     extract(epoch from max(tried.due_at) - headrace.now())::float8 as wait_s
 from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
 join headrace.tries as tried on tried.job = wanted.job and tried.run = wanted.run

@@ -91,19 +91,22 @@ for no key update;
 -- stands.
 -- $1 jobs uuid[], $2 runs integer[], $3 steps text[], $4 items text[], $5 states text[],
 -- $6 positions integer[], $7 attempts smallint[], $8 worker, $9 tokens bigint[],
--- $10 latencies bigint[], $11 outputs text[], $12 artifacts text[], $13 reasons text[]
+-- $10 latencies bigint[], $11 outputs text[], $12 artifacts text[], $13 reasons text[],
+-- $14 metadata text[]
 insert into headrace.steps (
     job, run, step, item, state, position, attempts, worker, token, latency_us, output, artifact,
-    reason
+    reason, metadata
 )
 select
     given.job, given.run, given.step, given.item, given.state, given.position, given.attempts, $8,
-    given.token, given.latency_us, given.output::json, given.artifact::json, given.reason
+    given.token, given.latency_us, given.output::json, given.artifact::json, given.reason,
+    given.metadata::json
 from unnest(
     $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::smallint[],
-    $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[]
+    $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[]
 ) as given (
-    job, run, step, item, state, position, attempts, token, latency_us, output, artifact, reason
+    job, run, step, item, state, position, attempts, token, latency_us, output, artifact, reason,
+    metadata
 )
 on conflict do nothing;
 
@@ -227,8 +230,12 @@ with target as materialized (
             when given.wait_s > 0 then headrace.now() + given.wait_s * interval '1 second'
             else job.due_at
         end as due_at,
-        case when given.wait_reason in ('rate_limited', 'lock_busy', 'external')
-            then 1000 * given.wait_s else 0 end as waits_ms
+        case
+            when given.wait_reason in (
+                'rate_limited', 'breaker_open', 'budget', 'lock_busy', 'external'
+            ) then 1000 * given.wait_s
+            else 0
+        end as waits_ms
     from unnest($1::uuid[], $2::float8[], $3::text[], $4::text[])
         as given (id, wait_s, wait_reason, error)
     join headrace.jobs as job on job.id = given.id

@@ -60,11 +60,11 @@ for no key update of job;
 -- $1 job, $2 old run, $3 steps to run again text[] (null: reuse none)
 insert into headrace.steps (
     job, run, step, item, state, position, attempts, worker, token, latency_us, finished_at,
-    reused_from, output, artifact, reason
+    reused_from, output, artifact, reason, metadata
 )
 select
     job, $2::integer + 1, step, item, state, position, attempts, worker, token, latency_us,
-    finished_at, coalesce(reused_from, run), output, artifact, reason
+    finished_at, coalesce(reused_from, run), output, artifact, reason, metadata
 from headrace.steps
 where job = $1 and run = $2 and $3::text[] is not null and not step = any($3::text[]);
 

@@ -17,7 +17,7 @@ where job.id = $1::uuid;
 -- $1 job, $2 run
 select
     step, item, state, position, attempts, latency_us, finished_at, reused_from, reason, worker,
-    case when state = 'planned' then output end as plan
+    metadata, case when state = 'planned' then output end as plan
 from headrace.steps
 where job = $1::uuid and run = $2
 order by position, finished_at, item;

@@ -61,7 +61,7 @@ order by id;
 -- $1 job
 select
     run, step, item, state, attempts, worker, token, latency_us, finished_at, reused_from, output,
-    artifact, reason
+    artifact, reason, metadata
 from headrace.steps
 where job = $1
 order by run, finished_at, position, item;

@@ -84,6 +84,7 @@ class _Tried(BaseModel):
     error: StepError | None
     next_try_at: datetime | None
     progress: ProgressView | None
+    metadata: dict[str, Any] | None = Field(description="What the step said of itself.")
 
 
 class ItemView(_Tried):

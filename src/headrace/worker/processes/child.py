@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import CodecError
 from headrace.model.step import Source
+from headrace.reliability.surroundings import PLACE
 from headrace.worker.arguments import Clients, UnreadableError
 from headrace.worker.outcomes import Done, Failed, Parked, read_error
+from headrace.worker.place import ProcessPlace
 from headrace.worker.processes.link import Link
 from headrace.worker.processes.proxy import ProcessContext
 from headrace.worker.processes.system import (
@@ -56,6 +58,7 @@ class Child:
     def serve(self) -> None:
         """Run what the worker sends, until it says stop."""
         faulthandler.enable()
+        PLACE.set(ProcessPlace())
         try:
             self._catalogue.load()
         except BaseException as error:  # noqa: BLE001 - a module may raise anything

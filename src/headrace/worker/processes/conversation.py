@@ -114,6 +114,9 @@ class Conversation:
 
     async def _do(self, frame: Frame) -> tuple[dict[str, Any], tuple[str, ...]]:
         fields, context, attempt = frame.fields, self._context, self._attempt
+        if frame.what == "annotate":
+            attempt.annotate(fields["metadata"])
+            return {}, ()
         if frame.what == "submit":
             return {"job": await self._submit(fields, frame.texts[0])}, ()
         name = fields["name"]

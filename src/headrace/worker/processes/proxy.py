@@ -60,6 +60,10 @@ class ProcessContext:
         """Show how far the step is."""
         self._link.note(self._call, (int(done), None if total is None else int(total), note))
 
+    def annotate(self, **metadata: JsonValue) -> None:
+        """Say something of this execution that is stored beside the step's output."""
+        self._ask("annotate", metadata=metadata)
+
     def once(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """As `SyncContext.once`; `fn` runs in this process."""
         codec, transactional = read_function(fn)
