@@ -1,0 +1,49 @@
+"""What the steps work with, as the settings say; opened once a worker."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from headrace import InvalidError
+from headrace.pipelines.consensus.offline import OfflineModel
+from headrace.pipelines.consensus.settings import consensus_settings
+
+if TYPE_CHECKING:
+    from headrace.pipelines.consensus.model import ModelClient
+
+
+class ModelClientError(InvalidError):
+    """What answers cannot be opened as it is configured; the text says what to do."""
+
+    code = "model_client_unusable"
+
+
+async def open_model() -> ModelClient:
+    """What HEADRACE_CONSENSUS_CLIENT names.
+
+    Raises:
+        ModelClientError: There is no such client, or it is not installed.
+    """
+    choice = consensus_settings().chosen_client
+    if choice == "offline":
+        return OfflineModel()
+    return await _opened(choice)
+
+
+async def _opened(reference: str) -> ModelClient:
+    """The client that a factory of somebody else opens."""
+    module_name, colon, name = reference.partition(":")
+    if not (colon and module_name and name):
+        raise ModelClientError(
+            f"HEADRACE_CONSENSUS_CLIENT: {reference!r} is no client; give openai, offline, or a "
+            "factory as module:attribute"
+        )
+    try:
+        factory: Any = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ModelClientError(f"HEADRACE_CONSENSUS_CLIENT: {reference}: {error}") from error
+    made = factory()
+    client: ModelClient = await made if inspect.isawaitable(made) else made
+    return client
