@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from headrace.testing.embedding_server import EmbeddingCall, EmbeddingServer, VectorFault
 from headrace.testing.engine import Engine
 from headrace.testing.http_threads import Fault
+from headrace.testing.model_faults import ModelFault
+from headrace.testing.model_server import ModelCall, ModelServer
 from headrace.testing.process import WorkerProcess
 from headrace.testing.rows import EventRow, JobRow, RecordRow, StepRow, TryRow
 from headrace.testing.running import RunningWorker
@@ -34,6 +36,9 @@ __all__ = [
     "EventRow",
     "Fault",
     "JobRow",
+    "ModelCall",
+    "ModelFault",
+    "ModelServer",
     "NotEmptyError",
     "PubSubServer",
     "RecordRow",

@@ -14,7 +14,8 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
-from headrace.testing.fake_server import FakeServer, refusal
+from headrace.testing.fake_server import Asked, FakeServer, refusal
+from headrace.testing.http_threads import Reply
 
 MOST_TEXTS: Final = 256
 _CENTRE: Final = 127.5  # of the values of a byte
@@ -67,7 +68,7 @@ class EmbeddingServer(FakeServer):
         calls: Every request so far, in the order of their answers.
     """
 
-    path = "/v1/embeddings"
+    paths = ("/v1/embeddings",)
 
     def __init__(
         self,
@@ -96,8 +97,9 @@ class EmbeddingServer(FakeServer):
         """The texts of all calls that got their vectors, in order, as often as they did."""
         return [text for call in self.calls if call.is_good for text in call.texts]
 
-    def answer(self, data: dict[str, Any], fault: StrEnum | None) -> bytes:
+    def answer(self, asked: Asked, fault: StrEnum | None) -> Reply:
         """The vectors, as OpenAI answers."""
+        data = asked.data
         texts = _texts_of(data)
         if data.get("model") != self.model:
             message = f"The model {data.get('model')!r} does not exist"
@@ -117,15 +119,14 @@ class EmbeddingServer(FakeServer):
         _spoil(rows, fault)
         tokens = sum(-(-len(text) // 4) for text in texts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return json.dumps(
-            {"object": "list", "data": rows, "model": self.model, "usage": usage}
-        ).encode()
+        answer = {"object": "list", "data": rows, "model": self.model, "usage": usage}
+        return Reply(200, json.dumps(answer).encode())
 
-    def note(self, data: dict[str, Any], status: int, fault: StrEnum | None) -> None:
+    def note(self, asked: Asked, reply: Reply, fault: StrEnum | None) -> None:
         """Add a request to `calls`."""
-        given = data.get("input")
+        given = asked.data.get("input")
         texts = given if isinstance(given, list) else [given]
-        self.calls.append(EmbeddingCall(tuple(map(str, texts)), status, fault))
+        self.calls.append(EmbeddingCall(tuple(map(str, texts)), reply.status, fault))
 
     def _dimension_of(self, data: dict[str, Any]) -> int:
         dimension = data.get("dimensions", self.dimension)

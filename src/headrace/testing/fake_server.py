@@ -13,10 +13,11 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from headrace.testing.http_threads import Fault, Reply, ThreadedServer
+from headrace.testing.http_threads import Fault, Reply, Request, ThreadedServer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,20 +26,58 @@ if TYPE_CHECKING:
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the server
     """An answer in the form of OpenAI's errors."""
 
-    def __init__(self, status: int, message: str, code: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str,
+        *,
+        headers: Mapping[str, str],
+        param: str | None = None,
+    ) -> None:
         super().__init__(status, message, code)
-        self.status, self.message, self.code, self.headers = status, message, code, headers
+        self.status, self.message, self.code = status, message, code
+        self.headers, self.param = headers, param
 
     def reply(self) -> Reply:
         """The answer."""
-        error = {"message": self.message, "type": self.code, "param": None, "code": self.code}
+        error = {
+            "message": self.message,
+            "type": self.code,
+            "param": self.param,
+            "code": self.code,
+        }
         return Reply(self.status, json.dumps({"error": error}).encode(), self.headers)
 
 
-def refusal(status: int, message: str, code: str, **headers: str) -> Refusal:
-    """An error answer; `headers` are written with underscores."""
+def refusal(
+    status: int, message: str, code: str, *, param: str | None = None, **headers: str
+) -> Refusal:
+    """An error answer; `headers` are written with underscores, `param` is what is wrong."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Refusal(status, message, code, named)
+    return Refusal(status, message, code, headers=named, param=param)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose body is a JSON object."""
+
+    request: Request
+    data: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Its path."""
+        return self.request.path
+
+    def header(self, name: str) -> str | None:
+        """A header, by its name in lower case."""
+        return self.request.headers.get(name)
+
+
+def no_such_path(request: Request) -> Refusal:
+    """What a server answers where it has nothing."""
+    return refusal(404, f"Invalid URL ({request.method} {request.path})", "invalid_url")
 
 
 _STATUS_FAULTS: Final = {
@@ -58,8 +97,8 @@ class FakeServer(ABC):
     A context manager, plain or async: it listens inside the block, and leaves no thread behind.
     """
 
-    path: str
-    """The one path that it serves, by POST."""
+    paths: tuple[str, ...]
+    """The paths that it serves, by POST."""
 
     def __init__(
         self,
@@ -95,48 +134,68 @@ class FakeServer(ABC):
             self._faults.extend([fault] * times)
 
     @abstractmethod
-    def answer(self, data: dict[str, Any], fault: StrEnum | None) -> bytes:
-        """The body of the right answer, or of a wrong one if `fault` is of the server's own.
+    def answer(self, asked: Asked, fault: StrEnum | None) -> Reply:
+        """The right answer, or a wrong one if `fault` is of the server's own.
 
         Raises:
             Refusal: The request is answered with an error.
         """
 
     @abstractmethod
-    def note(self, data: dict[str, Any], status: int, fault: StrEnum | None) -> None:
+    def note(self, asked: Asked, reply: Reply, fault: StrEnum | None) -> None:
         """Write down a request and how it was answered; called once for each JSON request."""
 
-    def reply(self, path: str, authorization: str, body: bytes) -> Reply:
-        """What is answered to a POST."""
-        data: dict[str, Any] | None = None
+    def get(self, request: Request) -> Reply:
+        """The answer to a GET with a good key; a path that it does not have unless told otherwise.
+
+        Raises:
+            Refusal: The request is answered with an error.
+        """
+        raise no_such_path(request)
+
+    def choose_fault(self, asked: Asked) -> StrEnum | None:  # noqa: ARG002 - for servers that look
+        """What goes wrong with this request."""
+        with self._lock:
+            return self._faults.popleft() if self._faults else None
+
+    def reply(self, request: Request) -> Reply:
+        """What is answered."""
+        asked: Asked | None = None
         fault: StrEnum | None = None
         try:
-            data = self._read(path, body)
-            self._admit(authorization)
-            fault = self._next_fault()
-            reply = self._perform(data, fault)
+            if request.method == "GET":
+                self._check_key(request)
+                return self.get(request)
+            asked = self._read(request)
+            self._check_key(request)
+            self._keep_rate()
+            fault = self.choose_fault(asked)
+            reply = self._perform(asked, fault)
         except Refusal as error:
             reply = error.reply()
-        if data is not None:
+        if asked is not None:
             with self._lock:
-                self.note(data, reply.status, fault)
+                self.note(asked, reply, fault)
         return reply
 
-    def _read(self, path: str, body: bytes) -> dict[str, Any]:
-        if path != self.path:
-            raise refusal(404, f"Invalid URL (POST {path})", "invalid_url")
+    def _read(self, request: Request) -> Asked:
+        if request.path not in self.paths:
+            raise no_such_path(request)
         try:
-            data = json.loads(body)
+            data = json.loads(request.body)
         except ValueError:
             data = None
         if not isinstance(data, dict):
             raise refusal(400, "The body is no JSON object", "invalid_json")
-        return data
+        return Asked(request, data)
 
-    def _admit(self, authorization: str) -> None:
+    def _check_key(self, request: Request) -> None:
+        authorization = request.headers.get("authorization", "")
         if self.api_key is not None and authorization != f"Bearer {self.api_key}":
             given = authorization.removeprefix("Bearer ")  # real servers echo it as well
             raise refusal(401, f"Incorrect API key provided: {given}", "invalid_api_key")
+
+    def _keep_rate(self) -> None:
         wait_s = self._take_slot()
         if wait_s:
             raise refusal(
@@ -160,16 +219,12 @@ class FakeServer(ABC):
             self._recent.append(now)
             return 0.0
 
-    def _next_fault(self) -> StrEnum | None:
-        with self._lock:
-            return self._faults.popleft() if self._faults else None
-
-    def _perform(self, data: dict[str, Any], fault: StrEnum | None) -> Reply:
+    def _perform(self, asked: Asked, fault: StrEnum | None) -> Reply:
         if not isinstance(fault, Fault):
-            return Reply(200, self.answer(data, fault))
+            return self.answer(asked, fault)
         if fault in _STATUS_FAULTS:
             return _STATUS_FAULTS[fault].reply()
-        return Reply(200, self.answer(data, None), fault=fault)
+        return replace(self.answer(asked, None), fault=fault)
 
     def __enter__(self) -> Self:
         self._server = ThreadedServer(self.reply)

@@ -43,6 +43,16 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked; the names of headers are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """One answer: what is sent, and how."""
 
@@ -50,14 +60,16 @@ class Reply:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: Fault | None = None
+    content_type: str = "application/json"
 
 
 class ThreadedServer(ThreadingHTTPServer):
-    """Serves POST on a free port of 127.0.0.1, a thread for each connection."""
+    """Serves GET and POST on a free port of 127.0.0.1, a thread for each connection."""
 
     daemon_threads = False  # so that closing waits for them
+    request_queue_size = 256  # a crowd of callers at once
 
-    def __init__(self, reply: Callable[[str, str, bytes], Reply]) -> None:
+    def __init__(self, reply: Callable[[Request], Reply]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reply = reply
         self.closing = threading.Event()
@@ -108,14 +120,21 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: ThreadedServer
 
+    def do_GET(self) -> None:
+        self._serve()
+
     def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
         if size > MOST_BYTES:
             self.close_connection = True
             self._begin(Reply(413, b""))
             return
-        authorization = self.headers.get("Authorization", "")
-        reply = self.server.reply(self.path, authorization, self.rfile.read(size))
+        headers = {name.lower(): text for name, text in self.headers.items()}
+        body = self.rfile.read(size)
+        reply = self.server.reply(Request(self.command, self.path, headers, body))
         match reply.fault:
             case Fault.HANG:
                 self._hang()
@@ -136,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _begin(self, reply: Reply, length: int | None = None) -> None:
         self.send_response(reply.status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", reply.content_type)
         self.send_header("Content-Length", str(len(reply.body) if length is None else length))
         for name, value in reply.headers.items():
             self.send_header(name, value)
