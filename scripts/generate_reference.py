@@ -33,7 +33,9 @@ from headrace.settings import SettingRow, describe
 from headrace.telemetry import (
     identity_events,
     job_events,
+    limit_events,
     messaging_events,
+    operation_events,
     outbox_events,
     request_events,
     step_events,
@@ -58,10 +60,12 @@ FAMILIES: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("Jobs", job_events),
     ("Steps", step_events),
     ("Workers", worker_events),
+    ("Operations", operation_events),
     ("HTTP API", request_events),
     ("Identity", identity_events),
     ("Messages", messaging_events),
     ("What leaves", outbox_events),
+    ("Limits and budgets", limit_events),
     ("Database, ledger, process", store_events),
 )
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from headrace.model.markers import Each, Use
     from headrace.model.pipeline import Pipeline
     from headrace.model.retry import Retry
+    from headrace.reliability.breaker import CircuitBreaker
+    from headrace.reliability.rate_limit import RateLimit
     from headrace.remote import RemoteClient, RemoteJob
     from headrace.statements import Statements
     from headrace.store.embedded.home import project_folder
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CancelJob",
+    "CircuitBreaker",
     "ConflictError",
     "DefinitionError",
     "Each",
@@ -50,6 +53,7 @@ __all__ = [
     "NotFoundError",
     "PermanentError",
     "Pipeline",
+    "RateLimit",
     "RemoteClient",
     "RemoteJob",
     "Retry",
@@ -71,6 +75,7 @@ __all__ = [
 
 _MODULES: Final = {
     "CancelJob": "errors",
+    "CircuitBreaker": "reliability.breaker",
     "ConflictError": "errors",
     "DefinitionError": "errors",
     "Each": "model.markers",
@@ -82,6 +87,7 @@ _MODULES: Final = {
     "NotFoundError": "errors",
     "PermanentError": "errors",
     "Pipeline": "model.pipeline",
+    "RateLimit": "reliability.rate_limit",
     "RemoteClient": "remote",
     "RemoteJob": "remote",
     "Retry": "model.retry",

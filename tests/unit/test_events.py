@@ -12,6 +12,7 @@ import pytest
 from headrace.telemetry import (
     identity_events,
     job_events,
+    limit_events,
     messaging_events,
     outbox_events,
     request_events,
@@ -43,6 +44,7 @@ MODULES = (
     identity_events,
     messaging_events,
     outbox_events,
+    limit_events,
     store_events,
 )
 JOB = UUID("0192f1e2-1234-7abc-8def-001122334455")

@@ -39,6 +39,7 @@ class Surroundings:
         token: Under which the job is held.
         step: The step's name.
         item: The item's key; empty in a step that runs once.
+        attempt: Which try this is, from 1, those that were put off counted.
         remaining: Tells how long the step may still take.
         annotate: Stores a fact beside the step's output.
     """
@@ -54,6 +55,7 @@ class Surroundings:
     token: int | None = None
     step: str | None = None
     item: str | None = None
+    attempt: int | None = None
     remaining: Callable[[], timedelta] | None = None
     annotate: Callable[[Mapping[str, JsonValue]], None] | None = None
 

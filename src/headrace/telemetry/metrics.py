@@ -22,6 +22,7 @@ from headrace.telemetry.job_events import (
     JobFailed,
     JobTimeout,
 )
+from headrace.telemetry.limit_events import RateLimited
 from headrace.telemetry.messaging_events import MessageSettled, MessagesPublished
 from headrace.telemetry.outbox_events import OutboxPublished
 from headrace.telemetry.request_events import RequestServed
@@ -45,6 +46,8 @@ LABELS: Final = MappingProxyType(
         "method": "method",
         "route": "route",
         "status": "status",
+        "dependency": "dependency",
+        "budget": "budget",
     }
 )
 """Fields of events that become labels, and how those are called. Never an id, a tenant, a user."""
@@ -53,6 +56,7 @@ MORE_LABELS: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
         CredentialRefused: {"reason": "reason"},
         MessageSettled: {"kind": "kind", "outcome": "outcome"},
         MessagesPublished: {"topic": "topic"},
+        RateLimited: {"reason": "reason"},
     }
 )
 """The same for single events, whose field has few values only there."""

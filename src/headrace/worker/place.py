@@ -36,6 +36,7 @@ class AttemptPlace:
             token=claim.token,
             step=attempt.step.name,
             item=attempt.item,
+            attempt=attempt.number,
             remaining=attempt.remaining,
             annotate=attempt.annotate,
         )

@@ -1,0 +1,184 @@
+"""One call under a limit: room is reserved for it before, and what it really used is told after."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from random import uniform
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Self
+
+from headrace.errors import InvalidError, RateLimitedError
+from headrace.reliability.blocking import ask_loop
+from headrace.reliability.refusals import asked_wait, is_refused, read_wait
+from headrace.reliability.surroundings import surroundings
+from headrace.store.rate_limits import IN_PLACE_S, Wish, free_slot, hold, take_slot
+from headrace.telemetry.events import emit, enabled
+from headrace.telemetry.limit_events import RateLimited, RateLimitHeld
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from headrace.model.duration import Duration
+    from headrace.reliability.bucket import Bucket
+    from headrace.reliability.rate_limit import RateLimit
+    from headrace.reliability.surroundings import Surroundings
+    from headrace.store.rate_limits import Slot, Turn
+
+SLOT_LOOK_S: Final = 0.1
+SLOT_RETRY_S: Final = (1.0, 5.0)
+"""When a call comes back for which no slot was free: nobody knows when one will be."""
+SLOT_LASTS: Final = timedelta(minutes=10)
+"""Of a call outside of a worker, whose end by a crash nobody would see."""
+SHORTEST: Final = timedelta(seconds=1)
+"""Before a call that was refused with 429 is tried again."""
+
+
+class Reservation:
+    """What a call reserved; `settle` tells what it used. Made by `RateLimit.reserve`, used once."""
+
+    def __init__(self, limit: RateLimit, requests: float, tokens: float) -> None:
+        self._limit = limit
+        self._requests, self._tokens = requests, tokens
+        self._used_requests, self._used_tokens = requests, tokens
+        self._hold: timedelta | None = None
+        self._around: Surroundings | None = None
+        self._exits = AsyncExitStack()
+
+    # --- inside the block -------------------------------------------------------------------------
+
+    def settle(self, *, tokens: float | None = None, requests: float | None = None) -> None:
+        """Say what the call really used; the difference is given back, or taken, as the block ends.
+
+        Say it for failed calls, too: without it the estimate stands. The last word counts.
+
+        Args:
+            tokens: 0 or more.
+            requests: 0 or more; 1 is assumed, or what was reserved.
+
+        Raises:
+            InvalidError: A number is negative.
+        """
+        for name, given in (("tokens", tokens), ("requests", requests)):
+            if given is not None and not 0 <= given < float("inf"):
+                raise InvalidError(f"settle({name}={given!r}): write 0 or more")
+        if tokens is not None:
+            self._used_tokens = tokens
+        if requests is not None:
+            self._used_requests = requests
+
+    def hold(self, retry_after: Duration | str | None = None) -> None:
+        """Have the bucket held back for everybody as the block ends; see `RateLimit.hold`."""
+        self._hold = read_wait(retry_after)
+
+    # --- the block --------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        return await self._enter(surroundings())
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._exit(error)
+
+    def __enter__(self) -> Self:
+        around = surroundings()
+        return ask_loop(around.loop, self._enter(around), f"rate limit {self._limit.name!r}")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._around is not None  # noqa: S101 - for the type checker
+        ask_loop(self._around.loop, self._exit(error), f"rate limit {self._limit.name!r}")
+
+    async def _enter(self, around: Surroundings) -> Self:
+        if self._around is not None:
+            raise InvalidError("a reservation is for one block: call reserve() again")
+        self._around = around
+        bucket = self._limit.bucket(around)
+        is_back = around.attempt is not None and around.attempt > 1
+        turn = await bucket.take(Wish(self._requests, self._tokens, is_back))
+        received = monotonic()
+        if not turn.goes:
+            raise self._sent_away(turn.wait_s, "held" if turn.is_held else "empty")
+        try:
+            if turn.concurrent is not None:
+                await self._take_slot(around, bucket, turn.concurrent)
+            await self._wait(bucket, received, turn)
+        except BaseException:
+            bucket.give_back(self._requests, self._tokens)
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def _wait(self, bucket: Bucket, received: float, turn: Turn) -> None:
+        """Wait for the turn; a hold that this process hears of meanwhile sends the caller away."""
+        wait_s = received + turn.wait_s - monotonic()
+        if wait_s <= 0:
+            return
+        held_s = await bucket.wait(wait_s)
+        if held_s is not None:
+            raise self._sent_away(held_s + uniform(0, IN_PLACE_S), "held")  # noqa: S311
+
+    async def _take_slot(self, around: Surroundings, bucket: Bucket, concurrent: int) -> None:
+        until = monotonic() + IN_PLACE_S
+        while (slot := await _try_slot(around, bucket, concurrent)) is None:
+            if monotonic() >= until:
+                raise self._sent_away(uniform(*SLOT_RETRY_S), "slots")  # noqa: S311
+            await asyncio.sleep(uniform(0.5, 1) * SLOT_LOOK_S)  # noqa: S311
+        self._exits.push_async_callback(_free, around, bucket, slot)
+
+    async def _exit(self, error: BaseException | None) -> None:
+        assert self._around is not None  # noqa: S101 - for the type checker
+        bucket = self._limit.bucket(self._around)
+        if self._used_requests != self._requests or self._used_tokens != self._tokens:
+            bucket.give_back(self._requests - self._used_requests, self._tokens - self._used_tokens)
+        # Cut off here, a slot would stay taken as long as the worker lives.
+        await asyncio.shield(asyncio.ensure_future(self._exits.aclose()))
+        is_429 = error is not None and is_refused(error)
+        if error is not None and is_429 and self._hold is None:
+            self._hold = asked_wait(error)
+        if self._hold is not None:
+            held_s = await hold_bucket(bucket, self._around, self._hold)
+            if is_429:
+                wait_s = max(held_s, SHORTEST.total_seconds()) + uniform(0, IN_PLACE_S)  # noqa: S311
+                raise self._sent_away(wait_s, "refused") from error
+
+    def _sent_away(self, wait_s: float, reason: str) -> RateLimitedError:
+        name = self._limit.name
+        if enabled(RateLimited):
+            emit(RateLimited(dependency=name, reason=reason, retry_in_s=round(wait_s, 3)))
+        return RateLimitedError(name, timedelta(seconds=wait_s))
+
+
+async def _try_slot(around: Surroundings, bucket: Bucket, concurrent: int) -> Slot | None:
+    async with around.pool.acquire() as connection:
+        return await take_slot(
+            connection,
+            bucket.key,
+            concurrent,
+            worker=around.worker,
+            job=around.job,
+            lasts=SLOT_LASTS,
+        )
+
+
+async def _free(around: Surroundings, bucket: Bucket, slot: Slot) -> None:
+    async with around.pool.acquire() as connection:
+        await free_slot(connection, bucket.key, slot)
+
+
+async def hold_bucket(bucket: Bucket, around: Surroundings, lasts: timedelta) -> float:
+    """Hold a bucket back for everybody; returns for how many seconds it is."""
+    async with around.pool.acquire() as connection:
+        held_s = await hold(connection, bucket.key, bucket.numbers, lasts=lasts)
+    bucket.held(held_s)
+    emit(RateLimitHeld(dependency=bucket.key.name, held_s=round(held_s, 3)))
+    return held_s
