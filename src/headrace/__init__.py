@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.model.pipeline import Pipeline
     from headrace.model.retry import Retry
     from headrace.reliability.breaker import CircuitBreaker
+    from headrace.reliability.budget import Budget
     from headrace.reliability.rate_limit import RateLimit
     from headrace.remote import RemoteClient, RemoteJob
     from headrace.statements import Statements
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Budget",
     "CancelJob",
     "CircuitBreaker",
     "ConflictError",
@@ -74,6 +76,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
+    "Budget": "reliability.budget",
     "CancelJob": "errors",
     "CircuitBreaker": "reliability.breaker",
     "ConflictError": "errors",
