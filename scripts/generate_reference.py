@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,18 +31,6 @@ from headrace.model.job import (
 from headrace.pipelines.documents.settings import DocumentsSettings
 from headrace.remote.settings import RemoteSettings
 from headrace.settings import SettingRow, describe
-from headrace.telemetry import (
-    identity_events,
-    job_events,
-    limit_events,
-    messaging_events,
-    operation_events,
-    outbox_events,
-    request_events,
-    step_events,
-    store_events,
-    worker_events,
-)
 from headrace.telemetry.events import EVENTS, Event, field_names
 from headrace.telemetry.fields import MEANINGS
 from headrace.telemetry.metrics import HISTOGRAMS, histogram_labels, labels_of
@@ -53,21 +42,21 @@ from scripts.reference_table import NOTE, read, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import ModuleType
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
-FAMILIES: Final[tuple[tuple[str, ModuleType], ...]] = (
-    ("Jobs", job_events),
-    ("Steps", step_events),
-    ("Workers", worker_events),
-    ("Operations", operation_events),
-    ("HTTP API", request_events),
-    ("Identity", identity_events),
-    ("Messages", messaging_events),
-    ("What leaves", outbox_events),
-    ("Limits and budgets", limit_events),
-    ("Database, ledger, process", store_events),
+FAMILIES: Final = (
+    ("Jobs", "job_events"),
+    ("Steps", "step_events"),
+    ("Workers", "worker_events"),
+    ("Operations", "operation_events"),
+    ("HTTP API", "request_events"),
+    ("Identity", "identity_events"),
+    ("Messages", "messaging_events"),
+    ("What leaves", "outbox_events"),
+    ("Limits and budgets", "limit_events"),
+    ("Database, ledger, process", "store_events"),
 )
+"""Titles, and modules of `headrace.telemetry`."""
 
 SETTINGS_INTRO: Final = """\
 Environment variables. A blank, impossible or contradictory value stops the start with one line that
@@ -194,8 +183,8 @@ def settings_table(rows: Iterable[SettingRow]) -> Iterator[str]:
 def events_page() -> str:
     """The page of all events and of the fields that they bear."""
     lines = ["# Events", "", NOTE, "", EVENTS_INTRO]
-    for title, module in FAMILIES:
-        members = kinds_of(module)
+    for title, name in FAMILIES:
+        members = kinds_of(name)
         shared = shared_fields(members)
         lines += [f"## {title}", ""]
         if shared:
@@ -209,7 +198,7 @@ def events_page() -> str:
 
 def metrics_page() -> str:
     """The page of all metrics."""
-    known = {kind.name: kind for _, module in FAMILIES for kind in kinds_of(module)}
+    known = {kind.name: kind for _, name in FAMILIES for kind in kinds_of(name)}
     counters = (
         (f"`headrace_{name}_total`", labels_text(labels_of(kind).values()))
         for name, kind in sorted(known.items())
@@ -234,8 +223,9 @@ def labels_text(labels: Iterable[str]) -> str:
     return ", ".join(f"`{label}`" for label in labels)
 
 
-def kinds_of(module: ModuleType) -> list[type[Event]]:
-    """The events that a module declares."""
+def kinds_of(name: str) -> list[type[Event]]:
+    """The events that a module of `headrace.telemetry` declares."""
+    module = import_module(f"headrace.telemetry.{name}")
     return [kind for kind in EVENTS.values() if kind.__module__ == module.__name__]
 
 

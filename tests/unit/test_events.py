@@ -14,6 +14,7 @@ from headrace.telemetry import (
     job_events,
     limit_events,
     messaging_events,
+    operation_events,
     outbox_events,
     request_events,
     step_events,
@@ -45,6 +46,7 @@ MODULES = (
     messaging_events,
     outbox_events,
     limit_events,
+    operation_events,
     store_events,
 )
 JOB = UUID("0192f1e2-1234-7abc-8def-001122334455")

@@ -128,6 +128,69 @@ class _Facts(Protocol):
         """
 
 
+class Idempotent(Protocol):
+    """What `ctx.idempotent` is: called with a key and a function, or given options first."""
+
+    @overload
+    async def __call__(
+        self,
+        key: str,
+        fn: Callable[Concatenate[Transaction, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    async def __call__(
+        self, key: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    @overload
+    async def __call__(
+        self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    async def __call__(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call `fn` once for the tenant and the key; see `StepContext.idempotent`."""
+
+    def with_options(
+        self,
+        *,
+        keep: timedelta = ...,
+        wait: timedelta = ...,
+        operation: str | None = ...,
+    ) -> Idempotent:
+        """The same with other options; those that are left out stay.
+
+        Args:
+            keep: So long the output answers, 1 s to 90 days; 24 hours if never said.
+            wait: So long the call waits where another one carries the operation out, up to 1 hour
+                and never longer than the step may take; not at all if never said.
+            operation: The operation's name, of up to 200 characters, in place of the function's:
+                a function may then be renamed.
+
+        Raises:
+            OptionError: One is out of range.
+        """
+
+
+class BlockingIdempotent(Protocol):
+    """As `Idempotent`, for plain functions."""
+
+    def __call__(self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `Idempotent.__call__`; without transactions."""
+
+    def with_options(
+        self,
+        *,
+        keep: timedelta = ...,
+        wait: timedelta = ...,
+        operation: str | None = ...,
+    ) -> BlockingIdempotent:
+        """As `Idempotent.with_options`."""
+
+
 class StepContext(_Facts, Protocol):
     """What an `async` step gets for a parameter annotated `StepContext`."""
 
@@ -172,6 +235,33 @@ class StepContext(_Facts, Protocol):
             OutputError: The result cannot be stored.
         """
 
+    @property
+    def idempotent(self) -> Idempotent:
+        """`await ctx.idempotent(key, fn, *args)` calls `fn` once for the tenant and the key.
+
+        Other than with `once`, the outcome is shared by all jobs, runs and steps of the tenant: two
+        that ask for "charge order-42" charge once. What `fn` returned answers for 24 hours; its
+        `PermanentError`, its `UserError` and what the step does not retry (`unless`) are raised
+        again for an hour; any other failure leaves the key free for the next try. A process that
+        dies between the call and the commit of its outcome leaves it to be called again, so hand
+        the same key to the service. If `fn` asks for a `Transaction` first, what it writes is
+        committed together with the outcome, and there is no such moment.
+
+        The key is a printable text of 1 to 255 characters. It belongs to the function's name and to
+        what the function is called with: all of it is annotated and can be stored. A client is
+        handed over by its bound method, as `bank.pay`. Plain functions run in a thread.
+
+        `ctx.idempotent.with_options(keep=..., wait=..., operation=...)` changes how it is done.
+
+        Raises, when called:
+            OperationInProgressError: Another one carries the operation out; a step that lets it out
+                is started again later, without an attempt.
+            IdempotencyKeyReusedError: The key was used with another function or other arguments.
+            PermanentError: As `fn` failed when it was called, in this step or before.
+            DefinitionError: An annotation of `fn` is missing, or names what cannot be stored.
+            OutputError: The result cannot be stored; that counts as a permanent failure.
+        """
+
     async def submit(
         self,
         pipeline: Pipeline[InputT, OutputT],
@@ -206,6 +296,10 @@ class SyncContext(_Facts, Protocol):
 
     def once(self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """As `StepContext.once`, for plain functions and without transactions."""
+
+    @property
+    def idempotent(self) -> BlockingIdempotent:
+        """As `StepContext.idempotent`, for plain functions and without transactions."""
 
     def submit(
         self,

@@ -10,8 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import DefinitionError, LeaseLostError
+from headrace.reliability.idempotent import Idempotent
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
+from headrace.worker.idempotent import BlockingIdempotent, StepCarrier
 from headrace.worker.outcomes import fit_text
 from headrace.worker.records import read_function, refuse_transaction
 from headrace.worker.run import Stop
@@ -148,6 +150,11 @@ class AsyncContext(Facts):
         else:
             text = await self._once(name, codec, fn, args, kwargs)
         return codec.decode(text)
+
+    @property
+    def idempotent(self) -> Idempotent:
+        """Calls a function once for the tenant and a key."""
+        return Idempotent(StepCarrier(self._attempt, self._engine))
 
     async def submit(
         self,
@@ -299,6 +306,11 @@ class BlockingContext(Facts):
         text = codec.encode(fn(*args, **kwargs))
         self._wait(self._context.keep(name, text, begun))
         return codec.decode(text)
+
+    @property
+    def idempotent(self) -> BlockingIdempotent:
+        """As `AsyncContext.idempotent`; the function runs in this thread."""
+        return BlockingIdempotent(self._attempt, self._context.idempotent, self._wait)
 
     def submit(self, pipeline: Pipeline[Any, Any], input: Any, **options: Any) -> JobHandle[Any]:  # noqa: A002, ANN401
         """As `AsyncContext.submit`."""

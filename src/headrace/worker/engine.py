@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from headrace.reliability.operations import Operations
 from headrace.worker.arguments import Clients
 
 if TYPE_CHECKING:
@@ -85,3 +86,8 @@ class Engine:
     limits: Limits
     store_record: Callable[[Attempt, RecordRow], asyncio.Future[None]]
     clients: Clients = field(default_factory=Clients)
+    operations: Operations = field(init=False)
+
+    def __post_init__(self) -> None:
+        """No operation is in its hands."""
+        self.operations = Operations(self.pool, self.hub)

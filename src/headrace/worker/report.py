@@ -9,6 +9,7 @@ from headrace.store.entries import End
 from headrace.telemetry.events import counting, emit, enabled
 from headrace.telemetry.job_events import (
     DeadLettered,
+    IdempotentSkip,
     JobCancelled,
     JobClaimed,
     JobCompleted,
@@ -120,6 +121,12 @@ def left(run: JobRun, move: Move, outcome: Committed) -> None:
 def stale(run: JobRun) -> None:
     """A write was refused because the job has another holder."""
     emit(StaleWriteRefused(**_job(run.claim)))
+
+
+def skipped(claim: Claim, reason: str) -> None:
+    """A step asked for what was done before."""
+    if enabled(IdempotentSkip):
+        emit(IdempotentSkip(**_job(claim), reason=reason))
 
 
 def _ended(run: JobRun, move: End, state: str) -> None:
