@@ -17,7 +17,7 @@ from headrace.pipelines.documents.embedding import (
     TextTooLongError,
     open_embedder,
 )
-from headrace.pipelines.documents.embedding.openai_errors import Server, wait_s
+from headrace.pipelines.openai_servers import Server, wait_s
 from headrace.testing import EmbeddingServer, Fault, VectorFault
 from headrace.testing.embedding_server import hash_vector
 
@@ -240,10 +240,10 @@ class TestKeys:
         assert "canary" not in shown
 
     def test_a_password_in_the_address_is_not_shown(self):
-        shown = str(Server("https://user:canary@models.example:8080/v1/", "m", KEY))
+        shown = str(Server("embedding", "https://user:canary@models.example:8080/v1/", KEY))
         assert shown == "the embedding server https://models.example:8080/v1"
 
     def test_a_server_s_words_are_one_short_line(self):
-        server = Server(NOBODY, "m", KEY)
+        server = Server("embedding", NOBODY, KEY)
         assert server.masked("one\n two\x1b[31m") == "one two[31m"
         assert len(server.masked("word " * 1_000)) == 300

@@ -20,9 +20,10 @@ from headrace.pipelines.documents.embedding.errors import (
     EmbeddingFailedError,
     installed_with,
 )
-from headrace.pipelines.documents.embedding.openai_errors import Server, steering
+from headrace.pipelines.documents.embedding.openai_errors import steering
 from headrace.pipelines.documents.embedding.options import EmbedderOptions
 from headrace.pipelines.documents.embedding.space import Embedded
+from headrace.pipelines.openai_servers import Server
 
 with installed_with("openai", embedder="openai"):
     import openai
@@ -77,7 +78,7 @@ class OpenAIEmbedder:
             ) from None
         except openai.OpenAIError as error:
             # From None: the client's errors carry the request with its key.
-            raise steering(error, self._server) from None
+            raise steering(error, self._server, self.space.model) from None
         return self._read(body, sum(counts))
 
     async def aclose(self) -> None:
@@ -152,7 +153,7 @@ def open_openai(options: EmbedderOptions) -> OpenAIEmbedder:
         )
     except (openai.OpenAIError, ValueError) as error:
         raise EmbedderError(f"the embedder openai cannot be opened: {error}") from None
-    return OpenAIEmbedder(client, options, Server(str(client.base_url), options.model, key))
+    return OpenAIEmbedder(client, options, Server("embedding", str(client.base_url), key))
 
 
 def _key_of(options: EmbedderOptions) -> str:
