@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import asyncpg
 
+from headrace.store.elapsed import clock_s
 from headrace.store.workers import (
     CANCEL_CHANNEL,
     cancel_requests,
@@ -19,7 +20,7 @@ from headrace.store.workers import (
 from headrace.telemetry.events import emit
 from headrace.telemetry.store_events import DatabaseBack, DatabaseLost
 from headrace.telemetry.worker_events import LeaseLost
-from headrace.worker.lease import Standing, clock_s
+from headrace.worker.lease import Standing
 from headrace.worker.lines import Line, Lines
 from headrace.worker.service import PeriodicService, is_outage
 

@@ -6,7 +6,6 @@ itself, so it counts from the *start* of its last good renewal, when its lease w
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -76,10 +75,3 @@ class StallMeter:
         self._still_s = 0.0 if ticks != self._ticks else self._still_s + step
         self._ticks = ticks
         return self._still_s
-
-
-def clock_s() -> float:
-    """Seconds that only go forward, also while the machine sleeps where the system can tell."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()

@@ -13,12 +13,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from headrace.store.elapsed import clock_s
 from headrace.store.pool import connect
 from headrace.store.session import ENGINE_SETTINGS
 from headrace.telemetry.events import emit
 from headrace.telemetry.worker_events import LeaseAtRisk
 from headrace.worker.heartbeat import Heartbeat, PresenceListener, Report
-from headrace.worker.lease import LeaseClock, Standing, clock_s
+from headrace.worker.lease import LeaseClock, Standing
 from headrace.worker.service import PeriodicService
 from headrace.worker.watchdog import Watchdog
 

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Final, TypedDict
 
+from headrace.store.elapsed import clock_s
 from headrace.store.failpoints import hit
 from headrace.store.workers import (
     forget_claim,
@@ -29,7 +30,6 @@ from headrace.telemetry.job_events import (
 )
 from headrace.telemetry.worker_events import WorkerLost
 from headrace.worker.claim import SUSPECT
-from headrace.worker.lease import clock_s
 from headrace.worker.service import PeriodicService
 
 if TYPE_CHECKING:

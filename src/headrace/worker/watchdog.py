@@ -12,10 +12,11 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Final
 
+from headrace.store.elapsed import clock_s
 from headrace.telemetry.events import emit
 from headrace.telemetry.logs import flush_logs
 from headrace.telemetry.worker_events import LoopStalled
-from headrace.worker.lease import StallMeter, clock_s
+from headrace.worker.lease import StallMeter
 
 if TYPE_CHECKING:
     import asyncio
