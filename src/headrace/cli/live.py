@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TextIO, TypeAlias
@@ -13,12 +14,13 @@ from headrace.cli.exits import ExitCode
 from headrace.cli.output import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from headrace.client import Client
     from headrace.client.status import JobStatus
     from headrace.model.job import JobState
-    from headrace.model.status import StepStatus
+    from headrace.model.status import ItemStatus, StepStatus
 
 Style: TypeAlias = Literal["auto", "json", "none"]
 FIRST_PAUSE_S: Final = 0.05
@@ -31,6 +33,11 @@ MARKS: Final = {
     "failed": "✗",
     "skipped": "-",
 }
+STYLES: Final = {"failed": "red", "running": "yellow", "completed": "green"}
+MOST_ITEMS: Final = 10
+"""Of a fan-out whose items are shown one by one."""
+NAMELESS: Final = re.compile(r"\d+|[0-9a-f]{16}")
+"""The key of an item that nobody named: its place or its hash."""
 
 
 class View(Protocol):
@@ -115,6 +122,10 @@ class LineView:
         for step in status.steps:
             if step.state != "pending":
                 self._say(step.name, f"  {step.name} {describe_step(step)}")
+            for item in shown_items(step):
+                if item.state != "pending":
+                    key = f"{step.name}/{item.key}"
+                    self._say(key, f"    {text_of(item.key)} {describe_item(item)}")
 
     def _say(self, key: str, line: str) -> None:
         if self._seen.get(key) != line:
@@ -153,9 +164,13 @@ def job_table(status: JobStatus) -> Any:  # noqa: ANN401 - something that rich d
     title = Text(f"{status.pipeline} {status.version}  {status.id}  {describe_job(status)}")
     table = Table(box=None, pad_edge=False, show_header=False)
     for step in status.steps:
-        style = {"failed": "red", "running": "yellow", "completed": "green"}.get(step.state, "dim")
+        style = STYLES.get(step.state, "dim")
         mark = MARKS.get(step.state, "?")
         table.add_row(Text(f" {mark} {step.name}", style=style), Text(describe_step(step)))
+        for item in shown_items(step):
+            style = STYLES.get(item.state, "dim")
+            name = f"   {MARKS.get(item.state, '?')} {text_of(item.key)}"
+            table.add_row(Text(name, style=style), Text(describe_item(item)))
     return Group(title, table)
 
 
@@ -194,6 +209,28 @@ def describe_step(step: StepStatus) -> str:
         words.append(f"({step.reason})")
     if step.error is not None:
         words.append(f"(try {step.attempts}: {step.error.message})")
+    return text_of(" ".join(words))
+
+
+def shown_items(step: StepStatus) -> Sequence[ItemStatus]:
+    """The items of a fan-out that are shown: those that have names, where they are few."""
+    items = step.items or ()
+    if len(items) > MOST_ITEMS or all(NAMELESS.fullmatch(item.key) for item in items):
+        return ()
+    return items
+
+
+def describe_item(item: ItemStatus) -> str:
+    """An item's state in a few words."""
+    words = [str(item.state)]
+    if item.state == "completed" and item.latency_ms is not None:
+        words.append(f"in {item.latency_ms:,.1f} ms")
+    if item.reused_from is not None:
+        words.append(f"(of run {item.reused_from})")
+    if item.reason:
+        words.append(f"({item.reason})")
+    if item.error is not None:
+        words.append(f"(try {item.attempts}: {item.error.message})")
     return text_of(" ".join(words))
 
 

@@ -16,22 +16,48 @@ if TYPE_CHECKING:
     from headrace.model.pipeline import Pipeline
 
 UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+PATH: Final = re.compile(r"\S+\.\w{1,5}|\S*/\S+")
+"""What looks like the name of a file."""
 DURATION: Final = re.compile(r"\+?(\d+(?:\.\d+)?)([smhd]?)")
 
 
 def read_input(pipeline: Pipeline[Any, Any], given: str) -> Any:  # noqa: ANN401 - a user's value
-    """The input that is meant: JSON, the JSON in `@file`, or that on the standard input (`-`).
+    """The input that is meant: JSON, a file that holds it, or the standard input (`-`).
+
+    A type with a classmethod `from_text` also takes a text that is no JSON.
 
     Raises:
-        OptionError: The file cannot be read.
+        OptionError: The file cannot be read, or is not there.
         InputError: It does not fit the pipeline.
     """
     from headrace.errors import CodecError, InputError
 
+    text = _text(given)
     try:
-        return pipeline.input.decode(_text(given))
+        return pipeline.input.decode(text)
     except CodecError as error:
+        if _takes_text(pipeline) and not _is_object(text):
+            return _from_text(pipeline, given, text)
         raise InputError(pipeline.name, error.problems) from error
+
+
+def _takes_text(pipeline: Pipeline[Any, Any]) -> bool:
+    return hasattr(pipeline.input.annotation, "from_text")
+
+
+def _from_text(pipeline: Pipeline[Any, Any], given: str, text: str) -> Any:  # noqa: ANN401
+    from pydantic import ValidationError
+
+    from headrace.errors import InputError
+    from headrace.model.codec_pydantic import problems_of
+
+    if given == text and PATH.fullmatch(given):
+        raise OptionError("--input", f"{given[:200]!r} is no file, and no JSON")
+    annotation: Any = pipeline.input.annotation
+    try:
+        return annotation.from_text(text)
+    except ValidationError as error:
+        raise InputError(pipeline.name, problems_of(error)) from error
 
 
 def read_json(pipeline: str, given: str) -> Any:  # noqa: ANN401 - JSON
@@ -54,13 +80,39 @@ def read_json(pipeline: str, given: str) -> Any:  # noqa: ANN401 - JSON
 def _text(given: str) -> str:
     if given == "-":
         return sys.stdin.read()
-    if not given.startswith("@"):
+    path = given.removeprefix("@")
+    if path == given and not _is_file(given):
         return given
     try:
-        return Path(given[1:]).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise OptionError("--input", f"{given[1:]!r} cannot be read: {reason}") from error
+        raise OptionError("--input", f"{path!r} cannot be read: {reason}") from error
+
+
+def _is_file(given: str) -> bool:
+    """Whether it names a file, rather than being the input itself."""
+    import json
+
+    try:
+        json.loads(given)
+    except ValueError:
+        pass
+    else:
+        return False
+    try:
+        return Path(given).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
+
+
+def _is_object(text: str) -> bool:
+    import json
+
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def read_time(option: str, given: str | None) -> datetime | timedelta | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from headrace.cli.exits import ExitCode
 from headrace.cli.options import Api, AppOption
-from headrace.cli.output import print_json
+from headrace.cli.output import Json, print_json
 from headrace.cli.running import run_async
 from headrace.cli.submit import (
     Deadline,
@@ -46,16 +46,17 @@ def run(
         str | None, typer.Option("--timeout", metavar="TIME", help="Wait so long: 90s, 10m.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: Json = False,
     api: Api = None,
 ) -> None:
-    """Submit a job, show how it goes, and print its result as JSON.
+    """Submit a job, show how it goes, and print its result: as JSON, or as its type tells it.
 
     Where no worker is alive that carries the pipeline, one runs in this process meanwhile; not for
     an API, which has its own.
     """
-    from headrace.cli.loading import load_app
     from headrace.cli.parsing import read_seconds
     from headrace.cli.remote import check_alone
+    from headrace.cli.shipped import load_app_for
 
     check_alone(api, app)
 
@@ -65,12 +66,17 @@ def run(
     timeout_s = read_seconds("--timeout", timeout)
     if api is not None:
         raise typer.Exit(run_async(_run_at(api, submission, timeout_s, quiet=quiet)))
-    loaded = load_app(app)
-    raise typer.Exit(run_async(_run(loaded, submission, timeout_s, quiet=quiet)))
+    loaded = load_app_for(app, pipeline)
+    raise typer.Exit(run_async(_run(loaded, submission, timeout_s, quiet=quiet, as_json=as_json)))
 
 
 async def _run(
-    app: Headrace, submission: Submission, timeout_s: float | None, *, quiet: bool
+    app: Headrace,
+    submission: Submission,
+    timeout_s: float | None,
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> ExitCode:
     from headrace.cli.live import watch_to_exit
     from headrace.cli.standing_in import worker_for
@@ -81,7 +87,7 @@ async def _run(
         async with worker_for(app, app.pipeline(submission.pipeline)):
             code = await watch_to_exit(app, handle.id, timeout_s=timeout_s, style=style)
         if code is ExitCode.DONE:
-            print_json(await _result(app, handle.id))
+            await _print_result(app, handle.id, as_json=as_json)
     return code
 
 
@@ -100,10 +106,13 @@ async def _run_at(
     return code
 
 
-async def _result(app: Headrace, job: str) -> Any:  # noqa: ANN401 - JSON
-    """The result as it is stored."""
+async def _print_result(app: Headrace, job: str, *, as_json: bool) -> None:
+    """Print what the `as_text()` of a result says, where its type has one; else what is stored."""
     import json
 
     value = await app.job(job).result()
+    if hasattr(value, "as_text") and not as_json:
+        typer.echo(value.as_text())
+        return
     status = await app.status(job)
-    return json.loads(app.pipeline(status.pipeline).result.encode(value))
+    print_json(json.loads(app.pipeline(status.pipeline).result.encode(value)))

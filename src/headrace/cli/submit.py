@@ -23,7 +23,10 @@ PipelineName = Annotated[
 Input = Annotated[
     str,
     typer.Option(
-        "--input", metavar="INPUT", help="The input: JSON, @FILE that holds it, or - for stdin."
+        "--input",
+        metavar="INPUT",
+        help="The input: JSON, a FILE or @FILE that holds it, or - for stdin; for a pipeline that "
+        "takes one also plain text.",
     ),
 ]
 Key = Annotated[
@@ -141,9 +144,9 @@ def submit(
 
 
 async def _submit(app: str | None, submission: Submission) -> str:
-    from headrace.cli.loading import load_app
+    from headrace.cli.shipped import load_app_for
 
-    async with load_app(app) as loaded:
+    async with load_app_for(app, submission.pipeline) as loaded:
         return (await submission.send(loaded)).id
 
 
