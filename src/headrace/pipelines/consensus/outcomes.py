@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from headrace.pipelines.consensus import telling
 from headrace.pipelines.consensus.answers import ExpansionAnswer, ReviewAnswer
 from headrace.pipelines.consensus.model import Tokens
 from headrace.pipelines.consensus.schemas import (
@@ -137,6 +138,10 @@ class ConsensusResult(Closed):
     parent_job: Text | None = None
     reused: list[str] = Field(default_factory=list)
 
+    def as_text(self) -> str:
+        """The decision in words, with all reviews."""
+        return telling.consensus_text(self)
+
 
 class ExpandResult(Closed):
     """The result of `consensus-expand`."""
@@ -146,6 +151,10 @@ class ExpandResult(Closed):
     answered_by: list[str]
     models: list[str]
     tokens: Tokens
+
+    def as_text(self) -> str:
+        """The proposal in words."""
+        return telling.expand_text(self)
 
 
 class QuickResult(Closed):
@@ -158,3 +167,7 @@ class QuickResult(Closed):
     answered_by: list[str]
     models: list[str]
     tokens: Tokens
+
+    def as_text(self) -> str:
+        """The decision in words, with the review."""
+        return telling.quick_text(self)
