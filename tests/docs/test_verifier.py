@@ -37,21 +37,32 @@ class TestW8ReferenceVerifier:
             assert verifier.verify([secret], sent(NEW, OLD), BODY) == "event-1"
 
     @pytest.mark.parametrize(
-        ("headers", "body"),
+        ("key", "age_s", "changes", "body"),
         [
-            (sent(OLD), BODY),
-            (sent(NEW, age_s=600), BODY),
-            (sent(NEW, age_s=-600), BODY),
-            (sent(NEW), BODY + b" "),
-            ({**sent(NEW), "Webhook-Id": "event-2"}, BODY),
-            ({**sent(NEW), "Webhook-Timestamp": "now"}, BODY),
-            ({**sent(NEW), "Webhook-Signature": "v1,é v2, "}, BODY),
-            ({}, BODY),
+            (OLD, 0, {}, BODY),
+            (NEW, 600, {}, BODY),
+            (NEW, -600, {}, BODY),
+            (NEW, 0, {}, BODY + b" "),
+            (NEW, 0, {"Webhook-Id": "event-2"}, BODY),
+            (NEW, 0, {"Webhook-Timestamp": "now"}, BODY),
+            (NEW, 0, {"Webhook-Signature": "v1,é v2, "}, BODY),
         ],
-        ids=["old", "stale", "ahead", "body", "id", "time", "nonsense", "none"],
+        ids=["old", "stale", "ahead", "body", "id", "time", "nonsense"],
     )
     def test_what_is_old_or_changed_is_refused(
-        self, verifier: ModuleType, headers: dict[str, str], body: bytes
+        self,
+        verifier: ModuleType,
+        key: bytes,
+        *,
+        age_s: float,
+        changes: dict[str, str],
+        body: bytes,
     ):
+        # Signed here, not when the tests are collected: minutes may lie between.
+        headers = sent(key, age_s=age_s) | changes
         with pytest.raises(verifier.BadSignature):
             verifier.verify([secret_text(NEW)], headers, body)
+
+    def test_what_is_not_signed_is_refused(self, verifier: ModuleType):
+        with pytest.raises(verifier.BadSignature):
+            verifier.verify([secret_text(NEW)], {}, BODY)
