@@ -93,7 +93,7 @@ class Passage:
         rules = self.rules
         if verdict == "success":
             return f"{rules.successes} calls went well"
-        last = "no error" if error is None else describe(error)
+        last = _said(error)
         if self.probe is not None:
             return f"the call that was tried failed: {last}"
         return (
@@ -167,6 +167,12 @@ def tell(standing: Standing, key: Key, why: str, worker: str | None) -> None:
     else:
         kind = BreakerClosed if standing.state == "closed" else BreakerHalfOpen
         emit(kind(dependency=key.name, tenant=tenant, why=why, worker_id=worker))
+
+
+def _said(error: BaseException | None) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "a step's time limit"
+    return "no error" if error is None else describe(error)
 
 
 def _random() -> float:
