@@ -107,10 +107,14 @@ served as (
                 amount.*,
                 greatest(
                     0,
-                    (least(amount.requests, number.requests_most) - before.requests_left)
-                    / number.requests_rate,
-                    (least(amount.tokens, number.tokens_most) - amount.tokens_left)
-                    / number.tokens_rate
+                    case when amount.requests > 0 then
+                        (least(amount.requests, number.requests_most) - before.requests_left)
+                        / number.requests_rate
+                    end,
+                    case when amount.tokens > 0 then
+                        (least(amount.tokens, number.tokens_most) - amount.tokens_left)
+                        / number.tokens_rate
+                    end
                 ) as later_s
             from (
                 select
@@ -127,7 +131,12 @@ served as (
     ) as due
     cross join lateral (
         select
-            each.*, greatest(each.requests_s, each.tokens_s, due.wait_s) as s
+            each.*,
+            greatest(
+                case when due.requests > 0 then each.requests_s end,
+                case when due.tokens > 0 then each.tokens_s end,
+                due.wait_s
+            ) as s
         from (
             select
                 greatest(
