@@ -437,15 +437,21 @@ class JobCancelledError(ConflictError):
 
 
 class IdempotencyKeyReusedError(ConflictError):
-    """The key was used before, with another pipeline or another input; nothing was stored."""
+    """The key was used before, with another pipeline or another input; nothing was stored.
+
+    Attributes:
+        operation: What the key belongs to, where that is the name of another function.
+    """
 
     code = "idempotency_key_reused"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
+    def __init__(self, key: str, operation: str | None = None) -> None:
+        super().__init__(key, operation)
+        self.key, self.operation = key, operation
 
     def __str__(self) -> str:
+        if self.operation is not None:
+            return f"idempotency key {self.key!r} belongs to the operation {self.operation!r}"
         return f"idempotency key {self.key!r} was used with another input"
 
 

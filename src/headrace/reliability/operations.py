@@ -164,8 +164,7 @@ class Operations:
             if seen.won or seen.holder == grant.holder:
                 grant.token = seen.token
                 return None
-            if (seen.operation, seen.input_hash) != (wanted.operation, wanted.input_hash):
-                raise IdempotencyKeyReusedError(wanted.key)
+            _check_same(wanted, seen)
             if seen.state != "pending":
                 return seen
             holder = self._grants.get(seen.holder)
@@ -347,6 +346,13 @@ class Operations:
 
         self._writes.begin(renew())
         self._renew_later(grant)
+
+
+def _check_same(wanted: Wanted, seen: Seen) -> None:
+    if seen.operation != wanted.operation:
+        raise IdempotencyKeyReusedError(wanted.key, seen.operation)
+    if seen.input_hash != wanted.input_hash:
+        raise IdempotencyKeyReusedError(wanted.key)
 
 
 def _in_progress(wanted: Wanted, seen: Seen) -> OperationInProgressError:

@@ -24,7 +24,7 @@ MEANINGS: Final = MappingProxyType(
         "dependency": "Name of what is called, as its breaker or limit names it.",
         "doorbell": "How the worker is woken: `listen`, `pubsub` or `poll`.",
         "due_at": "When the job or item may run, by the database's clock.",
-        "earlier_job_id": "Id of the job that carried the operation out before; null outside of jobs.",
+        "earlier_job_id": "Id of the job for which the operation was begun before.",
         "earlier_worker_id": "Id of the worker that is gone.",
         "endpoint": "Scheme, host and port of a webhook, or the name of a topic.",
         "error": "Text of the error after masking; never shown to clients.",

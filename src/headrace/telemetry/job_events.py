@@ -186,7 +186,7 @@ class VersionAudit(JobEvent):
 
 @event(Level.INFO)
 class IdempotentSkip(JobEvent):
-    """A submission was answered with the job that the same key had made before."""
+    """A key was known: its job, or the outcome of its operation, was the answer."""
 
     reason: str
 

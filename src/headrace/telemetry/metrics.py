@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from headrace.telemetry.events import EVENTS, Event, Level, add_sink, field_names
 from headrace.telemetry.identity_events import CredentialRefused
 from headrace.telemetry.job_events import (
+    IdempotentSkip,
     JobCancelled,
     JobClaimed,
     JobCompleted,
@@ -54,6 +55,7 @@ LABELS: Final = MappingProxyType(
 MORE_LABELS: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {
         CredentialRefused: {"reason": "reason"},
+        IdempotentSkip: {"reason": "reason"},
         MessageSettled: {"kind": "kind", "outcome": "outcome"},
         MessagesPublished: {"topic": "topic"},
         RateLimited: {"reason": "reason"},

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.audit import prune_actions
+from headrace.store.idempotency import prune_operations
 from headrace.store.inbox import prune_inbox
 from headrace.store.requests import prune_requests
 from headrace.store.retention import (
@@ -45,6 +46,9 @@ WORKERS_KEPT: Final = timedelta(days=7)
 ARTIFACTS_KEPT: Final = timedelta(hours=24)
 """The reference to an artifact is committed long before it is this old, or never."""
 BATCH: Final = 100
+OPERATION_PAGES: Final = 20
+"""Of outcomes of operations, in a round: others are not held up by them."""
+PAGES: Final = 1_000_000
 SHARE: Final = 0.5
 """The part of the time between two sweeps that deletion may use: the rest is for the work."""
 
@@ -199,21 +203,25 @@ class Janitor(PeriodicService):
         removed = await self._forget_workers()
         removed += await self._forget(prune_requests) + await self._forget(prune_actions)
         removed += await self._forget(prune_inbox)
+        removed += await self._forget(prune_operations, most=OPERATION_PAGES)
         return removed + await self._sweep_artifacts()
 
     async def _forget_workers(self) -> int:
         async with self._session.use() as connection:
             return await prune_workers(connection, age=WORKERS_KEPT)
 
-    async def _forget(self, prune: Callable[[HeldConnection], Awaitable[int]]) -> int:
+    async def _forget(
+        self, prune: Callable[[HeldConnection], Awaitable[int]], *, most: int = PAGES
+    ) -> int:
         """Delete, page by page, answers to idempotency keys, or audit, whose time is over."""
         removed = 0
-        while True:
+        for _ in range(most):
             async with self._session.use() as connection:
                 count = await prune(connection)
             removed += count
             if count < PAGE:
-                return removed
+                break
+        return removed
 
     async def _sweep_artifacts(self) -> int:
         if self._delete_artifacts is None:

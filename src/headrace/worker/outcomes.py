@@ -15,11 +15,13 @@ from headrace.errors import (
     CodecError,
     DefinitionError,
     HeadraceError,
+    IdempotencyKeyReusedError,
     InputError,
     ItemsError,
     LockBusyError,
     LockLostError,
     OperationInProgressError,
+    OptionError,
     OutputError,
     OutputTooLargeError,
     PermanentError,
@@ -161,6 +163,8 @@ _PERMANENT: Final[tuple[tuple[type | tuple[type, ...], str, str], ...]] = (
     (OutputTooLargeError, "permanent", "OUTPUT_TOO_LARGE"),
     (CheckpointCorruptError, "permanent", "CHECKPOINT_CORRUPT"),
     (DefinitionError, "permanent", "DEFINITION_ERROR"),
+    (IdempotencyKeyReusedError, "permanent", "IDEMPOTENCY_KEY_REUSED"),
+    (OptionError, "permanent", "VALIDATION_ERROR"),
     ((OutputError, InputError, ItemsError, CodecError), "permanent", "VALIDATION_ERROR"),
 )
 _CODE: Final = re.compile("[A-Z][A-Z0-9_]{0,63}")

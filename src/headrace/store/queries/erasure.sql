@@ -51,6 +51,11 @@ from unnest(
 ) as given;
 
 -- name: artifact_paths
--- Where bytes of a job lie.
+-- Where bytes of a job lie, but for what answers for an operation: that is its tenant's.
 -- $1 id
-select path from headrace.artifacts where job = $1::uuid;
+select path from headrace.artifacts as artifact
+where job = $1::uuid
+and not exists (
+    select from headrace.operations as operation
+    where operation.job = artifact.job and operation.artifact ->> 'path' = artifact.path
+);

@@ -117,6 +117,10 @@ and not exists (
     select from headrace.records as record
     where record.job = artifact.job and record.artifact ->> 'path' = artifact.path
 )
+and not exists (
+    select from headrace.operations as operation
+    where operation.job = artifact.job and operation.artifact ->> 'path' = artifact.path
+)
 -- The token of a running job: its checkpoint may still come.
 and not exists (
     select from headrace.jobs as job

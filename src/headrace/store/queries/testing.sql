@@ -5,6 +5,9 @@ select headrace.now() - statement_timestamp();
 -- name: shift_leases
 -- Time that a test skips is no silence of a worker that lives.
 -- $1 time
+with operations as (
+    update headrace.operations set renewed_at = renewed_at + $1::interval where state = 'pending'
+)
 update headrace.workers
 set heartbeat_at = heartbeat_at + $1::interval, expires_at = expires_at + $1::interval
 where lost_at is null and stopped_at is null;
