@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,8 +18,7 @@ from headrace.client.client import Client
 from headrace.client.submission import Limits
 from headrace.errors import InvalidError
 from headrace.model.carried import check_carried
-from headrace.reliability.hub import Hub
-from headrace.reliability.surroundings import Somewhere, Surroundings, placed
+from headrace.reliability.shared import Shared
 from headrace.store.artifacts import FolderArtifacts
 from headrace.store.connections import Connections
 from headrace.store.migrate import ENGINE, Series, check_schema, migrate
@@ -58,7 +56,7 @@ class Place:
     direct_dsn: str
 
 
-class Headrace(Client):
+class Headrace(Shared, Client):
     """An application: its pipelines on one database.
 
     It connects when it is first used, so it can be made when a module is imported. In a program
@@ -157,8 +155,7 @@ class Headrace(Client):
     async def close(self) -> None:
         """Close everything that was opened; `open` opens it again."""
         await super().close()
-        if "hub" in self.__dict__:
-            await self.hub.close()
+        await self._close_shared()
         if "messaging" in self.__dict__:
             await self.messaging.close()
         pool, self._pool = self._pool, None
@@ -230,34 +227,11 @@ class Headrace(Client):
         place = await self._find_place()
         return await connect(place.direct_dsn, name=f"headrace {purpose}", settings=settings)
 
-    @cached_property
-    def hub(self) -> Hub:
-        """Tells those of this process who wait of changes that other processes make."""
-        return Hub(lambda: self.connect("changes"))
-
-    @contextlib.asynccontextmanager
-    async def primitives(
-        self, *, tenant: str = "default", owner: str = "default"
-    ) -> AsyncIterator[None]:
-        """Let breakers, limits and budgets be used outside of steps, inside an `async with` block.
-
-        What is deferred in a step raises here; nothing is bound to the life of a worker.
-
-        Args:
-            tenant: For whom.
-            owner: The user inside the tenant.
-
-        Raises:
-            DatabaseUnavailableError: No server answered.
-        """
+    async def _open_pool(self) -> Pool:
         await self.open()
         if self._pool is None:
             raise InvalidError("the app was closed meanwhile")
-        around = Surroundings(
-            self._pool, asyncio.get_running_loop(), self.hub, tenant=tenant, owner=owner
-        )
-        with placed(Somewhere(around)):
-            yield
+        return self._pool
 
     @property
     def connections_in_use(self) -> tuple[int, int, int]:
@@ -425,20 +399,7 @@ class Headrace(Client):
         Returns:
             The exit code for the process.
         """
-        return asyncio.run(self._run_worker(queues, concurrency))
-
-    async def _run_worker(self, queues: Iterable[str] | None, concurrency: int | None) -> int:
-        async with self:
-            worker = self.worker(queues=queues, concurrency=concurrency)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, worker.stop)
-            code = await worker.run()
-        if worker.has_stuck_steps:
-            from headrace.worker.ending import end_process  # noqa: PLC0415 - seldom needed
-
-            end_process(code)
-        return code
+        return asyncio.run(wiring.run_worker(self, queues, concurrency))
 
     def _make_worker(
         self,
@@ -465,6 +426,7 @@ class Headrace(Client):
                 client=self,
                 artifacts=AttemptArtifacts(self.artifacts),
                 hub=self.hub,
+                locks=self.locks,
                 pipelines=self._pipelines,
                 threads=ThreadPoolExecutor(jobs_at_once, thread_name_prefix="headrace step"),
                 version=__version__,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ from headrace.errors import Problem, SettingsError
 from headrace.store.retention import RetentionRules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from headrace.app import Headrace
     from headrace.broker.messaging import Messaging
     from headrace.broker.setup import Found
     from headrace.inbox.inbox import Inbox
@@ -173,3 +176,18 @@ def retention_rules(settings: Settings) -> RetentionRules:
         jobs=timedelta(days=settings.retain_jobs_d),
         checkpoints=timedelta(days=settings.retain_checkpoints_d),
     )
+
+
+async def run_worker(app: Headrace, queues: Iterable[str] | None, concurrency: int | None) -> int:
+    """Run a worker of an app until a signal asks for its end; the exit code for the process."""
+    async with app:
+        worker = app.worker(queues=queues, concurrency=concurrency)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop)
+        code = await worker.run()
+    if worker.has_stuck_steps:
+        from headrace.worker.ending import end_process  # noqa: PLC0415 - seldom needed
+
+        end_process(code)
+    return code

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from headrace.client import Client
     from headrace.reliability.hub import Hub
+    from headrace.reliability.locks import Locks
     from headrace.store.entries import RecordRow
     from headrace.store.pool import Pool
     from headrace.worker.attempt import Attempt
@@ -71,6 +72,7 @@ class Engine:
         pool: Connections for transactions of steps.
         threads: Where plain functions run; as many as the worker runs jobs.
         hub: Tells of changes that other processes make.
+        locks: Those of the process.
         store_record: Hands a `once` record to the ledger; done when it is committed.
     """
 
@@ -80,6 +82,7 @@ class Engine:
     client: Client
     artifacts: Artifacts
     hub: Hub
+    locks: Locks
     threads: ThreadPoolExecutor
     processes: StepProcesses | None
     timing: Timing

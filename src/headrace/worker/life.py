@@ -58,9 +58,7 @@ class Life(PresenceListener):
     def __init__(self, parts: Parts, *, most: int | None = None) -> None:
         self._parts, self._most = parts, most
         self.over = asyncio.Event()
-        self.lost = False
-        self.has_begun = False
-        self.crowded = False
+        self.lost = self.has_begun = self.crowded = False
         self._services: list[Service] = []
         self._streams: list[Attending] = []
         self._emptied = asyncio.Event()
@@ -108,6 +106,7 @@ class Life(PresenceListener):
             client=parts.client,
             artifacts=parts.artifacts,
             hub=parts.hub,
+            locks=parts.locks,
             threads=parts.threads,
             processes=parts.processes,
             timing=parts.timing,
@@ -342,6 +341,7 @@ class Life(PresenceListener):
         self.claimer.close_intake()
         self.executor.halt("stale")
         self.executor.lose_all()
+        self._parts.locks.lose_all(self.number)
         self.ledger.drop_all()
         self.over.set()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
     from headrace.model.pipeline import Pipeline
     from headrace.reliability.hub import Hub
+    from headrace.reliability.locks import Locks
     from headrace.store.outbox import Sender
     from headrace.store.pool import Pool
     from headrace.worker.engine import Artifacts
@@ -32,6 +33,7 @@ class Parts:
         direct_dsn: Address of the database itself, not of a pooler before it.
         pool: Connections for everything but claims, ledger and presence.
         hub: Tells of changes that other processes make.
+        locks: Those of the process.
         pipelines: What the worker carries, by name.
         queues: Which queues it serves.
         concurrency: Jobs at once, 1 to 1,000.
@@ -51,6 +53,7 @@ class Parts:
     client: Client
     artifacts: Artifacts
     hub: Hub
+    locks: Locks
     pipelines: Mapping[str, Pipeline[Any, Any]]
     threads: ThreadPoolExecutor
     version: str

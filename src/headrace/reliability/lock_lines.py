@@ -1,0 +1,72 @@
+"""Those of a process who wait for locks: a line for each key, whose first alone asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headrace.reliability.hub import Hub, Unlisten
+
+Place = tuple[str, str]
+"""A lock: its tenant and key."""
+
+
+@dataclass(eq=False, slots=True)
+class Line:
+    """Those who wait for one key.
+
+    Attributes:
+        bell: Rung when the lock may be free.
+        waiting: Each one's turn, in the order in which they came.
+    """
+
+    unlisten: Unlisten | None = None
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class Lines:
+    """The lines of a process; each is there while somebody stands in it."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._lines: dict[Place, Line] = {}
+
+    def has(self, place: Place) -> bool:
+        """Whether somebody waits for this lock already."""
+        return place in self._lines
+
+    @contextlib.asynccontextmanager
+    async def turn(self, place: Place) -> AsyncIterator[Line]:
+        """Stand in line; the block begins when all who came before have gone."""
+        line = self._lines.get(place)
+        if line is None:
+            line = self._lines[place] = Line()
+            bell = line.bell
+            line.unlisten = self._hub.listen("lock", ":".join(place), lambda _text: bell.set())
+        mine = asyncio.get_running_loop().create_future()
+        line.waiting.append(mine)
+        if line.waiting[0] is mine:
+            mine.set_result(None)
+        try:
+            await asyncio.shield(mine)
+            yield line
+        finally:
+            self._leave(place, line, mine)
+
+    def _leave(self, place: Place, line: Line, mine: asyncio.Future[None]) -> None:
+        was_first = line.waiting[0] is mine
+        line.waiting.remove(mine)
+        mine.cancel()
+        if not line.waiting:
+            self._lines.pop(place, None)
+            if line.unlisten is not None:
+                line.unlisten()
+        elif was_first:
+            line.waiting[0].set_result(None)
