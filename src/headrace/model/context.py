@@ -65,6 +65,10 @@ class _Facts(Protocol):
         """Which try of this step or item this is, from 1."""
 
     @property
+    def failures(self) -> int:
+        """How many tries failed in a row before this one; those that only waited do not count."""
+
+    @property
     def item(self) -> str | None:
         """The key of the item in a step with `Each`; None in other steps."""
 

@@ -61,6 +61,12 @@ class Facts:
         return self._attempt.number
 
     @property
+    def failures(self) -> int:
+        """How many tries failed in a row before this one."""
+        tally = self._attempt.run.tallies.get(self._attempt.key)
+        return 0 if tally is None else tally.failures
+
+    @property
     def item(self) -> str | None:
         """The key of the item; None in a step that runs once."""
         return self._attempt.item or None

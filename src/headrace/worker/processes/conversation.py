@@ -87,6 +87,7 @@ class Conversation:
             "job_id": str(context.job_id),
             "run": context.run,
             "attempt": context.attempt,
+            "failures": context.failures,
             "item": context.item,
             "tenant": context.tenant,
             "owner": context.owner,

@@ -39,6 +39,7 @@ class ProcessContext:
         self.job_id = UUID(facts["job_id"])
         self.run: int = facts["run"]
         self.attempt: int = facts["attempt"]
+        self.failures: int = facts["failures"]
         self.item: str | None = facts["item"]
         self.tenant: str = facts["tenant"]
         self.owner: str = facts["owner"]
