@@ -12,10 +12,12 @@ with HEADRACE_CONSENSUS_.
 """
 
 from headrace import Headrace
+from headrace.pipelines.consensus.diff import JobDiff
 from headrace.pipelines.consensus.outcomes import ConsensusResult, ExpandResult, QuickResult
 from headrace.pipelines.consensus.pipeline import consensus
 from headrace.pipelines.consensus.quick import expand_only, quick
 from headrace.pipelines.consensus.registry import SCHEMAS
+from headrace.pipelines.consensus.reviews import Edit, Prepared, Reviews, Revised
 from headrace.pipelines.consensus.samples import sample_ideas
 from headrace.pipelines.consensus.schemas import (
     DecisionAggregation,
@@ -32,12 +34,17 @@ __all__ = [
     "ConsensusResult",
     "DecisionAggregation",
     "DecisionLabel",
+    "Edit",
     "ExpandResult",
     "ExpandedProposal",
     "IdeaInput",
+    "JobDiff",
     "Parameters",
     "PersonaReview",
+    "Prepared",
     "QuickResult",
+    "Reviews",
+    "Revised",
     "Revision",
     "app",
     "consensus",

@@ -55,7 +55,7 @@ async def _ask(
     try:
         return await model.ask(request)
     except ModelUnavailableError as error:
-        if ctx.attempt < most:
+        if ctx.failures + 1 < most:
             raise
         raise TriesSpentError(f"{error} ({most} tries)", error.code) from error
 

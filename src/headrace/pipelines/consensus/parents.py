@@ -18,6 +18,7 @@ from headrace.pipelines.consensus.outcomes import Versions
 from headrace.pipelines.consensus.schemas import (
     Closed,
     ExpandedProposal,
+    IdeaInput,
     PersonaReview,
     Revision,
     Text,
@@ -56,12 +57,14 @@ class Parent(Closed):
     Attributes:
         job: Its id.
         depth: 0 for an idea, 1 for a revision of it.
+        given: What it was given.
         proposal: What was reviewed.
         reviews: By persona.
     """
 
     job: Text
     depth: int
+    given: IdeaInput
     proposal: ExpandedProposal
     reviews: dict[str, ParentReview]
 
@@ -93,6 +96,7 @@ async def read_parent(reader: Reader, job: str, tenant: str, owner: str) -> Pare
     return Parent(
         job=str(key),
         depth=row["depth"],
+        given=IdeaInput.model_validate_json(row["input"]),
         proposal=ExpandedProposal.model_validate_json(row["proposal"]),
         reviews={one["persona"]: stored_review(one) for one in found},
     )

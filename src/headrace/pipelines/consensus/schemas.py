@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import orjson
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     JsonValue,
     StringConstraints,
     field_validator,
+    model_validator,
 )
 
 from headrace.pipelines.consensus.settings import consensus_settings
@@ -91,6 +92,12 @@ class Revision(Closed):
         if isinstance(edited, dict):
             EditedFields.model_validate(edited)
         return edited
+
+    @model_validator(mode="after")
+    def _check_edit(self) -> Self:
+        if self.edited_proposal is None and self.edit_notes is None:
+            raise ValueError("a revision needs an edited_proposal or edit_notes")
+        return self
 
     @field_validator("edit_notes")
     @classmethod

@@ -1,7 +1,7 @@
 -- name: find_proposal
--- The proposal of a job of this owner, with the job's state. By primary keys.
+-- The proposal of a job of this owner, with the job's state and input. By primary keys.
 -- $1 job, $2 tenant, $3 owner
-select job.state, made.parent_job, made.depth, made.proposal, made.schema_version,
+select job.state, job.input, made.parent_job, made.depth, made.proposal, made.schema_version,
     made.prompt_set_version
 from headrace.jobs as job
 left join lateral (
