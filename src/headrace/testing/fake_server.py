@@ -95,6 +95,9 @@ class FakeServer(ABC):
     """Checks the key, keeps the rate limit, plays the faults; what is left is answered by `answer`.
 
     A context manager, plain or async: it listens inside the block, and leaves no thread behind.
+
+    Attributes:
+        strays: Method and path of each request for something that it does not have.
     """
 
     paths: tuple[str, ...]
@@ -118,6 +121,7 @@ class FakeServer(ABC):
         self._rate, self._clock = requests_per_second, clock
         self._recent: deque[float] = deque()
         self._faults: deque[StrEnum] = deque()
+        self.strays: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self._server: ThreadedServer | None = None
 
@@ -180,6 +184,7 @@ class FakeServer(ABC):
 
     def _read(self, request: Request) -> Asked:
         if request.path not in self.paths:
+            self.strays.append((request.method, request.path))
             raise no_such_path(request)
         try:
             data = json.loads(request.body)

@@ -55,6 +55,8 @@ class ModelFault(StrEnum):
     """Status 403."""
     BAD_REQUEST = "bad_request"
     """Status 400."""
+    REDIRECT = "redirect"
+    """Status 307, to the same path of a server that is not there."""
     OVERLOADED = "overloaded"
     """Status 529."""
     BUSY_UNTIL = "busy_until"
@@ -75,6 +77,9 @@ _REFUSALS: Final = {
     ModelFault.UNAUTHORIZED: refusal(401, "The key has expired", "invalid_api_key"),
     ModelFault.FORBIDDEN: refusal(403, "No access to this model", "insufficient_permissions"),
     ModelFault.BAD_REQUEST: refusal(400, "Something is wrong", "invalid_request_error"),
+    ModelFault.REDIRECT: refusal(
+        307, "It is elsewhere", "moved", location="http://127.0.0.1:9/v1/responses"
+    ),
     ModelFault.OVERLOADED: refusal(529, "Overloaded", "overloaded_error"),
     ModelFault.BUSY_FOR_DAYS: refusal(
         429, "Rate limit reached", "rate_limit_exceeded", retry_after="9999999"

@@ -87,6 +87,7 @@ class ModelServer(FakeServer):
         models: Iterable[str] = ("gpt-5.1",),
         paths: Iterable[str] = (RESPONSES, CHAT),
         takes_temperature: bool = True,
+        takes_schema: bool = True,
         keeps_answers: bool = False,
         api_key: str | None = "test-key",
         requests_per_second: int | None = None,
@@ -100,6 +101,7 @@ class ModelServer(FakeServer):
             models: Those that it has; others are answered with status 404.
             paths: What it serves; leave out `/v1/responses` for an older server.
             takes_temperature: Whether a request with a temperature is taken.
+            takes_schema: Whether a completion takes a JSON schema as `response_format`.
             keeps_answers: Whether a second request with the `Idempotency-Key` of one that was
                 answered gets the same answer, and is not paid.
             api_key: What callers must send as `Authorization: Bearer ...`; None asks for nothing.
@@ -108,7 +110,7 @@ class ModelServer(FakeServer):
         """
         super().__init__(api_key=api_key, requests_per_second=requests_per_second, clock=clock)
         self.models, self.paths = tuple(models), tuple(paths)
-        self.takes_temperature = takes_temperature
+        self.takes_temperature, self.takes_schema = takes_temperature, takes_schema
         self.calls: list[ModelCall] = []
         self._answer = answer or (lambda call: sample(call.schema))
         self._aimed: list[tuple[str, StrEnum]] = []
@@ -186,6 +188,9 @@ class ModelServer(FakeServer):
         if call.temperature is not None and not self.takes_temperature:
             message = "Unsupported parameter: 'temperature' is not supported with this model."
             raise refusal(400, message, _BAD, param="temperature")
+        if call.path == CHAT and call.schema and not self.takes_schema:
+            message = "This response_format type is unavailable now"
+            raise refusal(400, message, _BAD)
         return call
 
     def _speak(self, call: ModelCall, fault: StrEnum | None) -> shapes.Spoken:

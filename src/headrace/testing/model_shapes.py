@@ -10,6 +10,7 @@ from typing import Any, Final
 
 PIECE: Final = 24
 """Characters of an answer in one event of a stream."""
+MOST_PIECES: Final = 1_000
 CREATED: Final = 1_790_000_000
 
 
@@ -202,7 +203,8 @@ def _finish(spoken: Spoken) -> str:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    return (text[start : start + PIECE] for start in range(0, len(text), PIECE))
+    size = max(PIECE, len(text) // MOST_PIECES)
+    return (text[start : start + size] for start in range(0, len(text), size))
 
 
 def _event(name: str | None, data: dict[str, Any] | str) -> bytes:

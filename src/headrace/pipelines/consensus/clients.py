@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from headrace import InvalidError
+from headrace.pipelines.consensus.errors import ModelClientError
 from headrace.pipelines.consensus.offline import OfflineModel
 from headrace.pipelines.consensus.settings import consensus_settings
 
 if TYPE_CHECKING:
     from headrace.pipelines.consensus.model import ModelClient
-
-
-class ModelClientError(InvalidError):
-    """What answers cannot be opened as it is configured; the text says what to do."""
-
-    code = "model_client_unusable"
 
 
 async def open_model() -> ModelClient:
@@ -29,7 +24,23 @@ async def open_model() -> ModelClient:
     choice = consensus_settings().chosen_client
     if choice == "offline":
         return OfflineModel()
+    if choice == "openai":
+        return await asyncio.to_thread(_open_openai)
     return await _opened(choice)
+
+
+def _open_openai() -> ModelClient:
+    # Off the loop and only here: the import takes half a second.
+    try:
+        from headrace.pipelines.consensus.openai_client import open_openai  # noqa: PLC0415
+        from headrace.pipelines.consensus.openai_guards import shared_guards  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ModelClientError(
+            f"the client openai needs {error.name}, which is not installed: "
+            "pip install 'headrace[openai]'"
+        ) from None
+    settings = consensus_settings()
+    return open_openai(settings, shared_guards(settings))
 
 
 async def _opened(reference: str) -> ModelClient:

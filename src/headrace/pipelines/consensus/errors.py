@@ -5,6 +5,12 @@ from __future__ import annotations
 from headrace import ConflictError, InvalidError, NotFoundError, PermanentError
 
 
+class ModelClientError(InvalidError):
+    """What answers cannot be opened as it is configured; the text says what to do."""
+
+    code = "model_client_unusable"
+
+
 class PromptSetError(InvalidError):
     """A set of prompts is not there, or not as it must be; the text says what is wrong."""
 

@@ -69,6 +69,32 @@ class ConsensusSettings(BaseSettings):
     llm_timeout_s: int = Field(
         default=300, ge=10, le=1_800, description="Limit of one question with its repair turn."
     )
+    llm_max_output_tokens: int = Field(
+        default=16_000,
+        ge=256,
+        le=1_000_000,
+        description="Most tokens of an answer, what the model thinks included.",
+    )
+    llm_stream: bool = Field(
+        default=False,
+        description="Whether answers are asked for as streams: for servers behind something that "
+        "cuts connections on which nothing is said.",
+    )
+    llm_requests_per_min: int = Field(
+        default=500, ge=1, le=1_000_000, description="Questions of all workers in a minute."
+    )
+    llm_tokens_per_min: int = Field(
+        default=500_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Tokens of all workers in a minute, questions and answers.",
+    )
+    llm_burst_s: float = Field(
+        default=60,
+        ge=0.02,
+        le=60,
+        description="What may pass at once is what those limits let pass in this time.",
+    )
     max_retries: int = Field(
         default=3,
         ge=1,
