@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.inbox.message import compose_message
     from headrace.model.context import Row, StepContext, SyncContext, Transaction
     from headrace.model.job import JobState
+    from headrace.model.lock import Lock, SyncLock
     from headrace.model.markers import Each, Use
     from headrace.model.pipeline import Pipeline
     from headrace.model.retry import Retry
@@ -52,6 +53,7 @@ __all__ = [
     "InvalidError",
     "JobHandle",
     "JobState",
+    "Lock",
     "NotFoundError",
     "PermanentError",
     "Pipeline",
@@ -65,6 +67,7 @@ __all__ = [
     "Statements",
     "StepContext",
     "SyncContext",
+    "SyncLock",
     "Transaction",
     "UnavailableError",
     "Use",
@@ -87,6 +90,7 @@ _MODULES: Final = {
     "InvalidError": "errors",
     "JobHandle": "client",
     "JobState": "model.job",
+    "Lock": "model.lock",
     "NotFoundError": "errors",
     "PermanentError": "errors",
     "Pipeline": "model.pipeline",
@@ -100,6 +104,7 @@ _MODULES: Final = {
     "Statements": "statements",
     "StepContext": "model.context",
     "SyncContext": "model.context",
+    "SyncLock": "model.lock",
     "Transaction": "model.context",
     "UnavailableError": "errors",
     "Use": "model.markers",

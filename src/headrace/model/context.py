@@ -15,10 +15,12 @@ from typing import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime, timedelta
     from uuid import UUID
 
     from headrace.client import JobHandle
+    from headrace.model.lock import Lock, SyncLock
     from headrace.model.pipeline import Pipeline
 
 InputT = TypeVar("InputT")
@@ -266,6 +268,39 @@ class StepContext(_Facts, Protocol):
             OutputError: The result cannot be stored; that counts as a permanent failure.
         """
 
+    def lock(
+        self,
+        key: str,
+        *,
+        wait: float | timedelta = 0.0,
+        ttl: float | timedelta = 60.0,
+        reason: str | None = None,
+    ) -> AbstractAsyncContextManager[Lock]:
+        """Hold a lock of the tenant inside an `async with` block: nobody else has it meanwhile.
+
+            async with ctx.lock("repo:42", wait=10) as lock:
+                await push(fencing_token=lock.token)
+
+        The lease is renewed while the block lasts. Where that fails the block is cancelled, and
+        leaving it raises `LockLostError`. A lock of a worker that dies is free about 6 s later.
+        A step that lets `LockBusyError` or `LockLostError` out is started again a second later,
+        without an attempt, five times in a row. What freezes can wake after its lease: let what
+        is guarded refuse tokens lower than it has seen, or `await lock.verify(transaction)`.
+
+        Args:
+            key: 1 to 512 characters. Take several in one order everywhere: two steps that take
+                them in opposite order wait until one gives up.
+            wait: Seconds, or a timedelta, to wait for the present holder: up to an hour, and no
+                longer than until a second before the step's time is over.
+            ttl: The lease, 1 s to an hour.
+            reason: What for, for people who ask who holds it.
+
+        Raises:
+            InvalidError: The key, the wait or the lease is not accepted.
+            LockBusyError: On entering: another one holds it, and did so for `wait`.
+            LockLostError: On leaving: it was lost in the block.
+        """
+
     async def submit(
         self,
         pipeline: Pipeline[InputT, OutputT],
@@ -275,6 +310,8 @@ class StepContext(_Facts, Protocol):
         priority: int | None = None,
         due: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
+        ordering_key: str | None = None,
+        concurrency_key: str | None = None,
     ) -> JobHandle[OutputT]:
         """Submit another job of the same tenant and owner; a step that is tried again finds it.
 
@@ -286,6 +323,8 @@ class StepContext(_Facts, Protocol):
             priority: 0 to 9; that of this job if left out.
             due: When to start: a time, or a duration from now.
             deadline: When to give up: a time, or a duration from now.
+            ordering_key: Run it after all jobs of the tenant that were accepted with this key.
+            concurrency_key: Run it with few others of this key at once, as its pipeline says.
 
         Returns:
             A handle of the job. Do not wait for its result in a step.
@@ -305,6 +344,20 @@ class SyncContext(_Facts, Protocol):
     def idempotent(self) -> BlockingIdempotent:
         """As `StepContext.idempotent`, for plain functions and without transactions."""
 
+    def lock(
+        self,
+        key: str,
+        *,
+        wait: float | timedelta = 0.0,
+        ttl: float | timedelta = 60.0,
+        reason: str | None = None,
+    ) -> AbstractContextManager[SyncLock]:
+        """As `StepContext.lock`, in a `with` block; nothing stops a plain function.
+
+        Look at `lock.is_lost`, or call `lock.check()`, before each thing that only a holder may do.
+        Steps with `runs_in="process"` have no locks.
+        """
+
     def submit(
         self,
         pipeline: Pipeline[InputT, OutputT],
@@ -314,6 +367,8 @@ class SyncContext(_Facts, Protocol):
         priority: int | None = None,
         due: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
+        ordering_key: str | None = None,
+        concurrency_key: str | None = None,
     ) -> JobHandle[OutputT]:
         """As `StepContext.submit`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -43,6 +43,10 @@ class Request:
     def place(self) -> tuple[str, str]:
         """Which lock it is."""
         return self.tenant, self.key
+
+    def waiting_at_most(self, seconds: float) -> Request:
+        """The same, with no more patience than this."""
+        return replace(self, wait_s=min(self.wait_s, seconds))
 
 
 @dataclass(slots=True, eq=False)

@@ -14,6 +14,7 @@ from headrace.reliability.idempotent import Idempotent
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
 from headrace.worker.idempotent import BlockingIdempotent, StepCarrier
+from headrace.worker.locking import step_lock, thread_lock
 from headrace.worker.outcomes import fit_text
 from headrace.worker.records import read_function, refuse_transaction
 from headrace.worker.run import Stop
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from headrace.model.codec import Codec
     from headrace.model.context import JsonValue, StepLog
     from headrace.model.pipeline import Pipeline
+    from headrace.reliability.lock_blocks import LockBlock, SyncLockBlock
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
     from headrace.worker.run import RecordKey
@@ -186,6 +188,10 @@ class AsyncContext(Facts):
             **{name: value for name, value in options.items() if value is not None},
         )
 
+    def lock(self, key: str, **options: Any) -> LockBlock:
+        """Hold a lock of the tenant inside an `async with` block."""
+        return step_lock(self._attempt, self._engine, key, **options)
+
     async def _once(
         self,
         name: str,
@@ -321,6 +327,10 @@ class BlockingContext(Facts):
     def submit(self, pipeline: Pipeline[Any, Any], input: Any, **options: Any) -> JobHandle[Any]:  # noqa: A002, ANN401
         """As `AsyncContext.submit`."""
         return self._wait(self._context.submit(pipeline, input, **options))  # type: ignore[no-any-return]
+
+    def lock(self, key: str, **options: Any) -> SyncLockBlock:
+        """As `AsyncContext.lock`, in a `with` block."""
+        return thread_lock(self._attempt, self._context._engine, key, **options)  # noqa: SLF001
 
     async def _read_artifact(self, reference: str) -> str:
         return await self._context._engine.artifacts.read(reference)  # noqa: SLF001

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
-from headrace.errors import HeadraceError
+from headrace.errors import DefinitionError, HeadraceError
 from headrace.telemetry.masking import clean_field
 from headrace.worker.processes.wire import Frame
 from headrace.worker.records import read_function, refuse_transaction
@@ -76,6 +76,19 @@ class ProcessContext:
         text = codec.encode(fn(*args, **kwargs))
         self._ask("keep", text, name=name)
         return codec.decode(text)
+
+    def lock(self, key: str, **_options: object) -> NoReturn:
+        """Fits `SyncContext.lock`, which needs the worker's own memory.
+
+        Raises:
+            DefinitionError: Always: nothing here could be told in time that the lock was lost.
+        """
+        raise DefinitionError(
+            f"step {self._step}",
+            f"lock({key!r}) in a step with runs_in='process': take it in an async step or a plain "
+            "function of the worker, and let that call what computes",
+            "NOT_IN_PROCESS",
+        )
 
     def submit(
         self,
