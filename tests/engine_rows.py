@@ -47,12 +47,13 @@ class Rows:
 
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         self.connection = connection
-        self.lane = 0
+        self.lane = self.share = 0
 
     @classmethod
     async def open(cls, database: str) -> Self:
         rows = cls(await connect(database, name="test", settings=ENGINE_SETTINGS))
         rows.lane = await rows.value("submit.add_lane", "default", "pipe", "1.0.0")
+        rows.share = await rows.connection.fetchval("select headrace.share_of('tenant')")
         return rows
 
     async def close(self) -> None:
@@ -82,8 +83,9 @@ class Rows:
     ) -> list[asyncpg.Record]:
         await self.value("claims.promote_due", 1000)
         return await self.connection.fetch(
-            SQL["claims.claim_jobs"], worker, [self.lane], most, suspects, []
-        )
+            SQL["claims.claim_jobs"], worker, [self.lane], most, suspects, [],
+            [self.share], most,
+        )  # fmt: skip
 
     async def claimed(self, count: int = 1, *, worker: int | None = None) -> list[asyncpg.Record]:
         """New jobs in the hands of a worker, by default a new one."""

@@ -110,7 +110,7 @@ class Database:
 
     def __init__(self, connection: HeldConnection, texts: Texts = SQL) -> None:
         self.connection, self._texts = connection, texts
-        self.lane = 0
+        self.lane = self.share = 0
         self.first_job = 0
         self._jobs = itertools.count(1)
 
@@ -128,6 +128,7 @@ class Database:
         self._jobs = itertools.count(1)
         await self.shift(0)
         self.lane = (await self.run("submit.add_lane", QUEUE, "proof", "1.0.0"))[0]["id"]
+        self.share = await self.connection.fetchval("select headrace.share_of('default')")
 
     async def shift(self, seconds: float) -> None:
         """Set how far headrace's clock is ahead."""
@@ -171,7 +172,9 @@ class Database:
 
     async def claim(self, worker: int, most: int = 10, *, suspects: bool = False) -> list[Held]:
         """Take due jobs."""
-        rows = await self.run("claims.claim_jobs", worker, [self.lane], most, suspects, [])
+        rows = await self.run(
+            "claims.claim_jobs", worker, [self.lane], most, suspects, [], [self.share], most
+        )
         return [Held(row["id"], row["token"], row["run"], worker, row["suspicion"]) for row in rows]
 
     async def finish(self, worker: int, jobs: Sequence[Held], output: str) -> dict[UUID, str]:
@@ -265,7 +268,7 @@ class Database:
         async with self.connection.transaction():
             taken = await self.run(
                 "operations.take_queued", job, place["lane"], place["suspicion"] == 2,
-                place["rank"], place["due_at"],
+                place["rank"], place["due_at"], place["tenant"],
             )  # fmt: skip
             if taken and await self.run("operations.cancel_queued", job, "user", "enough"):
                 return "cancelled"

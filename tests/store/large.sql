@@ -36,8 +36,8 @@ select
     '1', now(), case when state = 'completed' then now() end
 from made;
 
-insert into headrace.queued (job, lane, ready, rank, due_at, deadline)
-select id, lane, n <= 80000, due_at - interval '5 min', due_at,
+insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
+select id, lane, n <= 80000, headrace.share_of('tenant'), due_at - interval '5 min', due_at,
     case when n % 10 = 0 then due_at + interval '2 days' end
 from made where state = 'queued';
 

@@ -7,16 +7,23 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from headrace.store.sql import SQL
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+# As in large.sql.
+LANES, READY, CLAIM = 5, 20_000, 100
+RUNNING = "select id, token from headrace.jobs where state = 'running' order by id limit 100"
+SUSPECTS = True
+
 FILL = (Path(__file__).parent / "large.sql").read_text()
 
 
-async def fill(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def fill(connection: Connection) -> None:
     """Put over a hundred thousand jobs into an empty database."""
     await connection.execute(FILL)
     await connection.execute("vacuum analyze")
@@ -30,16 +37,26 @@ class Access:
     rows: float = 0
 
 
-async def explain(
-    connection: asyncpg.Connection[asyncpg.Record], statement: str, *arguments: object
-) -> dict[str, Access]:
+async def explain(connection: Connection, statement: str, *arguments: object) -> dict[str, Access]:
     """Run a statement with its generic plan, take it back, and tell how each table was read."""
     (found,) = await explain_each(connection, statement, [arguments])
     return found
 
 
+async def explain_claim(
+    connection: Connection, lanes: list[int], shares: list[int] | None = None, quota: int = CLAIM
+) -> dict[str, Access]:
+    """A claim from the lanes in each of the shares, by default in that of `large.sql`."""
+    if shares is None:
+        shares = [await connection.fetchval("select headrace.share_of('tenant')")]
+    return await explain(
+        connection, "claims.claim_jobs", 1, lanes * len(shares), CLAIM, not SUSPECTS, [],
+        [share for share in shares for _ in lanes], quota,
+    )  # fmt: skip
+
+
 async def explain_each(
-    connection: asyncpg.Connection[asyncpg.Record],
+    connection: Connection,
     statement: str,
     uses: Sequence[Sequence[object]],
     *,
@@ -69,6 +86,22 @@ async def explain_each(
         await transaction.rollback()
         await connection.execute("deallocate measured")
     return [_accesses(text) for text in texts]
+
+
+async def running(connection: Connection) -> tuple[list[str], list[int]]:
+    async with connection.transaction():
+        await connection.execute("set local enable_seqscan = on")
+        rows = await connection.fetch(RUNNING)
+    return [str(row["id"]) for row in rows], [row["token"] for row in rows]
+
+
+def check(found: dict[str, Access], expected: dict[str, tuple[set[str], int]]) -> None:
+    """Each table is read by these indexes alone, and at most so many rows of it."""
+    assert {name: access.ways for name, access in found.items()} == {
+        name: ways for name, (ways, _) in expected.items()
+    }
+    for name, (_, most) in expected.items():
+        assert found[name].rows <= most, name
 
 
 def _accesses(text: str) -> dict[str, Access]:

@@ -2,128 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import timedelta
-from typing import TYPE_CHECKING
-
 import pytest
-import pytest_asyncio
+from asyncpg import Record
 
 from headrace.store.databases import fresh_database
-from headrace.store.pool import connect
-from headrace.store.session import ENGINE_SETTINGS
 from headrace.store.sql import SQL
 from tests.engine_rows import Rows
-from tests.store.plans import Access, explain, explain_each, fill
+from tests.store.plans import (
+    CLAIM,
+    LANES,
+    READY,
+    Connection,
+    check,
+    explain,
+    explain_claim,
+    explain_each,
+    running,
+)
 from tests.waiting import eventually
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    Connection = asyncpg.Connection[asyncpg.Record]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# As in large.sql.
-LANES, READY, CLAIM = 5, 20_000, 100
-RUNNING = "select id, token from headrace.jobs where state = 'running' order by id limit 100"
-SUSPECTS = PRESENCE = True
+PRESENCE = True
 ANY = (None,) * 10
 """The filters of a listing besides tenant and owner."""
 OWNERS = ("owner", "small", "middling", "nobody") * 3
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def address(database_server: str, template: str) -> AsyncIterator[str]:
-    """Of a database with many jobs."""
-    async with fresh_database(database_server, template) as address:
-        connection = await connect(address, name="plans", settings={"statement_timeout": "60s"})
-        await fill(connection)
-        await connection.close()
-        yield address
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def large(address: str) -> AsyncIterator[Connection]:
-    """A connection as the engine's own, to a database with many jobs."""
-    settings = {**ENGINE_SETTINGS, "statement_timeout": "60s"}
-    connection = await connect(address, name="plans", settings=settings)
-    yield connection
-    await connection.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def clients(address: str) -> AsyncIterator[Connection]:
-    """A connection to the same database with the settings of those that serve clients."""
-    connection = await connect(address, name="plans")
-    yield connection
-    await connection.close()
-
-
-async def running(connection: Connection) -> tuple[list[str], list[int]]:
-    async with connection.transaction():
-        await connection.execute("set local enable_seqscan = on")
-        rows = await connection.fetch(RUNNING)
-    return [str(row["id"]) for row in rows], [row["token"] for row in rows]
-
-
-def check(found: dict[str, Access], expected: dict[str, tuple[set[str], int]]) -> None:
-    """Each table is read by these indexes alone, and at most so many rows of it."""
-    assert {name: access.ways for name, access in found.items()} == {
-        name: ways for name, (ways, _) in expected.items()
-    }
-    for name, (_, most) in expected.items():
-        assert found[name].rows <= most, name
-
-
-class TestClaims:
-    async def test_claim_jobs_reads_a_batch_from_each_lane(self, large: Connection):
-        lanes = list(range(1, LANES + 1))
-        found = await explain(large, "claims.claim_jobs", 1, lanes, CLAIM, not SUSPECTS, [])
-        check(
-            found,
-            {
-                "workers": ({"workers_pkey"}, 1),
-                "lanes": (found["lanes"].ways, LANES),
-                "queues": ({"queues_pkey"}, LANES),
-                # The batch of each lane, and those that are taken.
-                "queued": ({"queued_ready", "Tid Scan"}, CLAIM * LANES + CLAIM),
-                "jobs": ({"jobs_pkey"}, CLAIM),
-            },
-        )
-
-    async def test_a_claim_of_lanes_that_nobody_filled_reads_nothing(self, large: Connection):
-        found = await explain(large, "claims.claim_jobs", 1, [777, 778], CLAIM, not SUSPECTS, [])
-        assert "queued" not in found or not found["queued"].rows
-        assert "jobs" not in found or not found["jobs"].rows
-
-    async def test_promote_due_looks_at_what_is_not_ready_only(self, large: Connection):
-        found = await explain(large, "claims.promote_due", 1_000)
-        check(found, {"queued": ({"queued_due", "Tid Scan"}, 0)})
-
-    async def test_next_due_reads_one_entry(self, large: Connection):
-        found = await explain(large, "claims.next_due")
-        check(found, {"queued": ({"queued_due"}, 1)})
-
-    async def test_is_work_due_reads_one_entry_of_a_lane(self, large: Connection):
-        found = await explain(large, "claims.is_work_due", list(range(1, LANES + 1)))
-        check({"queued": found["queued"]}, {"queued": ({"queued_ready"}, LANES)})
-
-    async def test_take_rings_reads_the_first_entries_of_each_lane(self, large: Connection):
-        minute, hour = timedelta(minutes=1), timedelta(hours=1)
-        found = await explain(large, "retention.take_rings", 1, minute, hour)
-        lanes = await large.fetchval("select count(*) from headrace.lanes")
-        check({"queued": found["queued"]}, {"queued": ({"queued_ready"}, 1_000 * lanes)})
-
-    async def test_load_steps_reads_the_steps_of_these_jobs(self, large: Connection):
-        jobs, _ = await running(large)
-        found = await explain(large, "claims.load_steps", jobs, [1] * CLAIM)
-        check(found, {"steps": ({"steps_pkey"}, CLAIM)})
-
-    async def test_held_jobs_reads_the_claims_of_one_worker(self, large: Connection):
-        found = await explain(large, "claims.held_jobs", 7)
-        assert found["jobs"].ways == {"jobs_pkey"}
-        assert found["jobs"].rows <= 3 * CLAIM
 
 
 class TestLedger:
@@ -295,7 +198,7 @@ class TestTheseTests:
         async with large.transaction():
             await large.execute("set local enable_seqscan = on; drop index headrace.queued_ready")
             lanes = list(range(1, LANES + 1))
-            found = await explain(large, "claims.claim_jobs", 1, lanes, CLAIM, not SUSPECTS, [])
+            found = await explain_claim(large, lanes)
         assert found["queued"].rows > READY
 
     async def test_the_tables_are_large(self, large: Connection):
@@ -357,7 +260,7 @@ class TestFollowing:
         )
 
 
-async def finish(rows: Rows, claims: list[asyncpg.Record], worker: int) -> None:
+async def finish(rows: Rows, claims: list[Record], worker: int) -> None:
     count = len(claims)
     await rows.connection.execute(
         SQL["ledger.finish_jobs"],

@@ -107,6 +107,7 @@ async def take_queued(connection: Connection, place: asyncpg.Record) -> bool:
         place["suspicion"] == SUSPECT,
         place["rank"],
         place["due_at"],
+        place["tenant"],
     )
     return bool(taken)
 

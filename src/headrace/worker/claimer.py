@@ -22,6 +22,7 @@ from headrace.telemetry.job_events import VersionAudit
 from headrace.telemetry.worker_events import ClaimsReconciled
 from headrace.worker import report
 from headrace.worker.claim import NORMAL, Claim
+from headrace.worker.picking import Picker
 from headrace.worker.restoring import restore
 from headrace.worker.service import Service
 
@@ -64,6 +65,13 @@ class Lane:
     version: str
     pipeline: Pipeline[Any, Any]
     older: bool
+
+
+class Pickers(NamedTuple):
+    """What takes jobs: the suspects, of which there is one at a time, and all others."""
+
+    others: Picker
+    suspects: Picker
 
 
 class Claimer(Service):
@@ -153,14 +161,13 @@ class Claimer(Service):
         try:
             if self._listen:
                 await connection.add_listener(CHANNEL, self._heard)
-            claim = await connection.prepare(SQL["claims.claim_jobs"])
-            await connection.execute("select")  # ends the prepare's command, and its time limit
+            pickers = await self._pickers(connection)
             self._lanes_at = self._promote_at = 0.0
             while True:
                 self._bell.clear()
                 asked, self._asked = self._asked, []
                 await self._look_after(connection)
-                taken = await self._claim(connection, claim)
+                taken = await self._claim(connection, pickers)
                 self.worked()
                 if asked:
                     await self._tell(connection, asked, taken)
@@ -169,6 +176,14 @@ class Claimer(Service):
         finally:
             with contextlib.suppress(Exception):
                 connection.terminate()
+
+    async def _pickers(self, connection: HeldConnection) -> Pickers:
+        claim = await connection.prepare(SQL["claims.claim_jobs"])
+        await connection.execute("select")  # ends the prepare's command, and its time limit
+        others, suspects = (
+            Picker(self._worker, connection, claim, suspects=suspects) for suspects in (False, True)
+        )
+        return Pickers(others, suspects)
 
     async def _tell(
         self, connection: HeldConnection, asked: list[asyncio.Future[Look]], taken: int
@@ -182,11 +197,7 @@ class Claimer(Service):
 
     # --- claiming ---------------------------------------------------------------------------------
 
-    async def _claim(
-        self,
-        connection: HeldConnection,
-        statement: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record],
-    ) -> int:
+    async def _claim(self, connection: HeldConnection, pickers: Pickers) -> int:
         """Fill the free slots once; how many jobs came."""
         await self._ledger.wait_for_room()
         executor = self._executor
@@ -197,7 +208,7 @@ class Claimer(Service):
             return 0
         self._between.clear()
         try:
-            taken = await self._take(connection, statement, free)
+            taken = await self._take(connection, pickers, free)
         finally:
             self._between.set()
         if self._left is not None:
@@ -210,23 +221,18 @@ class Claimer(Service):
             self._open = False
             self.spent.set()
 
-    async def _take(
-        self,
-        connection: HeldConnection,
-        statement: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record],
-        free: int,
-    ) -> int:
-        executor = self._executor
+    async def _take(self, connection: HeldConnection, pickers: Pickers, free: int) -> int:
+        executor, (others, suspects) = self._executor, pickers
         lanes = list(self.lanes)
         older = [number for number, lane in self.lanes.items() if lane.older]
-        rows: list[asyncpg.Record] = []
         began = monotonic()
+        rows: list[asyncpg.Record] = []
         if self._suspect_at <= began and not executor.suspects:
-            self._suspect_at = monotonic() + self._timing.reap.total_seconds()
-            rows = await statement.fetch(self._worker, lanes, 1, True, older)  # noqa: FBT003 - SQL's
+            self._suspect_at = began + self._timing.reap.total_seconds()
+            rows = await suspects.pick(lanes, older, 1)
             self._count(rows)
         if len(rows) < free:
-            more = await statement.fetch(self._worker, lanes, free - len(rows), False, older)  # noqa: FBT003
+            more = await others.pick(lanes, older, free - len(rows))
             self._count(more)
             rows += more
         if rows:
@@ -265,7 +271,7 @@ class Claimer(Service):
         (
             job, token, lane_number, number, seq, tenant, owner, text, suspicion, cancel_requested,
             deadline_s, ran_ms, waited_ms, preset, parameters, correlation_id, late_s,
-            age_s, first_of_run, traceparent,
+            age_s, first_of_run, traceparent, _share,
         ) = row  # fmt: skip
         lane = self.lanes[lane_number]
         pipeline = lane.pipeline

@@ -1,40 +1,55 @@
 -- name: claim_jobs
 -- Takes due jobs for a worker: deletes their queue rows, marks them running under one new token,
--- and writes the claim's row and the events. One probe of the ready index for each lane, so jobs
--- of lanes that nobody carries cost nothing. A worker that is marked lost gets nothing.
+-- and writes the claim's row and the events. A worker that is marked lost gets nothing.
+-- The shares that are asked for take turns: from each in the order in which they are given, what is
+-- first there by rank in all its lanes, and no more than $7. When there are enough jobs the further
+-- shares are not looked at. One probe of the ready index for each pair of lane and share.
 -- $1 worker, $2 lanes integer[], $3 most jobs, $4 suspects (or all others),
--- $5 lanes of an older version of what the worker carries integer[]
+-- $5 lanes of an older version of what the worker carries integer[],
+-- $6 shares smallint[], one for each of the lanes, $7 most jobs of one share
 with granted as materialized (
     select nextval('headrace.tokens') as token
     from headrace.workers as worker
     where worker.id = $1 and worker.lost_at is null and worker.stopped_at is null
 ),
+turn as materialized (
+    select pair.share, array_agg(pair.lane) as lanes
+    from unnest($2::integer[], $6::smallint[]) with ordinality as pair (lane, share, place)
+    group by pair.share
+    order by min(pair.place)
+),
 picked as materialized (
     select due.place
     from granted
-    cross join headrace.lanes as lane
+    cross join turn
     cross join lateral (
-        select entry.ctid as place, entry.rank, entry.job
-        from headrace.queued as entry
-        where entry.ready and entry.lane = lane.id and entry.suspect = $4::boolean
-        and (entry.deadline is null or entry.deadline > headrace.now())  -- else the sweep fails it
-        order by entry.rank, entry.job
-        limit $3::integer
-        for update skip locked
+        select first.place
+        from unnest(turn.lanes) as carried (id)
+        join headrace.lanes as lane on lane.id = carried.id
+        cross join lateral (
+            select entry.ctid as place, entry.rank, entry.job
+            from headrace.queued as entry
+            where entry.ready and entry.lane = lane.id and entry.suspect = $4::boolean
+            and entry.share = turn.share
+            and (entry.deadline is null or entry.deadline > headrace.now())  -- else the sweep fails it
+            order by entry.rank, entry.job
+            limit $7::integer
+            for update skip locked
+        ) as first
+        where not exists (
+            select from headrace.queues as queue
+            where queue.name = lane.queue and queue.paused_at is not null
+        )
+        order by first.rank, first.job
+        limit $7::integer
     ) as due
-    where lane.id = any($2::integer[])
-    and not exists (
-        select from headrace.queues as queue
-        where queue.name = lane.queue and queue.paused_at is not null
-    )
-    order by due.rank, due.job
-    limit $3::integer
+    limit $3::integer  -- not sorted: sorting would take from every share what it then leaves
 ),
 taken as (
     delete from headrace.queued as entry
     using picked
     where entry.ctid = picked.place
-    returning entry.job
+    returning entry.job, entry.share
 ),
 claimed as (
     update headrace.jobs as job
@@ -51,7 +66,7 @@ claimed as (
         job.waited_ms, job.preset, job.parameters, job.correlation_id,
         date_part('epoch', headrace.now() - job.due_at) as late_s,
         date_part('epoch', job.claimed_at - job.created_at) as age_s,
-        job.wait_reason in ('new', 'scheduled') as first_of_run, job.traceparent
+        job.wait_reason in ('new', 'scheduled') as first_of_run, job.traceparent, taken.share
 ),
 claim as (
     insert into headrace.claims (token, worker, jobs)
@@ -67,6 +82,44 @@ event as (
     from claimed
 )
 select * from claimed;
+
+-- name: find_shares
+-- The shares of each of these lanes in which there are jobs to claim, in rising order for each lane:
+-- one probe of the ready index for each that is found, and one more for each lane.
+-- $1 lanes integer[], $2 suspects (or all others), $3 the share after which to begin, $4 most of a
+-- lane
+with recursive found (lane, share, place) as (
+    select lane.id, first.share, 1
+    from headrace.lanes as lane
+    cross join lateral (
+        select entry.share
+        from headrace.queued as entry
+        where entry.ready and entry.lane = lane.id and entry.suspect = $2::boolean
+        and entry.share > $3::smallint
+        and (entry.deadline is null or entry.deadline > headrace.now())
+        order by entry.share
+        limit 1
+    ) as first
+    where lane.id = any($1::integer[])
+    and not exists (
+        select from headrace.queues as queue
+        where queue.name = lane.queue and queue.paused_at is not null
+    )
+    union all
+    select found.lane, next.share, found.place + 1
+    from found
+    cross join lateral (
+        select entry.share
+        from headrace.queued as entry
+        where entry.ready and entry.lane = found.lane and entry.suspect = $2::boolean
+        and entry.share > found.share
+        and (entry.deadline is null or entry.deadline > headrace.now())
+        order by entry.share
+        limit 1
+    ) as next
+    where found.place < $4::integer
+)
+select lane, share from found;
 
 -- name: promote_due
 -- Makes queue rows ready whose time has come.

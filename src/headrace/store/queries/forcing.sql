@@ -11,11 +11,13 @@ with done as (
         finished_at = case when job.cancel_requested_at is not null then clock_timestamp() end
     where job.id = $1::uuid and job.state = 'running'
     returning job.id, job.lane, job.run, job.seq, job.token, job.state, job.suspicion, job.rank,
-        job.due_at, job.deadline
+        job.due_at, job.deadline, job.tenant
 ),
 entry as (
-    insert into headrace.queued (job, lane, suspect, ready, rank, due_at, deadline)
-    select id, lane, suspicion = 2, due_at <= headrace.now(), rank, due_at, deadline
+    insert into headrace.queued (job, lane, suspect, ready, share, rank, due_at, deadline)
+    select
+        id, lane, suspicion = 2, due_at <= headrace.now(), headrace.share_of(tenant), rank, due_at,
+        deadline
     from done
     where state = 'queued'
 ),

@@ -252,11 +252,13 @@ done as (
     from target
     where job.id = target.id
     returning job.id, job.lane, job.run, job.seq, job.token, job.state, job.wait_reason,
-        job.suspicion, job.rank, job.due_at, job.deadline, job.cancel_requested_by
+        job.suspicion, job.tenant, job.rank, job.due_at, job.deadline, job.cancel_requested_by
 ),
 entry as (
-    insert into headrace.queued (job, lane, suspect, ready, rank, due_at, deadline)
-    select id, lane, suspicion = 2, due_at <= headrace.now(), rank, due_at, deadline
+    insert into headrace.queued (job, lane, suspect, ready, share, rank, due_at, deadline)
+    select
+        id, lane, suspicion = 2, due_at <= headrace.now(), headrace.share_of(tenant), rank, due_at,
+        deadline
     from done
     where state = 'queued'
 ),

@@ -1,15 +1,18 @@
 -- name: job_place
 -- Where a job stands, without a lock.
 -- $1 id
-select id, state, lane, suspicion, rank, due_at, run, worker, cancel_requested_at
+select id, state, tenant, lane, suspicion, rank, due_at, run, worker, cancel_requested_at
 from headrace.jobs where id = $1;
 
 -- name: take_queued
 -- Removes a queued job's row from its queue. Waits for a claim that is taking it.
--- $1 id, $2 lane, $3 suspect, $4 rank, $5 due_at
+-- $1 id, $2 lane, $3 suspect, $4 rank, $5 due_at, $6 tenant
 delete from headrace.queued
 where job = $1 and (
-    (ready and lane = $2 and suspect = $3 and rank = $4)
+    (
+        ready and lane = $2 and suspect = $3 and rank = $4
+        and share in (headrace.share_of($6), 0)  -- an earlier version wrote none
+    )
     or (not ready and due_at = $5)
 )
 returning job;
@@ -100,11 +103,11 @@ with opened as (
         result_step = null, started_at = null, claimed_at = null, finished_at = null,
         deadline = case when job.deadline > headrace.now() then job.deadline end
     where job.id = $1 and job.state in ('completed', 'failed', 'cancelled')
-    returning job.id, job.lane, job.run, job.seq, job.rank, job.due_at, job.deadline
+    returning job.id, job.lane, job.run, job.seq, job.tenant, job.rank, job.due_at, job.deadline
 ),
 entry as (
-    insert into headrace.queued (job, lane, ready, rank, due_at, deadline)
-    select id, lane, true, rank, due_at, deadline from opened
+    insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
+    select id, lane, true, headrace.share_of(tenant), rank, due_at, deadline from opened
 ),
 event as (
     insert into headrace.job_events (

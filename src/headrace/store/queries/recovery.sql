@@ -86,8 +86,10 @@ moved as (
         verdict.cancel_requested_by
 ),
 entry as (
-    insert into headrace.queued (job, lane, suspect, ready, rank, due_at, deadline)
-    select id, lane, suspicion = 2, due_at <= headrace.now(), rank, due_at, deadline
+    insert into headrace.queued (job, lane, suspect, ready, share, rank, due_at, deadline)
+    select
+        id, lane, suspicion = 2, due_at <= headrace.now(), headrace.share_of(tenant), rank, due_at,
+        deadline
     from moved
     where state = 'queued'
 ),

@@ -40,8 +40,8 @@ job as (
     from given cross join moment
 ),
 entry as (
-    insert into headrace.queued (job, lane, ready, rank, due_at, deadline)
-    select id, lane, ready, rank, starts_at, deadline from given
+    insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
+    select id, lane, ready, headrace.share_of(tenant), rank, starts_at, deadline from given
 ),
 event as (
     insert into headrace.job_events (job, seq, run, to_state, reason, actor)
@@ -81,11 +81,12 @@ job as (
     )
     cross join moment
     on conflict (tenant, owner, idempotency_key) where idempotency_key is not null do nothing
-    returning id, lane, rank, due_at, deadline, wait_reason
+    returning id, lane, tenant, rank, due_at, deadline, wait_reason
 ),
 entry as (
-    insert into headrace.queued (job, lane, ready, rank, due_at, deadline)
-    select id, lane, wait_reason = 'new', rank, due_at, deadline from job
+    insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
+    select id, lane, wait_reason = 'new', headrace.share_of(tenant), rank, due_at, deadline
+    from job
 ),
 event as (
     insert into headrace.job_events (job, seq, run, to_state, reason, actor)

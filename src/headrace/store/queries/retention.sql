@@ -56,7 +56,7 @@ with waiting as materialized (
         from (
             select due_at from headrace.queued
             where ready and queued.lane = lane.id
-            order by suspect, rank, job
+            order by suspect, share, rank, job
             limit 1000
         ) as entry
     ) as due

@@ -19,8 +19,9 @@ with job as (
     returning id, lane, rank, due_at, deadline, wait_reason
 ),
 entry as (
-    insert into headrace.queued (job, lane, ready, rank, due_at, deadline)
-    select id, lane, wait_reason = 'new', rank, due_at, deadline from job
+    insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
+    select id, lane, wait_reason = 'new', headrace.share_of($4::text), rank, due_at, deadline
+    from job
 ),
 event as (
     insert into headrace.job_events (job, seq, run, to_state, reason, actor)
@@ -35,7 +36,8 @@ select pg_notify('headrace_jobs', $16::text) where $16::text is not null;
 with due as materialized (
     select coalesce($7::timestamptz, headrace.now()) as at,
         coalesce($7::timestamptz, headrace.now()) - $6::smallint * $8::interval as rank,
-        coalesce($7::timestamptz <= headrace.now(), true) as ready
+        coalesce($7::timestamptz <= headrace.now(), true) as ready,
+        headrace.share_of($4::text) as share
 ),
 job as (
     insert into headrace.jobs (
@@ -50,8 +52,8 @@ job as (
     cross join due
 ),
 entry as (
-    insert into headrace.queued (job, lane, ready, rank, due_at, deadline)
-    select given.id, $3::integer, due.ready, due.rank, due.at, $9::timestamptz
+    insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
+    select given.id, $3::integer, due.ready, due.share, due.rank, due.at, $9::timestamptz
     from unnest($1::uuid[]) as given (id)
     cross join due
 ),
@@ -68,7 +70,8 @@ select pg_notify('headrace_jobs', $16::text) where $16::text is not null;
 -- $1 ids uuid[], $2 inputs text[], $3 to $16 as insert_job, $17 keys text[]
 with due as materialized (
     select coalesce($7::timestamptz, headrace.now()) as at,
-        coalesce($7::timestamptz <= headrace.now(), true) as ready
+        coalesce($7::timestamptz <= headrace.now(), true) as ready,
+        headrace.share_of($4::text) as share
 ),
 job as (
     insert into headrace.jobs (
@@ -87,8 +90,8 @@ job as (
     returning id, lane, rank, due_at, deadline
 ),
 entry as (
-    insert into headrace.queued (job, lane, ready, rank, due_at, deadline)
-    select job.id, job.lane, due.ready, job.rank, job.due_at, job.deadline
+    insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
+    select job.id, job.lane, due.ready, due.share, job.rank, job.due_at, job.deadline
     from job cross join due
 ),
 event as (
