@@ -28,6 +28,7 @@ from headrace.model.job import (
 from headrace.model.job import (
     Event as JobEvent,
 )
+from headrace.pipelines.consensus.settings import ConsensusSettings
 from headrace.pipelines.documents.settings import DocumentsSettings
 from headrace.remote.settings import RemoteSettings
 from headrace.settings import SettingRow, describe
@@ -53,6 +54,7 @@ FAMILIES: Final = (
     ("Identity", "identity_events"),
     ("Messages", "messaging_events"),
     ("What leaves", "outbox_events"),
+    ("Circuit breakers", "breaker_events"),
     ("Limits and budgets", "limit_events"),
     ("Database, ledger, process", "store_events"),
 )
@@ -67,6 +69,9 @@ masked.
 """
 DOCUMENTS_INTRO: Final = """\
 What the pipeline `documents` reads, beside the engine's. By the same rules.
+"""
+CONSENSUS_INTRO: Final = """\
+What the pipeline `consensus` reads, beside the engine's. By the same rules.
 """
 REMOTE_INTRO: Final = """\
 What `RemoteClient` and the commands with `--api` read; workers and the API itself do not.
@@ -168,6 +173,8 @@ def settings_page() -> str:
     documents = settings_table(describe_class(DocumentsSettings))
     remote = settings_table(describe_class(RemoteSettings))
     lines = (*lines, "## Documents", "", DOCUMENTS_INTRO, *documents, "")
+    consensus = settings_table(describe_class(ConsensusSettings))
+    lines = (*lines, "## Consensus", "", CONSENSUS_INTRO, *consensus, "")
     return "\n".join((*lines, "## Clients of an API", "", REMOTE_INTRO, *remote, ""))
 
 

@@ -13,6 +13,7 @@ group = typer.Typer(help="The settings.", rich_markup_mode=None, no_args_is_help
 def show(as_json: Json = False) -> None:
     """Print every setting with its value in effect; secrets are masked."""
     from headrace.cli.settings import unknown_settings
+    from headrace.pipelines.consensus.settings import ConsensusSettings, consensus_settings
     from headrace.pipelines.documents.settings import DocumentsSettings, documents_settings
     from headrace.settings import describe, load_settings
     from headrace.variables import describe as describe_class
@@ -22,6 +23,7 @@ def show(as_json: Json = False) -> None:
         for row in (
             *describe(load_settings()),
             *describe_class(DocumentsSettings, documents_settings()),
+            *describe_class(ConsensusSettings, consensus_settings()),
         )
     ]
     unknown = unknown_settings()
