@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.store.pool import Connection
 
 BATCH: Final = 100
+PAGE: Final = 500
 GRANTS_KEPT: Final = timedelta(days=7)
 
 
@@ -203,12 +204,12 @@ async def list_locks(
     return [HeldLock(**row) for row in rows]
 
 
-async def prune_locks(connection: Connection, *, limit: int = BATCH) -> int:
+async def prune_locks(connection: Connection, *, limit: int = PAGE) -> int:
     """Delete some locks that nobody held for a day; returns how many."""
     return affected(await connection.execute(SQL["locks.prune_locks"], limit))
 
 
-async def prune_grants(connection: Connection, *, limit: int = BATCH) -> int:
+async def prune_grants(connection: Connection, *, limit: int = PAGE) -> int:
     """Delete some of what tells of grants over a week ago; returns how many."""
     async with connection.transaction():
         await connection.execute(SQL["retention.allow_deletion"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.store.audit import prune_actions
 from headrace.store.idempotency import prune_operations
 from headrace.store.inbox import prune_inbox
+from headrace.store.locks import prune_grants, prune_locks
 from headrace.store.requests import prune_requests
 from headrace.store.retention import (
     PAGE,
@@ -204,6 +205,7 @@ class Janitor(PeriodicService):
         removed += await self._forget(prune_requests) + await self._forget(prune_actions)
         removed += await self._forget(prune_inbox)
         removed += await self._forget(prune_operations, most=OPERATION_PAGES)
+        removed += await self._forget(prune_locks) + await self._forget(prune_grants)
         return removed + await self._sweep_artifacts()
 
     async def _forget_workers(self) -> int:

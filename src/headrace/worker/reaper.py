@@ -1,4 +1,4 @@
-"""Finds dead workers and sets their jobs free. Every worker does this, and two do no harm.
+"""Finds dead workers and frees their jobs and locks. Every worker does this, two do no harm.
 
 It asks what *is*, not what happened: whatever claim has no living worker is an orphan. So a reaper
 that dies half-way leaves nothing that the next pass would not find.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from headrace.store.elapsed import clock_s
 from headrace.store.failpoints import hit
+from headrace.store.locks import free_void_locks
 from headrace.store.workers import (
     forget_claim,
     lose_workers,
@@ -28,6 +29,7 @@ from headrace.telemetry.job_events import (
     JobRecovered,
     JobSuspected,
 )
+from headrace.telemetry.lock_events import LockFreed
 from headrace.telemetry.worker_events import WorkerLost
 from headrace.worker.claim import SUSPECT
 from headrace.worker.service import PeriodicService
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from headrace.store.locks import VoidLock
     from headrace.store.pool import HeldConnection
     from headrace.store.session import Session
     from headrace.store.workers import (
@@ -101,8 +104,17 @@ class Reaper(PeriodicService):
             self._tell_lost(lost, claims)
             for claim in claims:
                 await self._recover(connection, claim)
+            self._tell_freed(await free_void_locks(connection))
         if len(claims) == BATCH:
             self.wake()
+
+    def _tell_freed(self, freed: Sequence[VoidLock]) -> None:
+        for lock in freed:
+            emit(
+                LockFreed(
+                    tenant=lock.tenant, key=lock.key, token=lock.token, worker_id=self.worker_id
+                )
+            )
 
     def _must_hold(self) -> bool:
         now = clock_s()
