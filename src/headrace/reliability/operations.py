@@ -55,7 +55,7 @@ KEEP: Final = timedelta(hours=24)
 KEEP_FAILED: Final = timedelta(hours=1)
 MOST_TAKEOVERS: Final = 3
 RENEW_EVERY_S: Final = 60.0
-LOOK_S: Final = 1.0
+LOOK: Final = timedelta(seconds=1)
 """How often those look who wait to be rung: a holder that dies rings for nobody."""
 AGAIN_MOST_S: Final = 30.0
 RELEASE_WAIT_S: Final = 2.0
@@ -90,14 +90,15 @@ class Grant:
 class Operations:
     """The operations in the hands of one worker, or of a process that is none."""
 
-    def __init__(self, pool: Pool, hub: Hub) -> None:
+    def __init__(self, pool: Pool, hub: Hub, *, look: timedelta = LOOK) -> None:
         """Nothing is done before `begin`.
 
         Args:
             pool: For connections.
             hub: Wakes those who wait for an outcome.
+            look: How often they look themselves.
         """
-        self._hub, self._writes = hub, Writes(pool)
+        self._hub, self._writes, self._look_s = hub, Writes(pool), look.total_seconds()
         self._grants: dict[UUID, Grant] = {}
 
     async def close(self) -> None:
@@ -227,7 +228,7 @@ class Operations:
         return changed
 
     async def _sleep(self, changed: asyncio.Event, until: float) -> None:
-        most = LOOK_S if self._hub.is_listening else POLL_S
+        most = self._look_s if self._hub.is_listening else POLL_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, min(most, until - monotonic()))):
                 await changed.wait()
