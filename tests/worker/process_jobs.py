@@ -38,7 +38,10 @@ def parent(name: str, ctx: SyncContext) -> str:
 
 
 @bad.step(runs_in="process", timeout=0.2, retry=Retry(attempts=1), memory=64)
-def misbehave(how: str) -> str:
+def misbehave(how: str, ctx: SyncContext) -> str:
+    if how == "lock":
+        with ctx.lock("repo:42"):
+            return how
     if how == "exit":
         os._exit(9)
     if how == "hog":

@@ -46,7 +46,12 @@ class TestJobs:
 
     @pytest.mark.parametrize(
         ("how", "code"),
-        [("exit", "exit code 9"), ("hog", "64 MiB"), ("sleep", "longer than its 0.2 s")],
+        [
+            ("exit", "exit code 9"),
+            ("hog", "64 MiB"),
+            ("sleep", "longer than its 0.2 s"),
+            ("lock", "take it in an async step"),
+        ],
     )
     async def test_a_bad_step_fails_its_job_and_no_other(self, app: Headrace, how: str, code: str):
         jobs = [await app.submit(bad, word) for word in (how, "fine")]
