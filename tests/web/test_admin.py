@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from headrace import CircuitBreaker
 from headrace.testing import Engine
 from headrace.web.auth.identity import Scope
 from tests.waiting import eventually
@@ -46,6 +47,9 @@ CALLS = [
     ("GET", "/quarantine"),
     ("POST", "/quarantine/1/redrive"),
     ("DELETE", "/quarantine/1"),
+    ("GET", "/breakers"),
+    ("POST", "/breakers/openai/trip"),
+    ("POST", "/breakers/openai/reset"),
     ("POST", "/rates"),
     ("GET", "/retention"),
     ("POST", "/retention/run"),
@@ -167,6 +171,30 @@ class TestQueues:
             ("queue.pause", "default"),
             ("queue.list", "all"),
             ("queue.resume", "default"),
+        ]
+
+
+class TestBreakers:
+    async def test_one_is_opened_and_closed_for_everybody(self, api: Api):
+        async with api.engine.app.primitives(), CircuitBreaker("openai"):
+            pass
+        [breaker] = await call(api, "GET", "/breakers")
+        assert (breaker["name"], breaker["tenant"], breaker["state"]) == ("openai", None, "closed")
+        opened = await call(api, "POST", "/breakers/openai/trip", open_for_s=600)
+        [changed] = opened["breakers"]
+        assert changed == {"tenant": None, "before": "closed", "state": "open"}
+        [breaker] = await call(api, "GET", "/breakers")
+        assert (breaker["state"], breaker["why"]) == ("open", "ticket 4711")
+        assert breaker["probe_at"] > breaker["since"]
+        await call(api, "POST", "/breakers/openai/trip", 422, open_for_s=0)
+        closed = await call(api, "POST", "/breakers/openai/reset")
+        assert closed["breakers"][0]["state"] == "closed"
+        await call(api, "POST", "/breakers/nothing/reset", 404)
+        assert await audited(api) == [
+            ("breaker.list", "all"),
+            ("breaker.trip", "openai"),
+            ("breaker.list", "all"),
+            ("breaker.reset", "openai"),
         ]
 
 

@@ -13,6 +13,7 @@ import typer
 from headrace.cli import (
     api,
     api_keys,
+    breakers,
     config,
     dead_letters,
     dev,
@@ -71,6 +72,7 @@ program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")
 program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
+program.add_typer(breakers.group, name="breakers")
 program.add_typer(api_keys.group, name="api-keys")
 program.add_typer(webhooks.group, name="webhooks")
 program.add_typer(sources.group, name="sources")

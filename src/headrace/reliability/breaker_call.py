@@ -159,14 +159,14 @@ def tell(standing: Standing, key: Key, why: str, worker: str | None) -> None:
             BreakerOpened(
                 dependency=key.name,
                 tenant=tenant,
-                why=why,
+                reason=why,
                 worker_id=worker,
                 retry_in_s=standing.retry_s,
             )
         )
     else:
         kind = BreakerClosed if standing.state == "closed" else BreakerHalfOpen
-        emit(kind(dependency=key.name, tenant=tenant, why=why, worker_id=worker))
+        emit(kind(dependency=key.name, tenant=tenant, reason=why, worker_id=worker))
 
 
 def _said(error: BaseException | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from headrace.errors import BreakerNotFoundError
 from headrace.store.sql import SQL
@@ -23,6 +23,7 @@ State: TypeAlias = Literal["closed", "open", "half_open"]
 Verdict: TypeAlias = Literal["success", "failure", "neither"]
 KEPT: Final = timedelta(days=90)
 PAGE: Final = 500
+NAMES_MOST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,19 @@ async def list_breakers(
     """How breakers are: those first that are not closed, then by name and tenant."""
     rows = await connection.fetch(SQL["breakers.list"], name, limit)
     return [BreakerRow(**row) for row in rows]
+
+
+async def count_breakers(connection: Connection) -> dict[tuple[str, ...], int]:
+    """How many breakers of each name are in each state, those of all tenants together.
+
+    Of 200 names at most: who reads them keeps a series for each.
+    """
+    counts: dict[tuple[str, ...], int] = {}
+    for row in await connection.fetch(SQL["breakers.count_states"], NAMES_MOST):
+        for state in get_args(State):
+            counts.setdefault((row["name"], state), 0)
+        counts[row["name"], row["state"]] = row["breakers"]
+    return counts
 
 
 async def prune_breakers(connection: Connection, *, limit: int = PAGE) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
 
+from headrace.store.breakers import count_breakers
 from headrace.store.outbox import NOTHING_WAITS, Waiting, measure_outbox
 from headrace.store.sql import SQL
 
@@ -36,6 +37,7 @@ class Signals:
         dead_letters: Failed jobs that nobody dealt with.
         dead_letter_age_s: How long ago the oldest of them failed.
         outbox: How far sending to topics and webhooks is behind.
+        breakers: Circuit breakers by name and state.
     """
 
     depth: Mapping[Part, int]
@@ -46,6 +48,7 @@ class Signals:
     dead_letters: int
     dead_letter_age_s: float | None
     outbox: Waiting = NOTHING_WAITS
+    breakers: Mapping[Part, int] = field(default_factory=dict)
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -74,6 +77,7 @@ async def read_signals(connection: Connection) -> Signals:
         row["dead_letters"],
         _age(row["dead_letter_age_s"]),
         await measure_outbox(connection),
+        await count_breakers(connection),
     )
 
 

@@ -13,7 +13,7 @@ class BreakerEvent(Event):
 
     dependency: str
     tenant: str | None = None
-    why: str
+    reason: str
     worker_id: str | None = None
 
 

@@ -33,6 +33,7 @@ MEANINGS: Final = MappingProxyType(
         "event_id": "Id of what left: the same however often it is sent.",
         "exit_code": "Exit code of the process.",
         "expired": "Queued jobs whose deadline passed before they could start.",
+        "fallback": "Name of the function that answered in place of a call.",
         "found": "Records of that group that were committed after all.",
         "from_step": "First step that runs again.",
         "held_s": "Seconds for which nobody calls it.",

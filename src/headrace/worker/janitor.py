@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.audit import prune_actions
+from headrace.store.breakers import prune_breakers
 from headrace.store.idempotency import prune_operations
 from headrace.store.inbox import prune_inbox
 from headrace.store.locks import prune_grants, prune_locks
@@ -203,7 +204,7 @@ class Janitor(PeriodicService):
         """Delete what is old besides jobs and their checkpoints."""
         removed = await self._forget_workers()
         removed += await self._forget(prune_requests) + await self._forget(prune_actions)
-        removed += await self._forget(prune_inbox)
+        removed += await self._forget(prune_inbox) + await self._forget(prune_breakers)
         removed += await self._forget(prune_operations, most=OPERATION_PAGES)
         removed += await self._forget(prune_locks) + await self._forget(prune_grants)
         return removed + await self._sweep_artifacts()

@@ -225,9 +225,11 @@ limit $2;
 select distinct name from headrace.breakers order by name;
 
 -- name: count_states
--- How many breakers of each name are in each state.
+-- How many breakers are in each state, of the first names.
+-- $1 most names
 select name, state, count(*)::integer as breakers
 from headrace.breakers
+where name in (select distinct name from headrace.breakers order by name limit $1)
 group by name, state
 order by name, state;
 

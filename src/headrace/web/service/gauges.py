@@ -54,6 +54,10 @@ GAUGES: Final = MappingProxyType(
             "for a `webhook` that is most overdue is.",
             ("channel",),
         ),
+        "breakers": Meaning(
+            "Circuit breakers: `closed`, `open`, `half_open`; those of tenants together.",
+            ("dependency", "state"),
+        ),
     }
 )
 """All gauges, without the prefix `headrace_`; those from `queue_depth` on are of the service."""
@@ -100,6 +104,7 @@ def _of_service(signals: Signals) -> Iterator[Values]:
         yield _one("dead_letter_oldest_age_seconds", signals.dead_letter_age_s)
     topics_s, webhooks_s = signals.outbox
     yield "outbox_lag_seconds", {("topic",): topics_s, ("webhook",): webhooks_s}
+    yield "breakers", {words: float(count) for words, count in signals.breakers.items()}
 
 
 def _one(name: str, value: float) -> Values:

@@ -6,6 +6,7 @@ Each call takes a reason and leaves a row in `headrace.admin_audit`: who, what, 
 from headrace.web.routes.admin import (
     api_keys,
     audit,
+    breakers,
     dead_letters,
     inbox_sources,
     jobs,
@@ -18,6 +19,6 @@ from headrace.web.routes.admin import (
 
 ADMIN = (
     *(jobs, dead_letters, queues, workers, api_keys, rates, retention),
-    *(inbox_sources, quarantine, audit),
+    *(breakers, inbox_sources, quarantine, audit),
 )
 """Modules with a `router`."""
