@@ -181,6 +181,8 @@ def describe_job(status: JobStatus) -> str:
         words.append(f"(run {status.run})")
     if status.state == "queued" and status.wait_reason:
         words.append(f"({status.wait_reason}, due {text_of(status.due_at)})")
+        if status.blocked_by:
+            words.append(f"blocked by its {status.blocked_by.replace('_', ' ')}")
     if status.cause:
         words.append(f"({status.cause})")
     if status.state == "failed" and status.error:

@@ -41,6 +41,19 @@ def read_input(pipeline: Pipeline[Any, Any], given: str) -> Any:  # noqa: ANN401
         raise InputError(pipeline.name, error.problems) from error
 
 
+def read_limit(given: str) -> int | None:
+    """How many jobs may run at once; None for any number.
+
+    Raises:
+        OptionError: It is no number from 1 on, and not `none`.
+    """
+    if given == "none":
+        return None
+    if given.isascii() and given.isdigit() and int(given):
+        return int(given)
+    raise OptionError("N", f"{given[:40]!r} is no limit; give a number from 1 on, or none")
+
+
 def _takes_text(pipeline: Pipeline[Any, Any]) -> bool:
     return hasattr(pipeline.input.annotation, "from_text")
 

@@ -28,6 +28,7 @@ from headrace.cli import (
     search,
     sources,
     submit,
+    tenants,
     webhooks,
     worker,
     workers,
@@ -48,7 +49,7 @@ ADVICE: Final = {
 OF_THE_PLACE: Final = frozenset(
     {
         *("api", "api-keys", "config", "demo", "dev", "doctor", "migrate", "pubsub"),
-        *("quarantine", "sources", "worker"),
+        *("quarantine", "sources", "tenants", "worker"),
     }
 )
 """Commands about a database and its processes: HEADRACE_API_URL says nothing to them."""
@@ -70,6 +71,7 @@ program.command("search")(search.search)
 program.add_typer(jobs.group, name="jobs")
 program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")
+program.add_typer(tenants.group, name="tenants")
 program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
 program.add_typer(breakers.group, name="breakers")

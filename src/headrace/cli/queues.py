@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 group = typer.Typer(help="Look at queues, close and open them.", rich_markup_mode=None)
 
 Names = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="Names of queues.")]
-COLUMNS = ("queue", "depth", "due", "running", "oldest", "paused_at", "paused_by", "reason")
+COLUMNS = (
+    *("queue", "depth", "due", "blocked", "running", "limit", "oldest", "paused_at"),
+    *("paused_by", "reason"),
+)
 
 
 @group.command("list")
@@ -31,7 +34,9 @@ def list_(api: Api = None, as_json: Json = False) -> None:
             "queue": queue.name,
             "depth": queue.depth,
             "due": queue.due,
+            "blocked": queue.blocked,
             "running": queue.running,
+            "limit": queue.concurrency,
             "oldest": None if not queue.due else f"{queue.oldest_age_s:.0f} s",
             "paused_at": queue.paused_at,
             "paused_by": getattr(queue, "paused_by", None),  # an API tells less
@@ -52,6 +57,25 @@ def pause(queues: Names, reason: Reason = None) -> None:
             typer.echo(f"{queue} is paused")
 
     ask(close)
+
+
+@group.command()
+def limit(
+    queue: Annotated[str, typer.Argument(metavar="QUEUE", help="Name of a queue.")],
+    most: Annotated[
+        str, typer.Argument(metavar="N", help="Most jobs at once, or none for any number.")
+    ],
+) -> None:
+    """Set how many jobs of a queue run at once, over all workers; it takes effect at once."""
+    from headrace.cli.parsing import read_limit
+
+    number = read_limit(most)
+
+    async def set_it(app: Headrace) -> None:
+        before = await app.limit_queue(queue, number)
+        typer.echo(f"{queue}: {number or 'any number'} at once, {before or 'any number'} before")
+
+    ask(set_it)
 
 
 @group.command()

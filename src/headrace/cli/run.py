@@ -11,10 +11,12 @@ from headrace.cli.options import Api, AppOption
 from headrace.cli.output import Json, print_json
 from headrace.cli.running import run_async
 from headrace.cli.submit import (
+    ConcurrencyKey,
     Deadline,
     Due,
     Input,
     Key,
+    OrderingKey,
     Owner,
     Parameters,
     PipelineName,
@@ -42,6 +44,8 @@ def run(
     parameters: Parameters = None,
     tenant: Tenant = "default",
     owner: Owner = "default",
+    ordering_key: OrderingKey = None,
+    concurrency_key: ConcurrencyKey = None,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="TIME", help="Wait so long: 90s, 10m.")
     ] = None,
@@ -61,8 +65,9 @@ def run(
     check_alone(api, app)
 
     submission = Submission(
-        pipeline, value, key, priority, due, deadline, preset, parameters, tenant, owner
-    )
+        pipeline, value, key, priority, due, deadline, preset, parameters, tenant, owner,
+        ordering_key, concurrency_key,
+    )  # fmt: skip
     timeout_s = read_seconds("--timeout", timeout)
     if api is not None:
         raise typer.Exit(run_async(_run_at(api, submission, timeout_s, quiet=quiet)))

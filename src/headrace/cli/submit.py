@@ -49,6 +49,18 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option("--parameter", metavar="K=V", help="Laid over the preset; V is JSON or text."),
 ]
+OrderingKey = Annotated[
+    str | None,
+    typer.Option(
+        "--ordering-key", metavar="KEY", help="Run after all jobs of the tenant with this key."
+    ),
+]
+ConcurrencyKey = Annotated[
+    str | None,
+    typer.Option(
+        "--concurrency-key", metavar="KEY", help="Run with few others of this key at once."
+    ),
+]
 Tenant = Annotated[str, typer.Option("--tenant", help="The customer that the job belongs to.")]
 Owner = Annotated[str, typer.Option("--owner", help="The user that the job belongs to.")]
 
@@ -67,6 +79,8 @@ class Submission:
     parameters: list[str] | None
     tenant: str
     owner: str
+    ordering_key: str | None
+    concurrency_key: str | None
 
     async def send(self, app: Headrace) -> JobHandle[Any]:
         """Store the job.
@@ -88,6 +102,8 @@ class Submission:
             parameters=parsing.read_parameters("--parameter", self.parameters),
             tenant=self.tenant,
             owner=self.owner,
+            ordering_key=self.ordering_key,
+            concurrency_key=self.concurrency_key,
             actor=actor(),
         )
 
@@ -110,6 +126,8 @@ class Submission:
             deadline=parsing.read_time("--deadline", self.deadline),
             preset=self.preset,
             parameters=parsing.read_parameters("--parameter", self.parameters),
+            ordering_key=self.ordering_key,
+            concurrency_key=self.concurrency_key,
         )
 
 
@@ -126,6 +144,8 @@ def submit(
     parameters: Parameters = None,
     tenant: Tenant = "default",
     owner: Owner = "default",
+    ordering_key: OrderingKey = None,
+    concurrency_key: ConcurrencyKey = None,
     api: Api = None,
     as_json: Json = False,
 ) -> None:
@@ -134,8 +154,9 @@ def submit(
 
     check_alone(api, app)
     submission = Submission(
-        pipeline, value, key, priority, due, deadline, preset, parameters, tenant, owner
-    )
+        pipeline, value, key, priority, due, deadline, preset, parameters, tenant, owner,
+        ordering_key, concurrency_key,
+    )  # fmt: skip
     job = run_async(_submit(app, submission) if api is None else _submit_to(api, submission))
     if as_json:
         print_json({"id": job, "pipeline": pipeline})

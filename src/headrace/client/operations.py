@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import orjson
 
+from headrace.client.options import check_limit, check_text
+from headrace.client.quotas import Quotas
 from headrace.client.rerun import Rerun
 from headrace.client.submission import parse_id
 from headrace.errors import (
@@ -22,7 +25,7 @@ from headrace.errors import (
     TransitionError,
 )
 from headrace.model.job import JobState
-from headrace.store import operations, reads
+from headrace.store import gates, operations, reads
 from headrace.store.reads import DeadLetterFilter, JobFilter
 from headrace.telemetry.events import emit
 from headrace.telemetry.job_events import JobRedriven
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from headrace.client.submission import Limits
     from headrace.model.pipeline import Pipeline
     from headrace.store.connections import Connections
+    from headrace.store.gates import TenantLimit
     from headrace.store.pool import Connection
     from headrace.store.reads import (
         DeadLetter,
@@ -90,6 +94,11 @@ class Operations:
     def pipelines(self) -> Mapping[str, Pipeline[Any, Any]]:
         """The pipelines of this app, by name."""
         return MappingProxyType(self._pipelines)
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        """Rate limits and budgets: listed, and set in place of the code's numbers."""
+        return Quotas(self._connections)
 
     def pipeline(self, pipeline: Pipeline[Any, Any] | str) -> Pipeline[Any, Any]:
         """One of this app's pipelines.
@@ -342,6 +351,45 @@ class Operations:
         async with self._connections.use() as connection:
             await self._check_queue(connection, queue)
             await operations.pause_queue(connection, queue, by=actor, reason=reason)
+
+    async def limit_queue(self, queue: str, most: int | None) -> int | None:
+        """Set how many jobs of a queue run at once, over all workers.
+
+        What runs already counts, and is not stopped.
+
+        Args:
+            queue: Which.
+            most: 1 to 10,000; None for any number.
+
+        Returns:
+            The limit before.
+
+        Raises:
+            QueueNotFoundError: There is no such queue.
+            OptionError: It is no such number.
+        """
+        check_limit(most)
+        async with self._connections.use() as connection:
+            await self._check_queue(connection, queue)
+            return await gates.limit_queue(connection, queue, most)
+
+    async def limit_tenant(
+        self, tenant: str, most: int | None, *, reason: str | None = None, actor: str = "user"
+    ) -> int | None:
+        """As `limit_queue`, for all jobs of a tenant, which need not have any yet.
+
+        Raises:
+            OptionError: The name cannot be one, or it is no such number.
+        """
+        check_text("tenant", tenant)
+        check_limit(most)
+        async with self._connections.use() as connection:
+            return await gates.limit_tenant(connection, tenant, most, by=actor, reason=reason)
+
+    async def list_tenants(self) -> list[TenantLimit]:
+        """The tenants that have a limit, with what of it is in use, by name."""
+        async with self._connections.use() as connection:
+            return await gates.list_tenants(connection)
 
     async def resume_queue(self, queue: str) -> bool:
         """Open a queue again; False where it was not paused.

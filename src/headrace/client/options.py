@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 import orjson
 
 from headrace.errors import OptionError, PresetNotFoundError
+from headrace.model.facts import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,10 @@ class SubmitOptions(TypedDict, total=False):
     """Who submits, for the job's history."""
     connection: object
     """Store the job in the transaction of this connection of yours; see `Client.submit`."""
+    ordering_key: str | None
+    """Jobs of a tenant with the same key run one at a time, in the order of their acceptance."""
+    concurrency_key: str | None
+    """Of a pipeline's jobs with the same key, no more run at once than its `key_concurrency`."""
     ring: bool
     """With `connection`: whether the transaction wakes workers when it commits; as a rule yes."""
 
@@ -73,6 +78,8 @@ class Given:
     parent: str | UUID | None = None
     actor: str | None = None
     connection: object = None
+    ordering_key: str | None = None
+    concurrency_key: str | None = None
     ring: bool = True
 
 
@@ -86,6 +93,15 @@ def check_priority(priority: object) -> int:
     if type(number) is int and 0 <= number <= 9:  # noqa: PLR2004 - the range in words below
         return number
     raise OptionError("priority", f"{priority!r} is none; give low, normal, high or 0 to 9")
+
+
+def check_limit(most: object) -> None:
+    """Refuse what is no number of jobs that may run at once."""
+    if most is None or (type(most) is int and 1 <= most <= MAX_CONCURRENCY):
+        return
+    raise OptionError(
+        "concurrency", f"{most!r} is no limit; give 1 to {MAX_CONCURRENCY:,}, or none at all"
+    )
 
 
 def check_text(option: str, text: object, most: int = LONGEST_TEXT) -> str:

@@ -65,6 +65,13 @@ class JobStatus:
     steps: tuple[StepStatus, ...]
     progress: float
     """The share of its steps that are done, 0 to 1; a fan-out's items count in part."""
+    ordering_key: str | None = None
+    """Jobs of its tenant with this key run one at a time, in the order of their acceptance."""
+    concurrency_key: str | None = None
+    """Few of its pipeline's jobs with this key run at once."""
+    blocked_by: str | None = None
+    """What keeps it from running where it is due: `ordering_key`, `concurrency_key`, or the
+    `tenant_limit`, `queue_limit` or `pipeline_limit`; None where nothing was seen to."""
 
     @property
     def is_final(self) -> bool:
@@ -285,4 +292,7 @@ def _job_status(row: asyncpg.Record, steps: Sequence[StepStatus]) -> JobStatus:
         else sum(shares) / len(shares)
         if shares
         else 0.0,
+        ordering_key=row["ordering_key"],
+        concurrency_key=row["concurrency_key"],
+        blocked_by=row["blocked_by"],
     )

@@ -192,8 +192,13 @@ class Submitter:
             deadline = check_time("deadline", given.deadline, now)
         if given.preset is not None:
             check_preset(pipeline, given.preset)
+        ordering_key = _text("ordering_key", given.ordering_key)
+        concurrency_key = _text("concurrency_key", given.concurrency_key)
+        if ordering_key is None and pipeline.ordered_by is not None:
+            ordering_key = given.owner
+        is_keyed = ordering_key is not None or concurrency_key is not None
         return Shared(
-            lane=await self._lanes.lane_of(pipeline),
+            lane=await self._lanes.lane_of(pipeline, keyed=is_keyed),
             queue=pipeline.queue,
             tenant=given.tenant if given.tenant is DEFAULT else check_text("tenant", given.tenant),
             owner=given.owner if given.owner is DEFAULT else check_text("owner", given.owner),
@@ -207,6 +212,8 @@ class Submitter:
             correlation_id=_text("correlation_id", given.correlation_id),
             parent_job=None if given.parent is None else parse_id(given.parent),
             actor=_text("actor", given.actor),
+            ordering_key=ordering_key,
+            concurrency_key=concurrency_key,
         )
 
     async def _now(self, caller: Caller | None) -> datetime:

@@ -295,6 +295,8 @@ def _options(source: Source, order: Order, connection: HeldConnection) -> Submit
         parameters=order.parameters,
         metadata=order.metadata,
         correlation_id=order.correlation_id,
+        ordering_key=order.ordering_key,
+        concurrency_key=order.concurrency_key,
         actor=f"source:{source.name}",
     )
 

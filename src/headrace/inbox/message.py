@@ -83,6 +83,8 @@ class Order(BaseModel):
     due_at: AwareDatetime | None = None
     deadline: AwareDatetime | None = None
     correlation_id: Word | None = None
+    ordering_key: Word | None = None
+    concurrency_key: Word | None = None
     owner: Word | None = None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.model.site import Site
 
 MAX_JOB_SECONDS: Final = 7_200
+MAX_CONCURRENCY: Final = 10_000
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
 
@@ -73,6 +74,22 @@ def checked_presets(
         except (OutputError, TypeError, ValueError) as error:
             raise _refusal(f"preset {name!r}: {error}", site) from error
     return MappingProxyType(copies)
+
+
+def checked_concurrency(option: str, count: object, site: Site) -> Any:  # noqa: ANN401 - as given
+    """How many jobs may run at once."""
+    if count is None and option == "concurrency":
+        return None
+    if type(count) is int and 1 <= count <= MAX_CONCURRENCY:
+        return count
+    raise _refusal(f"{option}={count!r}; write a whole number from 1 to {MAX_CONCURRENCY:,}", site)
+
+
+def checked_order(ordered_by: object, site: Site) -> Any:  # noqa: ANN401 - as given
+    """What jobs are ordered by that name no key."""
+    if ordered_by in {None, "owner"}:
+        return ordered_by
+    raise _refusal(f"ordered_by={ordered_by!r}; write 'owner', or leave it out", site)
 
 
 def _refusal(problem: str, site: Site) -> DefinitionError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from headrace.model import facts
 from headrace.model.annotations import type_text
@@ -52,6 +52,9 @@ class Pipeline(Generic[InputT, OutputT]):
         costly: Whether tenants may submit few of its jobs in a minute.
         inline_output: Whether webhooks and topics are told results up to 64 KiB themselves.
         migrations: The folder of the SQL that makes its tables; None where it has none.
+        concurrency: Of its jobs, the most that run at once; None for any number.
+        key_concurrency: Of its jobs with one concurrency key, the most that run at once.
+        ordered_by: What a job's ordering key is that names none; None for no key.
         input: Writes and reads the input.
         output: Writes and reads values of the output type.
         input_name: The parameter that takes the input; None until a step takes it.
@@ -73,6 +76,9 @@ class Pipeline(Generic[InputT, OutputT]):
         costly: bool = False,
         inline_output: bool = False,
         migrations: Path | None = None,
+        concurrency: int | None = None,
+        key_concurrency: int = 1,
+        ordered_by: Literal["owner"] | None = None,
     ) -> None:
         """Define a pipeline without steps.
 
@@ -91,6 +97,11 @@ class Pipeline(Generic[InputT, OutputT]):
             migrations: A folder of files `NNNN_name.sql` that make its own tables: numbered from 1
                 without gaps, applied by `headrace migrate` after the engine's, in development when
                 the app opens, and never edited once a database has them.
+            concurrency: Most of its jobs that run at once over all workers, 1 to 10,000; those of
+                all versions count, by what the newest one says. Any number if left out.
+            key_concurrency: The same for its jobs with one `concurrency_key`.
+            ordered_by: "owner" makes the owner the ordering key of each job that names none: what
+                one owner submits runs one at a time, in order.
 
         Raises:
             DefinitionError: A value is out of range, or a type cannot be stored.
@@ -106,6 +117,9 @@ class Pipeline(Generic[InputT, OutputT]):
         self.costly = costly
         self.inline_output = inline_output
         self.migrations = migrations
+        self.concurrency = facts.checked_concurrency("concurrency", concurrency, site)
+        self.key_concurrency = facts.checked_concurrency("key_concurrency", key_concurrency, site)
+        self.ordered_by = facts.checked_order(ordered_by, site)
         self.input: Codec[InputT] = storable(input, site, "the input")
         self.output: Codec[OutputT] = storable(output, site, "the output")
         self.input_name: str | None = None

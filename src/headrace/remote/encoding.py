@@ -43,6 +43,10 @@ class RemoteSubmitOptions(TypedDict, total=False):
     """Finds all that belongs to one request of yours."""
     parent: str | UUID | None
     """The id of a job of yours on whose behalf this one runs."""
+    ordering_key: str | None
+    """Jobs of the tenant with the same key run one at a time, in the order of their acceptance."""
+    concurrency_key: str | None
+    """Of a pipeline's jobs with the same key, no more run at once than its `key_concurrency`."""
 
 
 OPTIONS: Final = {
@@ -54,6 +58,8 @@ OPTIONS: Final = {
     "metadata": "metadata",
     "correlation_id": "correlation_id",
     "parent": "parent_job_id",
+    "ordering_key": "ordering_key",
+    "concurrency_key": "concurrency_key",
 }
 """The fields of the API that they are."""
 

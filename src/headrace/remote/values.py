@@ -63,6 +63,10 @@ class JobStatus:
     steps: tuple[StepStatus, ...]
     progress: float
     """The share of its steps that are done, 0 to 1."""
+    ordering_key: str | None = None
+    concurrency_key: str | None = None
+    blocked_by: str | None = None
+    """What keeps it from running where it is due, as in `JobStatus` of the library."""
 
     @property
     def is_final(self) -> bool:
@@ -92,6 +96,10 @@ class JobSummary:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    ordering_key: str | None = None
+    concurrency_key: str | None = None
+    blocked_by: str | None = None
+    """What keeps it from running where it is due, as in `JobStatus` of the library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,10 @@ class QueueStatus:
     running: int
     oldest_age_s: float | None
     """Seconds since the oldest job that could start became due; None where none could."""
+    concurrency: int | None = None
+    """Most of its jobs that run at once; None for any number."""
+    blocked: int = 0
+    """Jobs that are due, and wait for other jobs of their key or tenant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.store.keyed import insert_with_keys
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ class Shared:
     correlation_id: str | None = None
     parent_job: object | None = None
     actor: str | None = None
+    ordering_key: str | None = None
+    concurrency_key: str | None = None
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the jobs go to the keyed twin of their lane."""
+        return self.ordering_key is not None or self.concurrency_key is not None
 
     def arguments(self, *, ring: bool) -> tuple[Any, ...]:
         """From the third argument of the statements on."""
@@ -77,6 +85,9 @@ async def insert_one(
     connection: HeldConnection | Caller, job: UUID, text: str, shared: Shared, *, ring: bool
 ) -> None:
     """Store one job in one round trip."""
+    if shared.is_keyed:
+        await insert_with_keys(connection, [job], [text], shared, ring=ring)
+        return
     await connection.fetch(SQL["submit.insert_job"], job, text, *shared.arguments(ring=ring))
 
 
@@ -93,9 +104,8 @@ async def insert_many(
             for ids, texts, is_last in portions:
                 if sent is not None:
                     await sent
-                tail = shared.arguments(ring=ring and is_last)
                 sent = asyncio.ensure_future(
-                    connection.fetch(SQL["submit.insert_jobs"], ids, texts, *tail)
+                    insert_portion(connection, ids, texts, shared, ring=ring and is_last)
                 )
                 await asyncio.sleep(0)  # so that it is sent before the next portion is encoded
             if sent is not None:
@@ -116,6 +126,9 @@ async def insert_portion(
     ring: bool,
 ) -> None:
     """Store jobs in one statement."""
+    if shared.is_keyed:
+        await insert_with_keys(connection, ids, texts, shared, ring=ring)
+        return
     await connection.fetch(SQL["submit.insert_jobs"], ids, texts, *shared.arguments(ring=ring))
 
 
@@ -133,6 +146,8 @@ async def insert_keyed(
     Returns:
         The ids that were stored, as text.
     """
+    if shared.is_keyed:
+        return await insert_with_keys(connection, ids, texts, shared, ring=ring, keys=keys)
     rows = await connection.fetch(
         SQL["submit.insert_keyed_jobs"], ids, texts, *shared.arguments(ring=ring), keys
     )

@@ -24,11 +24,11 @@ class Lanes:
     def __init__(self, connections: Connections) -> None:
         """Nothing is asked before the first look-up."""
         self._connections = connections
-        self._known: dict[tuple[str, str, str], int] = {}
+        self._known: dict[tuple[str, str, str, bool], int] = {}
         self._turn = asyncio.Lock()
 
-    async def lane_of(self, pipeline: Pipeline[Any, Any]) -> int:
-        """The lane of a pipeline's version in its queue.
+    async def lane_of(self, pipeline: Pipeline[Any, Any], *, keyed: bool = False) -> int:
+        """The lane of a pipeline's version in its queue, or its twin for jobs with keys.
 
         The first call stores it, on a connection of its own, so that it stays when the transaction
         that the job is stored in is rolled back.
@@ -36,19 +36,21 @@ class Lanes:
         Raises:
             DatabaseUnavailableError: No server answered.
         """
-        key = (pipeline.queue, pipeline.name, pipeline.version)
+        key = (pipeline.queue, pipeline.name, pipeline.version, keyed)
         lane = self._known.get(key)
         if lane is not None:
             return lane
         async with self._turn:
             if key not in self._known:
                 async with self._connections.use() as connection:
-                    self._known[key] = await register(connection, pipeline)
+                    self._known[key] = await register(connection, pipeline, keyed=keyed)
         return self._known[key]
 
 
-async def register(connection: Connection, pipeline: Pipeline[Any, Any]) -> int:
-    """Store a pipeline's definition and its lane, if they are new.
+async def register(
+    connection: Connection, pipeline: Pipeline[Any, Any], *, keyed: bool = False
+) -> int:
+    """Store a pipeline's definition, its limits and its lane, if they are new.
 
     Returns:
         The number of the lane.
@@ -60,13 +62,21 @@ async def register(connection: Connection, pipeline: Pipeline[Any, Any]) -> int:
         pipeline.definition_hash,
         describe(pipeline),
         pipeline.inline_output,
+        pipeline.concurrency,
+        pipeline.key_concurrency,
     )
+    await connection.execute(
+        SQL["gates.limit_pipeline"],
+        pipeline.name,
+        pipeline.version,
+        pipeline.concurrency,
+        pipeline.key_concurrency,
+    )
+    statement = SQL["gates.add_keyed_lane" if keyed else "submit.add_lane"]
     lane: int | None = None
     while lane is None:
         # None when another process made it in the same moment: the next look sees it.
-        lane = await connection.fetchval(
-            SQL["submit.add_lane"], pipeline.queue, pipeline.name, pipeline.version
-        )
+        lane = await connection.fetchval(statement, pipeline.queue, pipeline.name, pipeline.version)
     return lane
 
 
@@ -89,6 +99,9 @@ def describe(pipeline: Pipeline[Any, Any]) -> str:
             "output": pipeline.output.schema(),
             "result_step": pipeline.result_step,
             "timeout_s": pipeline.timeout and pipeline.timeout.total_seconds(),
+            "concurrency": pipeline.concurrency,
+            "key_concurrency": pipeline.key_concurrency,
+            "ordered_by": pipeline.ordered_by,
             "presets": {name: dict(values) for name, values in pipeline.presets.items()},
             "steps": [_describe_step(step) for step in pipeline.steps.values()],
         }

@@ -9,6 +9,7 @@ import orjson
 
 from headrace.errors import JobNotFoundError, TransitionError
 from headrace.model.job import JobState
+from headrace.store.gates import settle_gates
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str 
             if await connection.fetch(SQL["operations.request_cancel"], job, by, reason):
                 return state
         elif await _cancel_queued(connection, job, place, by, reason):
+            if not connection.is_in_transaction():  # else whoever began it settles
+                await settle_gates(connection, [job])
             return JobState.CANCELLED
     raise TransitionError(state, "cancelled")
 

@@ -47,6 +47,10 @@ class JobSummary:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    ordering_key: str | None = None
+    concurrency_key: str | None = None
+    blocked_by: str | None = None
+    """Which key or limit keeps it from running, where it is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +115,20 @@ class DeadLetterFilter:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """A queue. `depth` counts all that is queued, `due` what could start now."""
+    """A queue. `depth` counts all that is queued, `due` what could start now.
+
+    `blocked` counts what is due, and waits for other jobs of its key or tenant.
+    """
 
     name: str
     paused_at: datetime | None
     paused_by: str | None
     pause_reason: str | None
+    concurrency: int | None
+    """Most of its jobs that run at once; None for any number."""
     depth: int
     due: int
+    blocked: int
     running: int
     oldest_age_s: float | None
     """Seconds since the oldest job that could start became due; None where none could."""

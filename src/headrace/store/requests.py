@@ -55,7 +55,13 @@ async def is_owned(connection: Connection, job: UUID, tenant: str, owner: str | 
 async def insert_jobs(
     connection: HeldConnection, jobs: Sequence[NewJob], *, ring: bool
 ) -> datetime | None:
-    """Store jobs of one queue in one statement; the time at which they were created."""
+    """Store jobs of one queue in one statement; the time at which they were created.
+
+    Either all of them have ordering keys or concurrency keys, or none.
+    """
+    if jobs[0].shared.is_keyed:
+        rows = await _insert_gated(connection, jobs, ring=ring)
+        return rows[0][1] if rows else None
     at: datetime | None = await connection.fetchval(
         SQL["requests.insert_jobs"], *_columns(jobs, ring=ring)
     )
@@ -66,6 +72,8 @@ async def insert_keyed(
     connection: HeldConnection, jobs: Sequence[NewJob], *, ring: bool
 ) -> set[str]:
     """Store those jobs of one queue whose keys are free; their ids as text."""
+    if jobs[0].shared.is_keyed:
+        return {str(row[0]) for row in await _insert_gated(connection, jobs, ring=ring)}
     rows = await connection.fetch(
         SQL["requests.insert_keyed_jobs"],
         *_columns(jobs, ring=ring),
@@ -92,6 +100,20 @@ async def find_created(connection: Connection, ids: Sequence[uuid_utils.UUID]) -
     """When these jobs were created; None where they are not there."""
     at: datetime | None = await connection.fetchval(SQL["requests.find_created"], ids)
     return at
+
+
+async def _insert_gated(
+    connection: HeldConnection, jobs: Sequence[NewJob], *, ring: bool
+) -> list[Any]:
+    """The ids that were stored, and when they were created."""
+    return await connection.fetch(
+        SQL["gates.insert_gated_jobs"],
+        *_columns(jobs, ring=ring),
+        _sparse([job.key for job in jobs]),
+        _sparse([job.hash for job in jobs]),
+        _sparse([job.shared.ordering_key for job in jobs]),
+        _sparse([job.shared.concurrency_key for job in jobs]),
+    )
 
 
 def _columns(jobs: Sequence[NewJob], *, ring: bool) -> list[Any]:

@@ -36,8 +36,8 @@ class Unfinished:
         """How long nothing will happen by itself; None while something runs or is due."""
         if not self._rows or not self._rows[0]["only_queued"]:
             return None
-        wait: timedelta = self._rows[0]["next"]
-        return wait if wait.total_seconds() > 0 else None
+        wait: timedelta | None = self._rows[0]["next"]
+        return wait if wait is not None and wait.total_seconds() > 0 else None
 
     def describe(self) -> str:
         """A line for each job."""
@@ -59,9 +59,15 @@ class Unfinished:
             return f"is queued, and queue {row['queue']!r} is paused"
         if row["wait_reason"] == "unclaimable":
             return "waits for code that can read its outputs"
-        if row["wait_s"] > 0:
-            return f"waits for another {row['wait_s']:.1f} s ({row['wait_reason']})"
-        return f"is due in queue {row['queue']!r} ({row['wait_reason']})"
+        return _waits(row)
+
+
+def _waits(row: asyncpg.Record) -> str:
+    if row["wait_s"] > 0:
+        return f"waits for another {row['wait_s']:.1f} s ({row['wait_reason']})"
+    if row["blocked"]:
+        return "waits for other jobs of its key or tenant"
+    return f"is due in queue {row['queue']!r} ({row['wait_reason']})"
 
 
 async def unfinished(connection: Connection, carried: Collection[str]) -> Unfinished:

@@ -36,8 +36,8 @@ ROOM: Final = 5_000
 """Submissions that may wait; more are told to come again."""
 LANES: Final = 2
 """Groups that commit at the same time."""
-Kind: TypeAlias = tuple[str, bool, bool]
-"""The queue, and whether there are idempotency keys and webhooks."""
+Kind: TypeAlias = tuple[str, bool, bool, bool]
+"""The queue, and whether there are idempotency keys, webhooks, and ordering or concurrency keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ class Submissions:
         if self._count >= self._room:
             raise UnavailableError("too many submissions wait")
         one = _Waiting(job, asyncio.get_running_loop().create_future())
-        kind = (job.shared.queue, job.key is not None, job.webhook is not None)
+        shared = job.shared
+        kind = (shared.queue, job.key is not None, job.webhook is not None, shared.is_keyed)
         waiting = self._waiting.get(kind)
         if waiting is None:
             waiting = self._waiting[kind] = deque()

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import orjson
-
 from headrace.store.entries import Entry, Release
 from headrace.store.failpoints import hit
+from headrace.store.gates import LANES_CHANGED
 from headrace.store.sql import SQL
 from headrace.telemetry.events import emit
-from headrace.telemetry.job_events import VersionAudit
 from headrace.telemetry.worker_events import ClaimsReconciled
 from headrace.worker import report
-from headrace.worker.claim import NORMAL, Claim
+from headrace.worker.carried import Lane, read_claim, version_key
 from headrace.worker.picking import Picker
 from headrace.worker.restoring import restore
 from headrace.worker.service import Service
@@ -35,12 +33,11 @@ if TYPE_CHECKING:
     from headrace.store.ledger import Ledger
     from headrace.store.pool import HeldConnection
     from headrace.worker.executor import Executor
+    from headrace.worker.gating import Gates
     from headrace.worker.timing import Timing
 
 CHANNEL: Final = "headrace_jobs"
 PROMOTE_MOST: Final = 1_000
-FIRST_CLAIM: Final = 2
-"""The sequence number of a job's first claim: nothing of it can be stored yet."""
 SPENT_MOST: Final = 100
 """Claims whose jobs have all left are removed in batches of about this size, or once a second."""
 
@@ -55,16 +52,6 @@ class Look(NamedTuple):
 
     taken: int
     more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """What a lane's number stands for, and the pipeline that this worker runs it with."""
-
-    queue: str
-    version: str
-    pipeline: Pipeline[Any, Any]
-    older: bool
 
 
 class Pickers(NamedTuple):
@@ -132,6 +119,10 @@ class Claimer(Service):
         self._bell.set()
 
     @property
+    def _gates(self) -> Gates:
+        return self._executor.gates
+
+    @property
     def has_room(self) -> bool:
         """Whether it would claim a job that is due."""
         return self._open and self._executor.busy < self._concurrency
@@ -168,6 +159,7 @@ class Claimer(Service):
                 asked, self._asked = self._asked, []
                 await self._look_after(connection)
                 taken = await self._claim(connection, pickers)
+                await self._gates.settle(connection)  # where it did not claim
                 self.worked()
                 if asked:
                     await self._tell(connection, asked, taken)
@@ -222,19 +214,27 @@ class Claimer(Service):
             self.spent.set()
 
     async def _take(self, connection: HeldConnection, pickers: Pickers, free: int) -> int:
-        executor, (others, suspects) = self._executor, pickers
+        executor, gates = self._executor, self._gates
         lanes = list(self.lanes)
         older = [number for number, lane in self.lanes.items() if lane.older]
         began = monotonic()
         rows: list[asyncpg.Record] = []
         if self._suspect_at <= began and not executor.suspects:
             self._suspect_at = began + self._timing.reap.total_seconds()
-            rows = await suspects.pick(lanes, older, 1)
+            rows = await pickers.suspects.pick(lanes, older, 1)
+            if gates.are_used and not rows:
+                rows = await gates.pick(connection, lanes, older, 1, suspects=True)
             self._count(rows)
-        if len(rows) < free:
-            more = await others.pick(lanes, older, free - len(rows))
-            self._count(more)
-            rows += more
+        order = (True, False) if gates.take_turn() else (False, gates.are_used)
+        for is_gated in dict.fromkeys(order):
+            if len(rows) < free:
+                most = free - len(rows)
+                if is_gated:
+                    more = await gates.pick(connection, lanes, older, most)
+                else:
+                    more = await pickers.others.pick(lanes, older, most)
+                self._count(more)
+                rows += more
         if rows:
             hit("claim.after_commit")
             self.took_at = monotonic()
@@ -252,7 +252,7 @@ class Claimer(Service):
         told = self._timing.lease.total_seconds() if report.wants_claims() else None
         begun = []
         for row in rows:
-            claim = self._read(row)
+            claim = read_claim(row, self.lanes, self._worker, self._job_timeout_s)
             if told is not None:
                 report.claimed(claim, told)
             if claim.fresh:
@@ -266,35 +266,6 @@ class Claimer(Service):
             await restore(connection, runs)
             for run in runs:
                 executor.advance(executor.take(run))
-
-    def _read(self, row: asyncpg.Record) -> Claim:
-        (
-            job, token, lane_number, number, seq, tenant, owner, text, suspicion, cancel_requested,
-            deadline_s, ran_ms, waited_ms, preset, parameters, correlation_id, late_s,
-            age_s, first_of_run, traceparent, _share,
-        ) = row  # fmt: skip
-        lane = self.lanes[lane_number]
-        pipeline = lane.pipeline
-        limit_s, cause = self._job_timeout_s, "job_timeout"
-        if pipeline.timeout is not None:
-            limit_s = pipeline.timeout.total_seconds()
-        limit_s -= ran_ms / 1000
-        if deadline_s is not None and deadline_s < limit_s:
-            limit_s, cause = deadline_s, "deadline_exceeded"
-        if lane.older:
-            emit(
-                VersionAudit(
-                    job_id=job, run=number, pipeline=pipeline.name, version=lane.version,
-                    worker_version=pipeline.version,
-                )
-            )  # fmt: skip
-        return Claim(
-            job, token, number, pipeline, lane.version, lane.queue, tenant, owner, text,
-            seq == FIRST_CLAIM and suspicion == NORMAL, suspicion, cancel_requested, limit_s, cause,
-            waited_ms / 1000, preset, orjson.loads(parameters) if parameters else None,
-            correlation_id, late_s, age_s, first_of_run, self._worker,
-            traceparent,
-        )  # fmt: skip
 
     # --- waiting ----------------------------------------------------------------------------------
 
@@ -316,7 +287,9 @@ class Claimer(Service):
                 await self._bell.wait()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, queue: object) -> None:
-        if queue in self._queues:
+        if queue == LANES_CHANGED:
+            self._lanes_at = 0.0
+        if queue in self._queues or queue == LANES_CHANGED:
             self._bell.set()
 
     # --- upkeep -----------------------------------------------------------------------------------
@@ -342,13 +315,14 @@ class Claimer(Service):
         lanes = {}
         for row in rows:
             pipeline = self._pipelines[row["pipeline"]]
-            version = _version_key(row["version"])
+            version = version_key(row["version"])
             if version <= pipeline.version_key:
                 lanes[row["id"]] = Lane(
                     row["queue"], row["version"], pipeline, version < pipeline.version_key
                 )
         new = [number for number in lanes if number not in self.lanes]
         self.lanes = lanes
+        await self._gates.look(connection, list(lanes))
         if new:
             await connection.execute(SQL["recovery.unpark_jobs"], new)
 
@@ -372,6 +346,7 @@ class Claimer(Service):
         left = self._executor.left
         for token in [token for token, jobs in left.items() if not jobs]:
             del left[token]
+            self._gates.spent(token)
             self._spent.append(token)
         if len(self._spent) >= SPENT_MOST or (self._spent and not self._executor.runs):
             await connection.execute(SQL["claims.drop_claims"], self._worker, self._spent)
@@ -383,7 +358,3 @@ class _Nobody:
 
     def settled(self, entry: Entry, outcome: object) -> None:
         """Nothing to do: if it was not released, the next comparison finds it again."""
-
-
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

@@ -16,6 +16,7 @@ from headrace.store.entries import Committed, Refused, Stale
 from headrace.telemetry.tracing import adopt_tracing
 from headrace.worker import report
 from headrace.worker.attempt import Attempt
+from headrace.worker.gating import Gates
 from headrace.worker.outcomes import Interrupted, Lost
 from headrace.worker.performing import perform
 from headrace.worker.planning import plan
@@ -62,6 +63,7 @@ class Executor:
         ask_lease: Callable[[], bool] = lambda: True,
     ) -> None:
         self.engine, self._ledger, self._policy, self._on_room = engine, ledger, policy, on_room
+        self.gates = Gates(engine.worker)
         self._ask_lease, self._lease_held, self._lease_seen = ask_lease, True, 0.0
         self.runs: dict[tuple[UUID, int], JobRun] = {}
         self.leaving = 0
@@ -153,6 +155,7 @@ class Executor:
             return
         if run.began_alone:
             self.suspects -= 1
+        self.gates.left(claim.job, claim.token)
         left = self.left.get(claim.token)
         if left is not None:
             self.left[claim.token] = left - 1

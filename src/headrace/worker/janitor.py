@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.store.audit import prune_actions
 from headrace.store.breakers import prune_breakers
 from headrace.store.idempotency import prune_operations
+from headrace.store.gates import prune_ordered, settle_gates
 from headrace.store.inbox import prune_inbox
 from headrace.store.locks import prune_grants, prune_locks
 from headrace.store.requests import prune_requests
@@ -100,6 +101,8 @@ class Janitor(PeriodicService):
         began = monotonic()
         promoted = await self._promote()
         expired = await self._expire()
+        async with self._session.use() as connection:
+            await settle_gates(connection, None)
         removed = await self._clear() + await self._clean_up()
         emit(
             SweepCompleted(
@@ -157,6 +160,7 @@ class Janitor(PeriodicService):
         while True:
             async with self._session.use() as connection:
                 jobs = await expire_queued(connection, limit=BATCH)
+                await settle_gates(connection, [job.id for job in jobs])
             for job in jobs:
                 self._tell_expired(job)
             expired += len(jobs)
@@ -207,6 +211,7 @@ class Janitor(PeriodicService):
         removed += await self._forget(prune_inbox) + await self._forget(prune_breakers)
         removed += await self._forget(prune_operations, most=OPERATION_PAGES)
         removed += await self._forget(prune_locks) + await self._forget(prune_grants)
+        removed += await self._forget(prune_ordered)
         return removed + await self._sweep_artifacts()
 
     async def _forget_workers(self) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from headrace.store.elapsed import clock_s
 from headrace.store.failpoints import hit
+from headrace.store.gates import settle_gates
 from headrace.store.locks import free_void_locks
 from headrace.store.workers import (
     forget_claim,
@@ -128,6 +129,7 @@ class Reaper(PeriodicService):
         jobs = await recover_jobs(connection, claim.token, rules=self._rules, reaper=self._worker)
         hit("reaper_recovered")
         await forget_claim(connection, claim.token)
+        await settle_gates(connection, [job.id for job in jobs])
         queues = Counter(job.queue for job in jobs if job.state == "queued")
         await ring_queues(connection, sorted(queues))
         if self._echo is not None:

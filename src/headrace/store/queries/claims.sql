@@ -15,6 +15,7 @@ with granted as materialized (
 turn as materialized (
     select pair.share, array_agg(pair.lane) as lanes
     from unnest($2::integer[], $6::smallint[]) with ordinality as pair (lane, share, place)
+    where pair.share <> all (array(select limits.share from headrace.tenant_limits as limits))
     group by pair.share
     order by min(pair.place)
 ),
@@ -36,7 +37,8 @@ picked as materialized (
             limit $7::integer
             for update skip locked
         ) as first
-        where not exists (
+        where not lane.keyed and not lane.limited  -- those are for gates.claim_gated
+        and not exists (
             select from headrace.queues as queue
             where queue.name = lane.queue and queue.paused_at is not null
         )
@@ -100,7 +102,7 @@ with recursive found (lane, share, place) as (
         order by entry.share
         limit 1
     ) as first
-    where lane.id = any($1::integer[])
+    where lane.id = any($1::integer[]) and not lane.keyed and not lane.limited
     and not exists (
         select from headrace.queues as queue
         where queue.name = lane.queue and queue.paused_at is not null
@@ -140,7 +142,7 @@ where entry.ctid = picked.place;
 -- Seconds until the next queued job is due; null when none waits.
 select extract(epoch from min(due_at) - headrace.now())::float8 as wait_s
 from headrace.queued
-where not ready;
+where not ready and due_at < 'infinity';  -- which is that of blocked ones
 
 -- name: is_work_due
 -- Whether a job of these lanes could be claimed now; one probe of the ready index for each lane.
@@ -245,14 +247,15 @@ and not exists (
 );
 
 -- name: work_left
--- Whether a queued job of these lanes waits for more than its scheduled time or other code.
+-- Whether a queued job of these lanes waits for more than its scheduled time, other jobs or other
+-- code.
 -- $1 lanes integer[]
 select exists (
     select
     from headrace.queued as entry
     join headrace.jobs as job on job.id = entry.job
     join headrace.lanes as lane on lane.id = entry.lane
-    where entry.lane = any($1::integer[])
+    where entry.lane = any($1::integer[]) and entry.due_at < 'infinity'  -- else it is blocked
     and job.wait_reason not in ('scheduled', 'unclaimable')
     and not exists (
         select from headrace.queues as queue

@@ -13,7 +13,7 @@ where job = $1 and (
         ready and lane = $2 and suspect = $3 and rank = $4
         and share in (headrace.share_of($6), 0)  -- an earlier version wrote none
     )
-    or (not ready and due_at = $5)
+    or (not ready and due_at in ($5, 'infinity'))  -- blocked: see gates.sql
 )
 returning job;
 
@@ -92,7 +92,7 @@ select $1::uuid, $2, step, '', 'completed', position, 0, 0, 0, 0, output::json, 
 from unnest($3::text[], $4::integer[], $5::text[]) as given (step, position, output);
 
 -- name: reopen_job
--- Opens run n+1 of an ended job.
+-- Opens run n+1 of an ended job, behind all that were accepted with its ordering key.
 -- $1 id, $2 actor, $3 reason word, $4 metadata, $5 head start of one priority point
 with opened as (
     update headrace.jobs as job
@@ -101,9 +101,17 @@ with opened as (
         lease_losses = 0, suspicion = 0, ran_ms = 0, waited_ms = 0, cancel_requested_at = null,
         cancel_requested_by = null, cancel_reason = null, cause = null, error = null,
         result_step = null, started_at = null, claimed_at = null, finished_at = null,
+        position = headrace.next_position(job.tenant, job.ordering_key),
         deadline = case when job.deadline > headrace.now() then job.deadline end
     where job.id = $1 and job.state in ('completed', 'failed', 'cancelled')
-    returning job.id, job.lane, job.run, job.seq, job.tenant, job.rank, job.due_at, job.deadline
+    returning job.id, job.lane, job.run, job.seq, job.tenant, job.rank, job.due_at, job.deadline,
+        job.ordering_key, job.position
+),
+place as (
+    insert into headrace.ordered (gate, position, job)
+    select headrace.gate('order', tenant, ordering_key), position, id
+    from opened
+    where ordering_key is not null
 ),
 entry as (
     insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)

@@ -7,7 +7,9 @@ select
     job.lease_losses, job.suspicion, job.cancel_requested_at, job.cancel_requested_by,
     job.cancel_reason, job.cause, job.error, job.preset, job.parameters, job.metadata,
     job.correlation_id, job.idempotency_key, job.parent_job, job.result_step, job.ran_ms,
-    job.waited_ms, job.created_at, job.started_at, job.claimed_at, job.finished_at
+    job.waited_ms, job.created_at, job.started_at, job.claimed_at, job.finished_at,
+    job.ordering_key, job.concurrency_key,
+    case when job.state = 'queued' then headrace.blocked_by(job.id) end as blocked_by
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1::uuid;
@@ -72,7 +74,8 @@ select
     job.id, lane.queue, lane.pipeline, lane.version, job.tenant, job.owner, job.state, job.priority,
     job.run, job.wait_reason, job.due_at, job.cause, job.lease_losses, job.correlation_id,
     job.parent_job, left(job.input::text, 100) as input_preview, job.created_at, job.started_at,
-    job.finished_at
+    job.finished_at, job.ordering_key, job.concurrency_key,
+    case when job.state = 'queued' then headrace.blocked_by(job.id) end as blocked_by
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where ($1::text is null or job.tenant = $1)
@@ -159,6 +162,7 @@ limit $11;
 with waiting as (
     select lane.queue, count(*) as depth,
         count(*) filter (where entry.ready or entry.due_at <= headrace.now()) as due,
+        count(*) filter (where entry.due_at = 'infinity') as blocked,
         min(entry.due_at) filter (where entry.due_at <= headrace.now()) as oldest_due_at
     from headrace.queued as entry
     join headrace.lanes as lane on lane.id = entry.lane
@@ -174,8 +178,9 @@ running as (
     group by lane.queue
 )
 select
-    queue.name, queue.paused_at, queue.paused_by, queue.pause_reason,
+    queue.name, queue.paused_at, queue.paused_by, queue.pause_reason, queue.concurrency,
     coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
+    coalesce(waiting.blocked, 0) as blocked,
     coalesce(running.running, 0) as running,
     greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)::float8 as oldest_age_s
 from headrace.queues as queue
@@ -189,6 +194,7 @@ order by queue.name;
 with waiting as (
     select lane.queue, count(*) as depth,
         count(*) filter (where entry.ready or entry.due_at <= headrace.now()) as due,
+        count(*) filter (where entry.due_at = 'infinity') as blocked,
         min(entry.due_at) filter (where entry.due_at <= headrace.now()) as oldest_due_at
     from headrace.queued as entry
     join headrace.jobs as job on job.id = entry.job
@@ -208,7 +214,8 @@ running as (
 )
 select
     queue.name, queue.paused_at, null::text as paused_by, null::text as pause_reason,
-    coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
+    queue.concurrency, coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
+    coalesce(waiting.blocked, 0) as blocked,
     coalesce(running.running, 0) as running,
     greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)::float8 as oldest_age_s
 from headrace.queues as queue
@@ -238,7 +245,7 @@ order by lane.queue, lane.pipeline, lane.version;
 select
     known.name, known.version, known.hash, known.definition, known.registered_at,
     array(
-        select lane.queue from headrace.lanes as lane
+        select distinct lane.queue from headrace.lanes as lane
         where lane.pipeline = known.name and lane.version = known.version
         order by lane.queue
     ) as queues

@@ -187,7 +187,7 @@ with freed as (
         rank = entry.rank - (entry.due_at - headrace.now())
     from headrace.jobs as job
     where job.id = entry.job and job.wait_reason = 'unclaimable'
-    and not entry.ready and entry.lane = any($1::integer[])
+    and not entry.ready and entry.lane = any($1::integer[]) and entry.due_at < 'infinity'
     returning entry.job, entry.rank, entry.due_at
 )
 update headrace.jobs as job

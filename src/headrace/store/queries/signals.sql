@@ -7,10 +7,11 @@ with alive as materialized (
     where stopped_at is null and lost_at is null and expires_at > headrace.now()
 ),
 waiting as materialized (
-    select entry.lane, entry.ready or entry.due_at <= headrace.now() as is_due, count(*) as depth,
-        min(entry.due_at) as oldest
+    select entry.lane, entry.ready or entry.due_at <= headrace.now() as is_due,
+        entry.due_at = 'infinity' as is_blocked, count(*) as depth,
+        min(nullif(entry.due_at, 'infinity')) as oldest
     from headrace.queued as entry
-    group by 1, 2
+    group by 1, 2, 3
 ),
 unserved as materialized (
     select lane from waiting
@@ -29,7 +30,10 @@ running as materialized (
     group by job.lane
 ),
 counted as (
-    select lane, case when is_due then 'due' else 'waiting' end as state, depth, oldest from waiting
+    select
+        lane, case when is_due then 'due' when is_blocked then 'blocked' else 'waiting' end as state,
+        depth, oldest
+    from waiting
     union all
     select lane, 'running', depth, oldest from running
     union all

@@ -133,19 +133,29 @@ with queue as (
     insert into headrace.queues (name) values ($1) on conflict do nothing
 ),
 added as (
-    insert into headrace.lanes (queue, pipeline, version) values ($1, $2, $3)
+    insert into headrace.lanes (queue, pipeline, version, limited)
+    values (
+        $1, $2, $3,
+        headrace.gate_limit(headrace.gate('queue', $1)) is not null
+        or headrace.gate_limit(headrace.gate('pipeline', $2)) is not null
+    )
     on conflict do nothing
     returning id
 )
 select id from added
 union all
-select id from headrace.lanes where queue = $1 and pipeline = $2 and version = $3;
+select id from headrace.lanes
+where queue = $1 and pipeline = $2 and version = $3 and not keyed;
 
 -- name: register_pipeline
--- Records a definition; a version that is registered again keeps its time, its hash follows.
--- $1 name, $2 version, $3 hash, $4 definition, $5 whether its outputs may leave with events
-insert into headrace.pipelines as known (name, version, hash, definition, inline_output)
-values ($1, $2, $3, $4::json, $5)
+-- Records a definition; a version that is registered again keeps its time, its hash follows. Its
+-- limits follow by gates.limit_pipeline.
+-- $1 name, $2 version, $3 hash, $4 definition, $5 whether its outputs may leave with events,
+-- $6 most jobs at once, $7 most jobs of one concurrency key at once
+insert into headrace.pipelines as known (
+    name, version, hash, definition, inline_output, concurrency, key_concurrency
+)
+values ($1, $2, $3, $4::json, $5, $6, $7)
 on conflict (name, version) do update
 set hash = excluded.hash, definition = excluded.definition,
     inline_output = excluded.inline_output

@@ -27,11 +27,14 @@ select
         where known.job = job.id and known.token = job.token
     ) as steps,
     count(*) over () as total,
-    min(job.due_at - headrace.now()) filter (where job.state = 'queued') over () as next,
+    min(job.due_at - headrace.now()) filter (where job.state = 'queued' and kept.job is null)
+        over () as next,
+    kept.job is not null as blocked,
     bool_and(job.state = 'queued' and job.wait_reason <> 'unclaimable') over () as only_queued
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 left join headrace.queues as queue on queue.name = lane.queue
+left join headrace.blocked as kept on kept.job = job.id
 left join lateral (
     select failed.message from headrace.tries as failed
     where failed.job = job.id and failed.run = job.run

@@ -125,6 +125,8 @@ async def _new_job(service: Service, identity: Identity, body: NewJobBody) -> Ne
         metadata=body.metadata,
         correlation_id=body.correlation_id,
         parent=body.parent_job_id,
+        ordering_key=body.ordering_key,
+        concurrency_key=body.concurrency_key,
         actor=identity.subject,
     )
     if pipeline.costly and service.rates is not None:

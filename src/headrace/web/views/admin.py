@@ -48,6 +48,24 @@ class DrainBody(_Body):
     )
 
 
+MostJobs = Annotated[
+    int | None,
+    Field(strict=True, ge=1, le=10_000, description="Most jobs at once; null: any number."),
+]
+
+
+class LimitBody(_Body):
+    """How many jobs may run at once."""
+
+    concurrency: MostJobs
+
+
+class TenantLimitBody(LimitBody):
+    """How many jobs of a tenant may run at once."""
+
+    tenant: Text
+
+
 class PurgeBody(_Body):
     """Whether the jobs are cancelled, or counted only."""
 
@@ -130,6 +148,34 @@ class RedrivenView(BaseModel):
     skipped: int = Field(description="Jobs that somebody else had restarted or erased by then.")
     job_ids: list[UUID] = Field(description="The jobs that run again.")
     dry_run: bool
+
+
+class QueueLimit(BaseModel):
+    """The limit of a queue."""
+
+    name: str = Field(examples=["default"])
+    concurrency: int | None = Field(description="Most jobs at once; null: any number.")
+    before: int | None = Field(description="What it was before.")
+
+
+class TenantLimitSet(BaseModel):
+    """The limit of a tenant."""
+
+    tenant: str = Field(examples=["acme"])
+    concurrency: int | None = Field(description="Most jobs at once; null: any number.")
+    before: int | None = Field(description="What it was before.")
+
+
+class TenantLimitView(BaseModel):
+    """A tenant with a limit, and what of it is in use."""
+
+    tenant: str = Field(examples=["acme"])
+    concurrency: int = Field(description="Most jobs at once.", examples=[20])
+    running: int = Field(description="Its jobs that run now.")
+    blocked: int = Field(description="Its due jobs that the limit was seen to keep from running.")
+    set_at: datetime
+    set_by: str
+    reason: str | None
 
 
 class AdminQueueView(QueueView):

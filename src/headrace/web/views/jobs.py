@@ -46,6 +46,12 @@ class JobSummaryView(BaseModel):
     cause: str | None = Field(description="Why it failed.")
     correlation_id: str | None
     parent_job_id: UUID | None
+    ordering_key: str | None
+    concurrency_key: str | None
+    blocked_by: str | None = Field(
+        description="What keeps it from running where it is due: `ordering_key`, "
+        "`concurrency_key`, `tenant_limit`, `queue_limit` or `pipeline_limit`."
+    )
     payload_preview: str = Field(description="Its first 50 characters.", examples=['{"title"'])
     created_at: datetime = Field(examples=[A_TIME])
     started_at: datetime | None
@@ -140,6 +146,12 @@ class JobView(BaseModel):
     metadata: dict[str, Any] | None
     correlation_id: str | None
     parent_job_id: UUID | None
+    ordering_key: str | None
+    concurrency_key: str | None
+    blocked_by: str | None = Field(
+        description="What keeps it from running where it is due: `ordering_key`, "
+        "`concurrency_key`, `tenant_limit`, `queue_limit` or `pipeline_limit`."
+    )
     input_preview: str = Field(description="Its first 100 characters.")
     cancel_requested_at: datetime | None
     cancel_reason: str | None

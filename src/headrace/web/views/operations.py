@@ -100,8 +100,15 @@ class QueueView(BaseModel):
     name: str = Field(examples=["default"])
     is_paused: bool = Field(description="Whether nothing more is started there.")
     paused_at: datetime | None
+    concurrency: int | None = Field(
+        description="Most of its jobs that run at once; null: any number."
+    )
     depth: int = Field(description="Jobs that wait.", examples=[0])
     due: int = Field(description="Those of them that could start now.", examples=[0])
+    blocked: int = Field(
+        description="Those of them that are due, and wait for other jobs of their key or tenant.",
+        examples=[0],
+    )
     running: int = Field(examples=[0])
     oldest_age_s: float | None = Field(
         description="Seconds since the oldest job that could start became due; null without one."

@@ -73,6 +73,24 @@ class NewJobBody(BaseModel):
         str | None,
         Field(min_length=1, max_length=200, description="Your own id; lists can ask for it."),
     ] = None
+    ordering_key: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="Jobs of the tenant with the same key run one at a time, in the order of "
+            "their acceptance.",
+        ),
+    ] = None
+    concurrency_key: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="No more of the pipeline's jobs with the same key run at once than the "
+            "pipeline says: one, as a rule.",
+        ),
+    ] = None
     parent_job_id: Annotated[
         UUID | None, Field(description="A job of yours on whose behalf this one runs.")
     ] = None

@@ -14,11 +14,12 @@ from headrace.web.routes.admin import (
     queues,
     rates,
     retention,
+    tenants,
     workers,
 )
 
 ADMIN = (
     *(jobs, dead_letters, queues, workers, api_keys, rates, retention),
-    *(breakers, inbox_sources, quarantine, audit),
+    *(tenants, breakers, inbox_sources, quarantine, audit),
 )
 """Modules with a `router`."""

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from headrace.model.job import FailureCause, JobState
 from headrace.store.forcing import Forced, fail_job, force_release
+from headrace.store.gates import settle_gates
 from headrace.store.operations import cancel_job
 from headrace.store.reads import list_jobs
 from headrace.telemetry.events import emit
@@ -75,6 +76,7 @@ async def admin_cancel_job(
     async with acting(request, identity, "job.cancel", str(job_id), body.reason) as act:
         state = await cancel_job(act.connection, job_id, by=identity.subject, reason=body.reason)
         act.after = {"state": state}
+    await _let_others_in(request, job_id)
     return json_response({"job_id": job_id, "state": state})
 
 
@@ -97,6 +99,7 @@ async def admin_release_job(
             head_start=timedelta(seconds=settings.priority_step_s),
         )
         act.after = {"state": state}
+    await _let_others_in(request, job_id)
     return json_response({"job_id": job_id, "state": state})
 
 
@@ -111,9 +114,16 @@ async def admin_fail_job(
     async with acting(request, identity, "job.fail", str(job_id), body.reason) as act:
         ended = await fail_job(act.connection, job_id, by=identity.subject, reason=body.reason)
         act.after = {"state": ended.state}
+    await _let_others_in(request, job_id)
     if ended.state is JobState.FAILED:
         _announce(job_id, ended)
     return json_response({"job_id": job_id, "state": ended.state})
+
+
+async def _let_others_in(request: Request, job: UUID) -> None:
+    """Those that waited for the job run now, not at the next sweep; that is committed by then."""
+    async with service_of(request).app.connection() as connection:
+        await settle_gates(connection, [job])
 
 
 def _announce(job: UUID, ended: Forced) -> None:

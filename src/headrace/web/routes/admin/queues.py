@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from headrace.errors import QueueNotFoundError
 from headrace.store.forcing import PURGE_PAGE, count_in_queue, purge_queue
+from headrace.store.gates import limit_queue, settle_gates
 from headrace.store.operations import pause_queue, resume_queue
 from headrace.store.reads import list_queue_names, list_queues
 from headrace.web.answers import json_response
@@ -27,8 +28,10 @@ from headrace.web.views.admin import (
     AdminQueueView,
     DrainBody,
     DrainedQueue,
+    LimitBody,
     PurgeBody,
     PurgedQueue,
+    QueueLimit,
     QueueState,
     WhyBody,
     admin_queue_view,
@@ -101,6 +104,23 @@ async def admin_drain_queue(
     return json_response({**answer, "waiting": found.waiting, "complete": not found.running})
 
 
+@action(router, "/{queue}/limit", "admin_limit_queue", QueueLimit)
+async def admin_limit_queue(
+    request: Request, identity: Operator, queue: QueueName, body: LimitBody
+) -> Response:
+    """Set how many jobs of a queue run at once, over all workers; null for any number.
+
+    What runs already counts, and goes on. It takes effect at once.
+    """
+    await _check(request, queue)
+    limit = {"concurrency": body.concurrency}
+    await note(request, identity, "queue.limit", queue, body.reason, after=limit)
+    # In a transaction of its own: no claim goes on before it ends.
+    async with service_of(request).app.connection() as connection:
+        before = await limit_queue(connection, queue, body.concurrency)
+    return json_response({"name": queue, **limit, "before": before})
+
+
 @action(router, "/{queue}/purge", "admin_purge_queue", PurgedQueue)
 async def admin_purge_queue(
     request: Request, identity: Operator, queue: QueueName, body: PurgeBody
@@ -132,6 +152,7 @@ async def _purge(
             page = await purge_queue(connection, queue, by=by, reason=reason, before=before)
         cancelled += page
     async with app.connection() as connection:
+        await settle_gates(connection, None)
         left = await count_in_queue(connection, queue)
     return {"cancelled": cancelled, "waiting": left.waiting, "complete": page < PURGE_PAGE}
 

@@ -1,0 +1,130 @@
+"""Keys and limits, as they are used: pipelines, submissions, workers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from headrace import Pipeline, Retry, StepContext
+from headrace.errors import DefinitionError, OptionError
+from headrace.testing import Engine
+
+MakeEngine = Callable[..., Engine]
+
+
+@pytest.fixture
+def make_engine(database_server: str) -> MakeEngine:
+    """Makes an engine on the server of this test run."""
+    return functools.partial(Engine, server=database_server)
+
+
+class Watch:
+    """What ran, in which order, and how many at once."""
+
+    def __init__(self) -> None:
+        self.order: list[int] = []
+        self.now: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+
+    async def run(self, number: int, name: str = "all") -> None:
+        self.order.append(number)
+        self.now[name] += 1
+        self.most[name] = max(self.most[name], self.now[name])
+        await asyncio.sleep(0.01)
+        self.now[name] -= 1
+
+
+def watched(watch: Watch, **options: object) -> Pipeline[int, int]:
+    pipe = Pipeline("pipe", input=int, output=int, **options)  # type: ignore[arg-type]
+
+    @pipe.step
+    async def work(number: int) -> int:
+        await watch.run(number)
+        return number
+
+    return pipe
+
+
+class TestOrderingKey:
+    async def test_jobs_of_a_key_run_in_order_and_one_at_a_time(self, make_engine: MakeEngine):
+        watch = Watch()
+        pipe = watched(watch)
+        async with make_engine([pipe]) as engine:
+            for number in range(10):
+                await engine.submit(pipe, number, ordering_key="a", priority=number % 10)
+            await engine.submit_many(pipe, range(10, 20), ordering_key="a")
+            async with engine.worker(concurrency=5), engine.worker(concurrency=5):
+                await engine.run_until_empty()
+        assert watch.order == list(range(20))
+        assert watch.most["all"] == 1
+
+    async def test_a_retry_of_the_head_is_waited_for(self, make_engine: MakeEngine):
+        order: list[int] = []
+        pipe = Pipeline("pipe", input=int, output=int, retry=Retry(attempts=3, first=30))
+
+        @pipe.step
+        async def work(number: int, ctx: StepContext) -> int:
+            order.append(number)
+            if number == 0 and ctx.attempt == 1:
+                raise OSError("not now")
+            return number
+
+        async with make_engine([pipe]) as engine:
+            await engine.submit_many(pipe, [0, 1, 2], ordering_key="a")
+            await engine.run_until_empty(skip_waits=True)
+        assert order == [0, 0, 1, 2]
+
+    async def test_a_pipeline_can_be_ordered_by_the_owner(self, make_engine: MakeEngine):
+        watch = Watch()
+        pipe = watched(watch, ordered_by="owner")
+        async with make_engine([pipe]) as engine:
+            await engine.submit_many(pipe, range(5), owner="ann")
+            await engine.run_until_empty()
+        assert watch.order == list(range(5))
+        assert watch.most["all"] == 1
+
+    async def test_cancelling_the_head_lets_the_next_run_at_once(self, make_engine: MakeEngine):
+        watch = Watch()
+        pipe = watched(watch)
+        async with make_engine([pipe]) as engine, engine.worker():
+            head = await engine.submit(pipe, 1, ordering_key="a", due=timedelta(hours=1))
+            follower = await engine.submit(pipe, 2, ordering_key="a")
+            await head.cancel()
+            assert await follower.result(timeout=5) == 2
+
+    async def test_a_key_that_cannot_be_printed_is_refused(self, make_engine: MakeEngine):
+        pipe = watched(Watch())
+        async with make_engine([pipe]) as engine:
+            with pytest.raises(OptionError, match="ordering_key"):
+                await engine.submit(pipe, 1, ordering_key="a\x1fb")
+
+
+class TestLimits:
+    async def test_a_pipeline_runs_no_more_jobs_than_it_says(self, make_engine: MakeEngine):
+        watch = Watch()
+        pipe = watched(watch, concurrency=3)
+        async with make_engine([pipe]) as engine:
+            await engine.submit_many(pipe, range(30))
+            async with engine.worker(concurrency=10), engine.worker(concurrency=10):
+                await engine.run_until_empty()
+        assert watch.most["all"] == 3
+        assert sorted(watch.order) == list(range(30))
+
+    async def test_a_concurrency_key_lets_as_many_run_as_the_pipeline_says(
+        self, make_engine: MakeEngine
+    ):
+        watch = Watch()
+        pipe = watched(watch, key_concurrency=2)
+        async with make_engine([pipe]) as engine:
+            await engine.submit_many(pipe, range(20), concurrency_key="a")
+            await engine.run_until_empty()
+        assert watch.most["all"] == 2
+
+    def test_a_limit_of_nothing_is_no_limit(self):
+        with pytest.raises(DefinitionError, match="concurrency=0"):
+            Pipeline("pipe", input=int, output=int, concurrency=0)
