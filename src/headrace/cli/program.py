@@ -14,12 +14,14 @@ from headrace.cli import (
     api,
     api_keys,
     breakers,
+    budgets,
     config,
     dead_letters,
     dev,
     doctor,
     documents,
     jobs,
+    limits,
     migrate,
     pipelines,
     pubsub,
@@ -49,7 +51,7 @@ ADVICE: Final = {
 OF_THE_PLACE: Final = frozenset(
     {
         *("api", "api-keys", "config", "demo", "dev", "doctor", "migrate", "pubsub"),
-        *("quarantine", "sources", "tenants", "worker"),
+        *("quarantine", "sources", "tenants", "worker", "limits", "budgets"),
     }
 )
 """Commands about a database and its processes: HEADRACE_API_URL says nothing to them."""
@@ -72,6 +74,8 @@ program.add_typer(jobs.group, name="jobs")
 program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")
 program.add_typer(tenants.group, name="tenants")
+program.add_typer(limits.group, name="limits")
+program.add_typer(budgets.group, name="budgets")
 program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
 program.add_typer(breakers.group, name="breakers")

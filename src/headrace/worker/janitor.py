@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.store.audit import prune_actions
 from headrace.store.breakers import prune_breakers
-from headrace.store.idempotency import prune_operations
+from headrace.store.budgets import prune_budgets
 from headrace.store.gates import prune_ordered, settle_gates
+from headrace.store.idempotency import prune_operations
 from headrace.store.inbox import prune_inbox
 from headrace.store.locks import prune_grants, prune_locks
+from headrace.store.rate_limits import prune_limits
 from headrace.store.requests import prune_requests
 from headrace.store.retention import (
     PAGE,
@@ -208,6 +210,7 @@ class Janitor(PeriodicService):
         """Delete what is old besides jobs and their checkpoints."""
         removed = await self._forget_workers()
         removed += await self._forget(prune_requests) + await self._forget(prune_actions)
+        removed += await self._forget(prune_limits) + await self._forget(prune_budgets)
         removed += await self._forget(prune_inbox) + await self._forget(prune_breakers)
         removed += await self._forget(prune_operations, most=OPERATION_PAGES)
         removed += await self._forget(prune_locks) + await self._forget(prune_grants)

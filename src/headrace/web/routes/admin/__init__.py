@@ -12,6 +12,7 @@ from headrace.web.routes.admin import (
     jobs,
     quarantine,
     queues,
+    quotas,
     rates,
     retention,
     tenants,
@@ -19,7 +20,7 @@ from headrace.web.routes.admin import (
 )
 
 ADMIN = (
-    *(jobs, dead_letters, queues, workers, api_keys, rates, retention),
+    *(jobs, dead_letters, queues, workers, api_keys, rates, quotas, retention),
     *(tenants, breakers, inbox_sources, quarantine, audit),
 )
 """Modules with a `router`."""
