@@ -44,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run only the tests that use a database, on a server without extensions",
     )
+    parser.addoption(
+        "--every-write-point", action="store_true", help="kill a worker at each write, not at some"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

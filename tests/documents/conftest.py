@@ -36,12 +36,6 @@ for name in ("HEADRACE_DOCUMENTS_CHUNK_TOKENS", "HEADRACE_DOCUMENTS_BATCH_TEXTS"
     del os.environ[name]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--every-write-point", action="store_true", help="kill a worker at each write, not at some"
-    )
-
-
 @pytest.fixture
 async def engine(vector_server: str) -> AsyncIterator[Engine]:
     """Carries `documents` alone; nothing runs before the test says so."""

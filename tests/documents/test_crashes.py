@@ -2,21 +2,19 @@
 
 import asyncio
 import json
-import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from headrace import JobHandle, JobState
+from headrace import JobHandle
 from headrace.pipelines.documents import Ingested, Library, Stage
-from headrace.testing import Engine, WorkerProcess
+from headrace.testing import Engine
 from tests.documents.conftest import FOLDER, SETTINGS
 from tests.documents.trial import LOG, Trial
-from tests.documents.write_points import WritePoints
+from tests.documents.write_points import WritePoints, die
 from tests.documents.writing import markdown
-from tests.waiting import eventually
 
 TENANT: Final = "crashes"
 QUESTION: Final = "Which part of a book?"
@@ -54,23 +52,6 @@ async def stored_texts(engine: Engine, job: JobHandle[Ingested], document: str) 
             document,
         )
     return {row["text"] for row in rows if any(a <= row["ordinal"] <= b for a, b in spans)}
-
-
-async def die(engine: Engine, points: WritePoints, process: WorkerProcess, *, commit: bool) -> bool:
-    """Kill a worker where it stands; false where it never came there."""
-
-    async def holder_or_end() -> int | None:
-        jobs = await engine.jobs(state=JobState.COMPLETED)
-        return await points.holder() or (-1 if len(jobs) == len(await engine.jobs()) else None)
-
-    holder = await eventually(holder_or_end, within=30)
-    if holder == -1:
-        return False
-    process.send_signal(signal.SIGSTOP)  # it must not see how its transaction ends
-    await points.end(holder, commit=commit)
-    process.kill()
-    assert await process.wait() == -signal.SIGKILL
-    return True
 
 
 def embedded_by(log: Path) -> tuple[list[str], list[str]]:

@@ -1,16 +1,18 @@
 """Stops a worker inside the n-th transaction that writes, just before it commits.
 
-Every transaction that touches what is stored of jobs and documents is one point. The server itself
-holds it there, so the worker knows nothing of it and no code is changed; the test then decides
-whether it commits, and kills the worker, which never hears of that.
+Every transaction that touches what is stored of jobs and of their pipeline is one point. The server
+itself holds it there, so the worker knows nothing of it and no code is changed; the test then
+decides whether it commits, and kills the worker, which never hears of that.
 """
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from headrace.testing import Engine
+from headrace import JobState
+from headrace.testing import Engine, WorkerProcess
 from tests.waiting import eventually
 
 TABLES: Final = (
@@ -64,10 +66,11 @@ class WritePoints:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def install(self) -> None:
+    async def install(self, tables: Sequence[str] = TABLES) -> None:
+        """Watch these tables."""
         async with self._engine.connection() as connection:
             await connection.execute(INSTALL)
-            for table in TABLES:
+            for table in tables:
                 await connection.execute(WATCH.format(table=table))
 
     @contextlib.asynccontextmanager
@@ -113,3 +116,20 @@ class WritePoints:
     async def _is_idle(self, backend: int) -> bool:
         async with self._engine.connection() as connection:
             return not await connection.fetchval(IS_BUSY, backend)
+
+
+async def die(engine: Engine, points: WritePoints, process: WorkerProcess, *, commit: bool) -> bool:
+    """Kill a worker where it stands; false where it never came there."""
+
+    async def holder_or_end() -> int | None:
+        jobs = await engine.jobs(state=JobState.COMPLETED)
+        return await points.holder() or (-1 if len(jobs) == len(await engine.jobs()) else None)
+
+    holder = await eventually(holder_or_end, within=30)
+    if holder == -1:
+        return False
+    process.send_signal(signal.SIGSTOP)  # it must not see how its transaction ends
+    await points.end(holder, commit=commit)
+    process.kill()
+    assert await process.wait() == -signal.SIGKILL
+    return True

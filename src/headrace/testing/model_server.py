@@ -111,10 +111,11 @@ class ModelServer(FakeServer):
         super().__init__(api_key=api_key, requests_per_second=requests_per_second, clock=clock)
         self.models, self.paths = tuple(models), tuple(paths)
         self.takes_temperature, self.takes_schema = takes_temperature, takes_schema
+        self.keeps_answers = keeps_answers
         self.calls: list[ModelCall] = []
         self._answer = answer or (lambda call: sample(call.schema))
         self._aimed: list[tuple[str, StrEnum]] = []
-        self._kept: dict[tuple[str, str], Reply] | None = {} if keeps_answers else None
+        self._kept: dict[tuple[str, str], Reply] = {}
 
     @property
     def paid(self) -> list[ModelCall]:
@@ -162,7 +163,7 @@ class ModelServer(FakeServer):
             return kept
         spoken = self._speak(call, fault)
         reply = _packed(call, spoken)
-        if self._kept is not None and call.idempotency_key and fault in _WHOLE:
+        if call.idempotency_key and fault in _WHOLE:
             self._kept[call.path, call.idempotency_key] = reply
         return reply
 
@@ -174,7 +175,7 @@ class ModelServer(FakeServer):
         )
 
     def _find_kept(self, call: ModelCall) -> Reply | None:
-        if self._kept is None or call.idempotency_key is None:
+        if not self.keeps_answers or call.idempotency_key is None:
             return None
         kept = self._kept.get((call.path, call.idempotency_key))
         return kept and replace(kept, headers={**kept.headers, REPLAYED: "true"})
