@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from headrace import PermanentError, StepContext
 from headrace.pipelines.consensus.model import (
     Answer,
@@ -19,10 +21,11 @@ from headrace.pipelines.consensus.settings import consensus_settings
 class TriesSpentError(PermanentError):
     """The model was asked as often as the job allows, and gave no usable answer."""
 
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.args = (message, code)
-        self.code = code
+
+@cache
+def spent_by(code: str) -> type[TriesSpentError]:
+    """The error that is stored under the code of what failed last: a class declares its code."""
+    return type("TriesSpentError", (TriesSpentError,), {"code": code})
 
 
 async def ask_expansion(
@@ -57,7 +60,7 @@ async def _ask(
     except ModelUnavailableError as error:
         if ctx.failures + 1 < most:
             raise
-        raise TriesSpentError(f"{error} ({most} tries)", error.code) from error
+        raise spent_by(error.code)(f"{error} ({most} tries)") from error
 
 
 def _call(

@@ -33,7 +33,6 @@ from headrace.pipelines.consensus.schemas import (
     IdeaInput,
     JsonObject,
     Parameters,
-    Revision,
 )
 from headrace.pipelines.consensus.statements import SQL
 
@@ -197,17 +196,19 @@ def revised_input(parent: Parent, edit: Edit) -> IdeaInput:
     own = {} if edit.parameters is None else edit.parameters.model_dump(exclude_none=True)
     context = given.extra_context if edit.extra_context is None else edit.extra_context
     try:
-        return IdeaInput(
-            idea=given.idea if edit.idea is None else edit.idea,
-            extra_context=context,
-            parameters=Parameters.model_validate({**given.parameters.model_dump(), **own}),
-            revision=Revision(
-                parent=parent.job,
-                edited_proposal=edit.proposal,
-                edit_notes=edit.notes,
-                personas=edit.personas,
-                rerun_threshold=edit.rerun_threshold,
-            ),
+        return IdeaInput.model_validate(
+            {
+                "idea": given.idea if edit.idea is None else edit.idea,
+                "extra_context": context,
+                "parameters": {**given.parameters.model_dump(), **own},
+                "revision": {
+                    "parent": parent.job,
+                    "edited_proposal": edit.proposal,
+                    "edit_notes": edit.notes,
+                    "personas": edit.personas,
+                    "rerun_threshold": edit.rerun_threshold,
+                },
+            }
         )
     except ValidationError as error:
         problems = [Problem(_path(one["loc"]), one["msg"]) for one in error.errors()]

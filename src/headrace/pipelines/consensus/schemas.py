@@ -103,7 +103,7 @@ class Revision(Closed):
     @classmethod
     def _check_notes(cls, notes: str | None) -> str | None:
         most = consensus_settings().max_edit_notes_length
-        _refuse_long("the notes", len(notes or ""), most, "MAX_EDIT_NOTES_LENGTH")
+        _refuse_long("edit_notes", len(notes or ""), most, "MAX_EDIT_NOTES_LENGTH")
         return notes
 
 
