@@ -53,6 +53,8 @@ CALLS = [
     ("POST", "/rates"),
     ("GET", "/retention"),
     ("POST", "/retention/run"),
+    ("GET", "/operations"),
+    ("POST", "/operations/forget"),
     ("GET", "/audit"),
 ]
 

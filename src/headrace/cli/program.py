@@ -23,6 +23,7 @@ from headrace.cli import (
     jobs,
     limits,
     migrate,
+    operations,
     pipelines,
     pubsub,
     quarantine,
@@ -78,6 +79,7 @@ program.add_typer(limits.group, name="limits")
 program.add_typer(budgets.group, name="budgets")
 program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
+program.add_typer(operations.group, name="operations")
 program.add_typer(breakers.group, name="breakers")
 program.add_typer(api_keys.group, name="api-keys")
 program.add_typer(webhooks.group, name="webhooks")

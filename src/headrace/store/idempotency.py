@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from headrace.errors import NotFoundError
+from headrace.errors import ConflictError, NotFoundError
 from headrace.store.sql import SQL
 from headrace.store.workers import affected
 
@@ -39,6 +39,24 @@ class OperationNotFoundError(NotFoundError):
 
     def __str__(self) -> str:
         return f"no operation {self.key!r} of tenant {self.tenant!r}"
+
+
+class OperationPendingError(ConflictError):
+    """The operation is being carried out, or its holder has died; `force` frees its key."""
+
+    code = "operation_pending"
+
+    def __init__(self, tenant: str, key: str, job: UUID | None, worker: int | None) -> None:
+        super().__init__(tenant, key, job, worker)
+        self.tenant, self.key, self.job, self.worker = tenant, key, job, worker
+
+    def __str__(self) -> str:
+        holder = "another process" if self.job is None else f"job {self.job}"
+        place = "" if self.worker is None else f" in worker {self.worker}"
+        return (
+            f"the operation {self.key!r} is in the hands of {holder}{place}: if that is dead, the "
+            "next call takes it over; force it only if what it is at may be done twice"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,15 +246,30 @@ async def list_operations(
     return [OperationRecord(*row) for row in rows]
 
 
-async def forget_operation(connection: Connection, tenant: str, key: str) -> str:
-    """Free a key, whatever is known of it; the state that it had.
+async def forget_operation(
+    connection: Connection, tenant: str, key: str, *, force: bool = False
+) -> str:
+    """Free a key: the next call under it is carried out.
+
+    Args:
+        connection: Where.
+        tenant: Whose key it is.
+        key: The key.
+        force: Also while the operation is pending: what its holder comes to is not stored then.
+
+    Returns:
+        The state that it had.
 
     Raises:
         OperationNotFoundError: Nothing is known of it.
+        OperationPendingError: It is pending, and `force` is false.
     """
-    state: str | None = await connection.fetchval(SQL["idempotency.forget_operation"], tenant, key)
+    state: str | None = await connection.fetchval(
+        SQL["idempotency.forget_operation"], tenant, key, force
+    )
     if state is None:
-        raise OperationNotFoundError(tenant, key)
+        found = await read_operation(connection, tenant, key)
+        raise OperationPendingError(tenant, key, found.job, found.worker)
     return state
 
 

@@ -146,10 +146,11 @@ order by created_at desc, tenant, key
 limit $4;
 
 -- name: forget_operation
--- Removes what is known of a key, whatever its state; a holder's outcome is refused then.
--- $1 tenant, $2 key
+-- Removes what is known of a key; the outcome of a holder is refused then.
+-- $1 tenant, $2 key, $3 whether also while it is pending
 with freed as (
-    delete from headrace.operations where tenant = $1 and key = $2
+    delete from headrace.operations
+    where tenant = $1 and key = $2 and ($3::boolean or state <> 'pending')
     returning state, awaited
 ),
 ring as materialized (

@@ -10,6 +10,7 @@ from headrace.web.routes.admin import (
     dead_letters,
     inbox_sources,
     jobs,
+    operations,
     quarantine,
     queues,
     quotas,
@@ -21,6 +22,6 @@ from headrace.web.routes.admin import (
 
 ADMIN = (
     *(jobs, dead_letters, queues, workers, api_keys, rates, quotas, retention),
-    *(tenants, breakers, inbox_sources, quarantine, audit),
+    *(tenants, breakers, inbox_sources, quarantine, operations, audit),
 )
 """Modules with a `router`."""
