@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Final
 from headrace.store.rate_limits import Wish, reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from headrace.store.pool import Pool
     from headrace.store.rate_limits import BucketKey, Numbers, Turn
 
@@ -36,14 +34,10 @@ class Bucket:
         pool: Connections of that loop.
         key: Which bucket.
         numbers: Those of the code.
-        idle: Called when nothing is left to do: this object may be forgotten.
     """
 
-    def __init__(
-        self, pool: Pool, key: BucketKey, numbers: Numbers, idle: Callable[[], object]
-    ) -> None:
+    def __init__(self, pool: Pool, key: BucketKey, numbers: Numbers) -> None:
         self._pool, self.key, self.numbers = pool, key, numbers
-        self._idle = idle
         self._callers: deque[_Caller] = deque()
         self._back = (0.0, 0.0)
         self._sender: asyncio.Task[None] | None = None
@@ -80,17 +74,12 @@ class Bucket:
             return None
         finally:
             self._waiting.discard(told)
-            self._rest()
 
     def held(self, seconds: float) -> None:
         """Tell those who wait here that the bucket is held back."""
         for told in self._waiting:
             if not told.done():
                 told.set_result(seconds)
-
-    def _rest(self) -> None:
-        if self._sender is None and not self._waiting:
-            self._idle()
 
     def _send(self) -> None:
         if self._sender is None:
@@ -110,7 +99,6 @@ class Bucket:
             raise
         finally:
             self._sender = None
-            self._rest()
 
     async def _ask(
         self, callers: list[_Caller], back: tuple[float, float]

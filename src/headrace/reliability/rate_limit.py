@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from headrace.errors import DefinitionError, InvalidError
 from headrace.model.duration import Duration, to_timedelta
@@ -95,8 +95,9 @@ class RateLimit:
             concurrent,
         )
         self._per_tenant = per_tenant
+        # As long as a call or a statement of them is under way.
         self._buckets: WeakKeyDictionary[
-            Pool, dict[tuple[str, asyncio.AbstractEventLoop], Bucket]
+            Pool, WeakValueDictionary[tuple[str, asyncio.AbstractEventLoop], Bucket]
         ] = WeakKeyDictionary()
         self._entered: ContextVar[tuple[Reservation, ...]] = ContextVar(f"limit {name}", default=())
 
@@ -177,16 +178,13 @@ class RateLimit:
     def bucket(self, around: Surroundings) -> Bucket:
         """The way to the bucket that a call uses; callers of one loop share it."""
         tenant = around.tenant if self._per_tenant else ""
-        buckets = self._buckets.setdefault(around.pool, {})
+        buckets = self._buckets.setdefault(around.pool, WeakValueDictionary())
         at = (tenant, around.loop)
-        if at not in buckets:
-            buckets[at] = Bucket(
-                around.pool,
-                BucketKey(self.name, tenant),
-                self._numbers,
-                lambda: buckets.pop(at, None),
-            )
-        return buckets[at]
+        bucket = buckets.get(at)
+        if bucket is None:
+            bucket = Bucket(around.pool, BucketKey(self.name, tenant), self._numbers)
+            buckets[at] = bucket
+        return bucket
 
     # --- definition -------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ class Reservation:
         self._used_requests, self._used_tokens = requests, tokens
         self._hold: timedelta | None = None
         self._around: Surroundings | None = None
+        self._bucket: Bucket | None = None
         self._exits = AsyncExitStack()
 
     # --- inside the block -------------------------------------------------------------------------
@@ -102,7 +103,7 @@ class Reservation:
         if self._around is not None:
             raise InvalidError("a reservation is for one block: call reserve() again")
         self._around = around
-        bucket = self._limit.bucket(around)
+        bucket = self._bucket = self._limit.bucket(around)
         is_back = around.attempt is not None and around.attempt > 1
         turn = await bucket.take(Wish(self._requests, self._tokens, is_back))
         received = monotonic()
@@ -136,8 +137,9 @@ class Reservation:
         self._exits.push_async_callback(_free, around, bucket, slot)
 
     async def _exit(self, error: BaseException | None) -> None:
-        assert self._around is not None  # noqa: S101 - for the type checker
-        bucket = self._limit.bucket(self._around)
+        around, bucket = self._around, self._bucket
+        assert around is not None  # noqa: S101 - for the type checker
+        assert bucket is not None  # noqa: S101
         if self._used_requests != self._requests or self._used_tokens != self._tokens:
             bucket.give_back(self._requests - self._used_requests, self._tokens - self._used_tokens)
         # Cut off here, a slot would stay taken as long as the worker lives.
@@ -146,7 +148,7 @@ class Reservation:
         if error is not None and is_429 and self._hold is None:
             self._hold = asked_wait(error)
         if self._hold is not None:
-            held_s = await hold_bucket(bucket, self._around, self._hold)
+            held_s = await hold_bucket(bucket, around, self._hold)
             if is_429:
                 wait_s = max(held_s, SHORTEST.total_seconds()) + uniform(0, IN_PLACE_S)  # noqa: S311
                 raise self._sent_away(wait_s, "refused") from error
