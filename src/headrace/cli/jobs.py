@@ -119,9 +119,19 @@ def _print_job(status: JobStatus) -> None:
         value = getattr(status, name, None)  # an API tells less
         if value is not None:
             typer.echo(f"  {name.replace('_', ' '):<16} {text_of(value)}")
-    rows = [{"step": step.name, "state": describe_step(step)} for step in status.steps]
+    rows = [
+        {
+            "step": step.name,
+            "state": describe_step(step),
+            "metadata": getattr(step, "metadata", None),
+        }
+        for step in status.steps
+    ]
     typer.echo()
-    print_table(rows, ("step", "state"), empty="no steps")
+    columns = (
+        ("step", "state", "metadata") if any(row["metadata"] for row in rows) else ("step", "state")
+    )
+    print_table(rows, columns, empty="no steps")
 
 
 def _print_history(history: list[HistoryEntry]) -> None:

@@ -96,6 +96,8 @@ class Passage:
         last = _said(error)
         if self.probe is not None:
             return f"the call that was tried failed: {last}"
+        if rules.failures == 1:
+            return f"a failure: {last}"
         return (
             f"{rules.failures} failures within {rules.within.total_seconds():g} s, "
             f"the last of them {last}"
