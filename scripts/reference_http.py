@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace import Headrace
+from headrace.pipelines.consensus import consensus
 from headrace.pipelines.documents import documents
 from headrace.settings import Settings
 from headrace.web.app import create_api
@@ -56,7 +57,7 @@ names that of the service.
 def http_page() -> str:
     """The page of all routes and problem codes."""
     settings = Settings.model_validate({"admin_api": True})
-    document = create_api(Headrace([documents], settings=settings)).openapi()
+    document = create_api(Headrace([documents, consensus], settings=settings)).openapi()
     groups: dict[str, list[tuple[str, str, Operation]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

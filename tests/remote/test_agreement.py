@@ -33,7 +33,8 @@ PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
     (values.Hit, documents.HitView, set()),
 ]
 """What is read, what is told, and what of that is not read."""
-INTERNAL = {"INTERNAL_ERROR", "OUTPUT_TOO_LARGE", "METHOD_NOT_ALLOWED"}
+OF_MODELS = {"LLM_AUTH_ERROR", "LLM_CONNECTION_ERROR", "LLM_SERVICE_ERROR"}
+INTERNAL = {"INTERNAL_ERROR", "OUTPUT_TOO_LARGE", "METHOD_NOT_ALLOWED"} | OF_MODELS
 """Codes that are `ServerError`, or that this client cannot provoke."""
 
 

@@ -23,6 +23,7 @@ from tests.web.whole import (
     MARK,
     OPERATIONS,
     add_document,
+    add_review,
     add_webhook,
     whole_engine,
 )
@@ -42,7 +43,7 @@ OPEN = {
 """They ask nobody; /metrics has a token of its own, /ready asks for `operator` itself, and the
 address of an upload is signed."""
 OF_USERS = [one for one in GUARDED if Scope.OPERATOR not in (one.scopes or ())]
-OF_EVERYBODY = {"/v1/pipelines/{name}"}
+OF_EVERYBODY = {"/v1/pipelines/{name}", "/v1/schemas/{schema}"}
 """What they name belongs to no tenant."""
 OWNED = [one for one in OF_USERS if one.names and one.path not in OF_EVERYBODY]
 LISTS = [one for one in OF_USERS if one.method == "GET" and not one.names]
@@ -74,7 +75,7 @@ PRETENDED = {
 """What makes nobody somebody else; the others always send it."""
 ARTIFACT = {"name": "fill"}
 """The step whose output is an artifact."""
-KINDS = {"job_id", "document_id", "webhook_id"}
+KINDS = {"job_id", "another_id", "document_id", "webhook_id"}
 """Parameters of paths that name something of an owner's."""
 
 
@@ -148,6 +149,9 @@ async def thing(api: Api, one: Operation, number: int) -> dict[str, object]:
         return {"document_id": await add_document(api, number)}
     if "webhook_id" in one.names:
         return {"webhook_id": await add_webhook(api)}
+    if one.tag == "consensus":
+        reviews = [await add_review(api, number) for _ in range(2)]
+        return {"job_id": reviews[0].id, "another_id": reviews[1].id}
     pipeline, value = (large, 2_000_000) if "name" in one.names else (decide, Idea(MARK, 1))
     job = await api.engine.submit(pipeline, value, **OF_OWNER)
     return {"job_id": job.id, **ARTIFACT}

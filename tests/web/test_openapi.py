@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -43,6 +44,9 @@ def known_of(stock: Stock) -> dict[str, list[dict[str, object]]]:
         "from_step": [{"from_step": "twice"}, {"from_step": "handle"}, {"from_step": None}],
         "job_id": [{"job_id": job, "name": "fill"} for job in stock.jobs],
         "name": [{"name": pipeline.name} for pipeline in PIPELINES],
+        "schema": [{"schema": "IdeaInput"}],
+        "another_id": [{"job_id": a, "another_id": b} for a, b in pairwise(stock.reviews)],
+        "edit_notes": [{"edit_notes": "Smaller.", "job_id": stock.reviews[0]}],
         "pipeline": [
             {"pipeline": "double", "payload": 1},
             {"pipeline": "decide", "payload": {"title": "a", "size": 2}, "preset": "quick"},

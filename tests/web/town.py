@@ -25,9 +25,11 @@ class Town:
         """What parameters of paths name."""
         return {
             "job_id": self.stock.jobs[0],
+            "another_id": self.stock.jobs[1],
             "document_id": self.stock.documents[0],
             "webhook_id": self.stock.webhooks[0],
             "name": "fill",
+            "schema": "IdeaInput",
         }
 
 

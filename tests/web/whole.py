@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from headrace import Headrace
+from headrace import Headrace, JobHandle
+from headrace.pipelines.consensus import ConsensusResult, IdeaInput, consensus, expand_only, quick
 from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.auth.identity import Scope
@@ -22,9 +23,10 @@ SETTINGS_OF_ALL = SETTINGS.model_copy(
         "admin_api": True,
         "signing_keys": (SecretStr("of these tests alone: 0123456789abcdef"),),
         "webhook_private_hosts": ("127.0.0.1",),
+        "sync_wait_s": 0.0,
     }
 )
-CARRIED = [*PIPELINES, documents]
+CARRIED = [*PIPELINES, documents, consensus, quick, expand_only]
 DOCUMENTED = create_api(Headrace(CARRIED, settings=SETTINGS_OF_ALL))
 """Its API, which nobody serves: what it tells of itself, and its routes."""
 OPERATIONS = operations(DOCUMENTED.openapi())
@@ -58,6 +60,12 @@ async def add_document(api: Api, number: int) -> str:
     return str(answer.json()["document_id"])
 
 
+async def add_review(api: Api, number: int) -> JobHandle[ConsensusResult]:
+    """An idea of the owner's; its job waits."""
+    idea = IdeaInput(idea=f"A {MARK} for each of {number} mills.")
+    return await api.engine.submit(consensus, idea, **OWNED)
+
+
 async def add_webhook(api: Api) -> str:
     """One of the owner's tenant."""
     _, made = await api.engine.app.webhooks.create(HOOK, tenant=OWNER.tenant, by="tests")
@@ -69,6 +77,8 @@ class Stock:
     """What the owner has."""
 
     jobs: list[str]
+    reviews: list[str]
+    """Those of them that are completed reviews."""
     documents: list[str]
     webhooks: list[str]
     keys: list[str]
@@ -88,6 +98,8 @@ async def fill(api: Api) -> Stock:
         await engine.submit(fragile, "user", **OWNED),
         await engine.submit(fragile, "secret", **OWNED),
     ]
+    reviews = [await add_review(api, number) for number in range(3)]
+    jobs += reviews
     held = [await add_document(api, number) for number in range(3)]
     await engine.run_until_empty(40)
     later = datetime.now(UTC) + timedelta(days=1)  # or a route that runs jobs would wait for them
@@ -95,4 +107,7 @@ async def fill(api: Api) -> Stock:
     await engine.app.cancel(jobs[-1].id)
     spare = [await api.key(who("acme", f"spare {number}")) for number in range(3)]
     told = [await add_webhook(api) for _ in range(3)]
-    return Stock([job.id for job in jobs], held, told, [key.split("_")[1] for key in spare])
+    reviewed = [job.id for job in reviews]
+    return Stock(
+        [job.id for job in jobs], reviewed, held, told, [key.split("_")[1] for key in spare]
+    )

@@ -147,6 +147,8 @@ PASSING: Final = frozenset(
         "BREAKER_OPEN",
         "TIMEOUT",
         "RATE_LIMITED",
+        "LLM_RATE_LIMIT",
+        "LLM_TIMEOUT",
     }
 )
 
@@ -225,6 +227,8 @@ MAKERS: Final[Mapping[str, Callable[[Refusal], HeadraceError]]] = {
     "LOCK_BUSY": _later(remote.ServiceUnavailableError),
     "BREAKER_OPEN": _later(remote.ServiceUnavailableError),
     "TIMEOUT": _later(remote.ServiceUnavailableError),
+    "LLM_RATE_LIMIT": _later(remote.ServiceUnavailableError),
+    "LLM_TIMEOUT": _later(remote.ServiceUnavailableError),
     "CHECKPOINT_CORRUPT": lambda refusal: errors.CheckpointCorruptError(
         f"of job {refusal.subject.job}", refusal.detail
     ),

@@ -252,6 +252,13 @@ class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings):
     request_limit_s: float = Field(
         30, ge=1, le=300, description="A request takes no longer; streams and uploads do."
     )
+    sync_wait_s: float = Field(
+        60,
+        ge=0,
+        le=60,
+        description="So long is a caller kept waiting who asks for a result at once, as of "
+        "`/v1/consensus/review`; then the answer is where to look.",
+    )
     admin_api: bool = Field(
         default=False,
         description="Whether operators have /v1/admin, for what is of all tenants.",

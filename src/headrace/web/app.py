@@ -21,6 +21,7 @@ from headrace.errors import HeadraceError
 from headrace.telemetry.tracing import adopt_tracing
 from headrace.web.auth.schedulers import make_scheduler
 from headrace.web.auth.verifier import make_verifier
+from headrace.web.consensus import reviews_of
 from headrace.web.document import describe
 from headrace.web.events.hub import Hub
 from headrace.web.express import Express
@@ -98,6 +99,7 @@ def create_api(
     monitor = Monitor(app, mode="api")
     service = _service(app, monitor, verifier, Hub(app, pace=pace))
     service.documents = documents_of(app, service.wall)
+    service.reviews = reviews_of(app, service.wall)
     service.rates = _rates(app)
     return _compose(service, tuple(_modules(service)))
 
@@ -116,8 +118,17 @@ def _modules(service: Service) -> Iterator[ModuleType]:
     if service.documents is not None:
         yield uploads  # before: `uploads` is no id of a document
         yield documents
+    if service.reviews is not None:
+        yield from _of_reviews()
     if service.settings.admin_api:
         yield from ADMIN
+
+
+def _of_reviews() -> Iterator[ModuleType]:
+    """Routes that need what the pipeline `consensus` has imported."""
+    from headrace.web.routes import consensus, revisions, schemas  # noqa: PLC0415
+
+    yield from (consensus, revisions, schemas)
 
 
 def create_service(app: Headrace, worker: Worker, *, verifier: Verifier | None = None) -> FastAPI:

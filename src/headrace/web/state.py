@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from headrace.app import Headrace
+    from headrace.pipelines.consensus import Reviews
     from headrace.settings import Settings
     from headrace.web.auth.identity import Identity
     from headrace.web.auth.schedulers import ServiceAccount
@@ -51,6 +52,8 @@ class Service:
     hub: Hub
     monitor: Monitor
     documents: Documents | None = None
+    """Where the app carries them."""
+    reviews: Reviews | None = None
     """Where the app carries them."""
     scheduler: ServiceAccount | None = None
     """Who may have tasks done besides operators, where the settings name one."""

@@ -8,8 +8,12 @@ UPLOADS: Final = frozenset({"/v1/documents"})
 """POST there is read as a stream by its route."""
 ADDRESSES: Final = "/v1/documents/uploads/"
 """PUT below it, too."""
-SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents"})
+WAITED_FOR: Final = frozenset({"/v1/consensus/expand", "/v1/consensus/review"})
+"""POST there stores a job and waits for it, for a minute."""
+SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents", "/v1/consensus/reviews", *WAITED_FOR})
 """POST there stores a job."""
+REVISIONS: Final = "/revisions"
+"""POST to what ends so, too."""
 
 
 PUSH: Final = "/push"
@@ -32,9 +36,10 @@ def sends_file(method: str, path: str) -> bool:
 
 def submits(method: str, path: str) -> bool:
     """Whether it stores a job."""
-    return method == "POST" and path in SUBMISSIONS
+    return method == "POST" and (path in SUBMISSIONS or path.endswith(REVISIONS))
 
 
 def may_last(method: str, path: str) -> bool:
-    """Whether it may take longer than other requests: event streams and uploads."""
-    return path.endswith("/events") or path in LONG or takes_upload(method, path)
+    """Whether it may take longer than others: event streams, uploads, what is waited for."""
+    is_long = path.endswith("/events") or path in LONG or path in WAITED_FOR
+    return is_long or takes_upload(method, path)

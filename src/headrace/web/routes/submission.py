@@ -36,9 +36,10 @@ from headrace.web.state import Service, service_of
 from headrace.web.views.submission import NewJobBody, SubmittedJob, body_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastapi.routing import APIRoute
 
-    from headrace.store.jobs import Shared
     from headrace.web.submitting import Stored
     from headrace.web.views.webhooks import JobWebhookBody
 
@@ -95,18 +96,34 @@ async def _submit(request: Request, identity: Identity) -> Response:
         body = _validate(value)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_input=False)) from None
-    service = service_of(request)
+    job, stored = await store_job(request, identity, body, value)
+    secret = None if job.webhook is None else service_of(request).app.webhooks.secret(stored.id)
+    more = {} if secret is None else {"webhook_secret": secret}
+    return answer_stored(job, stored, more)
+
+
+async def store_job(
+    request: Request, identity: Identity, body: NewJobBody, sent: object
+) -> tuple[NewJob, Stored]:
+    """Store the job of a request, or find the one that its idempotency key has made.
+
+    Args:
+        request: Of a route that stores jobs.
+        identity: Whose job it is.
+        body: The job.
+        sent: What the client sent: with the same key it has to be the same.
+    """
+    service, scope = service_of(request), request.scope
     job = await _new_job(service, identity, body)
     if body.webhook is not None:
         job.webhook = await _checked(service, body.webhook)
     job.traceparent = scope.get(TRACEPARENT)
     job.key = key_of(scope)
     if job.key is not None:
-        job.hash = hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
+        job.hash = hashlib.sha256(orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)).digest()
     stored = await service.submissions.store(job)
     _announce(service, job, stored)
-    secret = None if job.webhook is None else service.app.webhooks.secret(stored.id)
-    return _answer(body, job.shared, stored, secret)
+    return job, stored
 
 
 async def _new_job(service: Service, identity: Identity, body: NewJobBody) -> NewJob:
@@ -154,21 +171,21 @@ async def _check_parent(service: Service, identity: Identity, parent: UUID) -> N
             raise ProblemError("NOT_FOUND", "there is no such parent job")
 
 
-def _answer(body: NewJobBody, shared: Shared, stored: Stored, secret: str | None) -> Response:
-    created = stored.created_at
+def answer_stored(job: NewJob, stored: Stored, more: Mapping[str, object]) -> Response:
+    """202: the job is stored. `more` are further members of a `SubmittedJob`."""
+    created, shared = stored.created_at, job.shared
     answer: dict[str, Any] = {
         "job_id": stored.id,
         "run": 1,
         "state": "queued",
-        "pipeline": body.pipeline,
+        "pipeline": job.pipeline,
         "priority": shared.priority,
         "created_at": created,
         "queued_at": created,
         "due_at": shared.due_at or created,
         "check_status_at": max(shared.due_at or created, created) + FIRST_LOOK,
+        **more,
     }
-    if secret is not None:
-        answer["webhook_secret"] = secret
     headers = {"Location": f"/v1/jobs/{stored.id}"}
     if stored.is_replay:
         headers["Idempotent-Replay"] = "true"
