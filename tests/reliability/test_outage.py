@@ -8,12 +8,18 @@ from http import HTTPStatus
 from types import SimpleNamespace
 from urllib.error import HTTPError, URLError
 
+import httpx2
+import openai
 import pytest
+import requests
 from google.api_core import exceptions as google
 
 from headrace import PermanentError, RetryAfter
 from headrace.errors import BreakerOpenError, DatabaseUnavailableError
 from headrace.reliability.outage import describe, is_outage
+
+
+REQUEST = httpx2.Request("GET", "http://service")
 
 
 def of(module: str, *names: str) -> Exception:
@@ -63,13 +69,20 @@ OUTAGES = [
     with_status(HTTPStatus.SERVICE_UNAVAILABLE, on="code"),
     with_response(504),
     botocore(503),
+    httpx2.ConnectError("refused"),
+    httpx2.ReadTimeout("late"),
+    httpx2.RemoteProtocolError("cut off"),
+    httpx2.HTTPStatusError("no", request=REQUEST, response=httpx2.Response(502)),
+    openai.APIConnectionError(request=REQUEST),
+    openai.APITimeoutError(request=REQUEST),
+    openai.InternalServerError("no", response=httpx2.Response(500, request=REQUEST), body=None),
+    requests.ConnectionError("refused"),
+    requests.Timeout("late"),
     of("httpx", "TransportError", "NetworkError", "ConnectError"),
     of("httpx", "TransportError", "TimeoutException", "ReadTimeout"),
     of("httpcore._exceptions", "TimeoutException", "ConnectTimeout"),
-    of("openai", "APIError", "APIConnectionError", "APITimeoutError"),
     of("anthropic._exceptions", "APIConnectionError"),
     of("aiohttp.client_exceptions", "ClientError", "ClientConnectionError", "ServerTimeoutError"),
-    of("requests.exceptions", "RequestException", "ConnectionError"),
     google.ServiceUnavailable("away"),
     google.DeadlineExceeded("late"),
     with_grpc_code("UNAVAILABLE"),
@@ -88,7 +101,10 @@ NONE = [
     google.TooManyRequests("slow down"),
     with_grpc_code("INVALID_ARGUMENT"),
     with_grpc_code("RESOURCE_EXHAUSTED"),
-    of("httpx", "TransportError", "UnsupportedProtocol"),
+    httpx2.UnsupportedProtocol("ftp"),
+    httpx2.InvalidURL("nowhere"),
+    openai.RateLimitError("no", response=httpx2.Response(429, request=REQUEST), body=None),
+    openai.NotFoundError("no", response=httpx2.Response(404, request=REQUEST), body=None),
     of("myapp", "ConnectError"),
     ValueError("not JSON"),
     KeyError("choices"),

@@ -95,7 +95,9 @@ def _is_grpc_outage(error: BaseException) -> bool:
 
 
 def _is_known_by_name(error: BaseException) -> bool:
-    return any(
-        kind.__name__ in _NAMES.get(kind.__module__.partition(".")[0], ())
-        for kind in type(error).__mro__
-    )
+    for kind in type(error).__mro__:
+        package = kind.__module__.partition(".")[0]
+        for name in (package, package.rstrip("0123456789")):  # httpx2 is httpx
+            if kind.__name__ in _NAMES.get(name, ()):
+                return True
+    return False
