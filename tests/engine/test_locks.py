@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from headrace import (
+    Headrace,
     JobState,
     Pipeline,
     Retry,
@@ -262,11 +263,9 @@ class TestLosing:
         self, make_engine: MakeEngine
     ):
         pipe = Pipeline("pipe", input=int, output=int)
-        began = asyncio.Event()
 
         @pipe.step
         def work(number: int, ctx: SyncContext) -> int:
-            ctx.progress(1)
             with ctx.lock("repo:42", wait=3_000):
                 return number
 
@@ -278,7 +277,6 @@ class TestLosing:
                     return (await engine.job(job)).state is JobState.RUNNING
 
                 await eventually(is_running)
-                began.set()
                 await job.cancel()
 
                 async def is_cancelled() -> bool:
@@ -300,7 +298,7 @@ class TestRefusing:
             ("k", {"wait": float("nan")}, "wait is 0 to 3600 s, not nan"),
         ],
     )
-    async def test_what_no_lock_can_be_is_refused_when_it_is_asked_for(
+    def test_what_no_lock_can_be_is_refused_when_it_is_asked_for(
         self, key: str, options: dict[str, float], said: str
     ):
         with pytest.raises(InvalidError, match=said):

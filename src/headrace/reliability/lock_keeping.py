@@ -89,8 +89,10 @@ class Keeper:
         was_lost = lease.is_lost
         self.forget(lease)
         work = self._start(self._give_back(lease.request, lease.token))
+        if was_lost:
+            return False
         done, _ = await asyncio.wait({work}, timeout=RELEASE_WAIT_S)
-        return work.result() is not False and not was_lost if done else not was_lost
+        return not done or work.result() is not False
 
     def forget(self, lease: Lease) -> None:
         """Renew a lease no more."""

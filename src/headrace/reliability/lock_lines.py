@@ -22,13 +22,23 @@ class Line:
     """Those who wait for one key.
 
     Attributes:
-        bell: Rung when the lock may be free.
+        bell: Rung when the lock may be free, from `listen` on.
         waiting: Each one's turn, in the order in which they came.
     """
 
-    unlisten: Unlisten | None = None
+    hub: Hub
+    place: Place
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    unlisten: Unlisten | None = None
+
+    def listen(self) -> bool:
+        """Let the bell ring; False where it does already."""
+        if self.unlisten is not None:
+            return False
+        bell = self.bell
+        self.unlisten = self.hub.listen("lock", ":".join(self.place), lambda _text: bell.set())
+        return True
 
 
 class Lines:
@@ -38,18 +48,12 @@ class Lines:
         self._hub = hub
         self._lines: dict[Place, Line] = {}
 
-    def has(self, place: Place) -> bool:
-        """Whether somebody waits for this lock already."""
-        return place in self._lines
-
     @contextlib.asynccontextmanager
     async def turn(self, place: Place) -> AsyncIterator[Line]:
         """Stand in line; the block begins when all who came before have gone."""
         line = self._lines.get(place)
         if line is None:
-            line = self._lines[place] = Line()
-            bell = line.bell
-            line.unlisten = self._hub.listen("lock", ":".join(place), lambda _text: bell.set())
+            line = self._lines[place] = Line(self._hub, place)
         mine = asyncio.get_running_loop().create_future()
         line.waiting.append(mine)
         if line.waiting[0] is mine:

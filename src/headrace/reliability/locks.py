@@ -113,11 +113,10 @@ class Locks:
         """
         began = monotonic()
         keeper = self._start()
-        lease, standing = None, None
-        if not (request.wait_s and self._lines.has(request.place)):
-            lease, standing = await keeper.ask(request)
-        if lease is None and request.wait_s:
+        if request.wait_s:
             lease, standing = await self._wait(request, began)
+        else:
+            lease, standing = await keeper.ask(request)
         wait_ms = round(1_000 * (monotonic() - began), 3)
         if lease is None:
             raise _refusal(request, standing, wait_ms)
@@ -214,8 +213,8 @@ class Locks:
         """A worker of this process is dead for the others: what it held is free."""
         for lease in [] if self._loop is None else [*self._keeper.leases.values()]:
             if lease.request.claimant.worker == worker:
-                self._keeper.forget(lease)
                 lease.lose("its worker was lost")
+                self._keeper.forget(lease)
 
     async def close(self) -> None:
         """Renew nothing more, and close the connection; a later lock opens another."""
@@ -243,7 +242,8 @@ class Locks:
                     lease, last = await self._keeper.ask(request)
                     if lease is not None:
                         return lease, last
-                    await self._rest(line, last)
+                    if not line.listen():  # else what was rung before was not heard
+                        await self._rest(line, last)
         except TimeoutError:
             if not limit.expired():
                 raise
