@@ -93,6 +93,7 @@ class OpenAIModel:
             ModelRefusedError: Another try cannot help; its kinds are in `model_errors`.
             BreakerOpenError: Too many calls failed, of all workers.
             RateLimitedError: The limit of all workers has no room now.
+            BudgetExhaustedError: A budget has not so much left.
         """
         started_at, begun = datetime.now(UTC), monotonic()
         took = Took()
@@ -152,6 +153,8 @@ class OpenAIModel:
                 try:
                     return await self._send(turn, meter)
                 except FAILURES as error:
+                    if isinstance(error, openai.APIStatusError):
+                        meter.settle(tokens=0)  # no server takes money for these
                     # From None: the client's errors carry the request with its key.
                     raise through_guards(error, turn, self._server) from None
         except OutageError as error:

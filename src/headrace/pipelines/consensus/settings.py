@@ -95,6 +95,21 @@ class ConsensusSettings(BaseSettings):
         le=60,
         description="What may pass at once is what those limits let pass in this time.",
     )
+    llm_tokens_per_day: int | None = Field(
+        default=None,
+        ge=1_000,
+        le=1_000_000_000_000,
+        description="Tokens of a tenant in a day (UTC); jobs that would need more wait for the "
+        "next one.",
+        json_schema_extra={"default_text": "any number"},
+    )
+    llm_tokens_per_job: int | None = Field(
+        default=None,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Tokens of a job in all its runs; it fails where it would need more.",
+        json_schema_extra={"default_text": "any number"},
+    )
     max_retries: int = Field(
         default=3,
         ge=1,
