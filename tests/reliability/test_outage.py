@@ -18,7 +18,6 @@ from headrace import PermanentError, RetryAfter
 from headrace.errors import BreakerOpenError, DatabaseUnavailableError
 from headrace.reliability.outage import describe, is_outage
 
-
 REQUEST = httpx2.Request("GET", "http://service")
 
 
