@@ -330,3 +330,21 @@ class TestInProgress:
             go_on.set()
             assert await second.result(timeout=20) == await first.result(timeout=20) == "paid"
         assert calls == ["pay 1"]
+
+
+class TestProcesses:
+    async def test_a_step_in_a_process_is_told_where_to_call_it(self, make_engine: MakeEngine):
+        async with make_engine([apart]) as engine:
+            assert "call it in an async step or a plain one" in await run(engine, apart, "a")
+
+
+apart = Pipeline("apart", input=str, output=str)
+
+
+def give(text: str) -> str:
+    return text
+
+
+@apart.step(runs_in="process")
+def hand_over(text: str, ctx: SyncContext) -> str:
+    return ctx.idempotent("a", give, text)

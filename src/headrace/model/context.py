@@ -163,15 +163,16 @@ class Idempotent(Protocol):
     def with_options(
         self,
         *,
-        keep: timedelta = ...,
-        wait: timedelta = ...,
-        operation: str | None = ...,
+        keep: float | timedelta = ...,
+        wait: float | timedelta = ...,
+        operation: str = ...,
     ) -> Idempotent:
         """The same with other options; those that are left out stay.
 
         Args:
-            keep: So long the output answers, 1 s to 90 days; 24 hours if never said.
-            wait: So long the call waits where another one carries the operation out, up to 1 hour
+            keep: So long the output answers: seconds or a timedelta, 1 s to 90 days; 24 hours if
+                never said.
+            wait: So long the call waits where another one carries the operation out: up to 1 hour,
                 and never longer than the step may take; not at all if never said.
             operation: The operation's name, of up to 200 characters, in place of the function's:
                 a function may then be renamed.
@@ -190,11 +191,38 @@ class BlockingIdempotent(Protocol):
     def with_options(
         self,
         *,
-        keep: timedelta = ...,
-        wait: timedelta = ...,
-        operation: str | None = ...,
+        keep: float | timedelta = ...,
+        wait: float | timedelta = ...,
+        operation: str = ...,
     ) -> BlockingIdempotent:
         """As `Idempotent.with_options`."""
+
+
+class OutsideIdempotent(Protocol):
+    """What `app.idempotent` is: as `Idempotent`, for code outside of steps."""
+
+    @overload
+    async def __call__(
+        self, key: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    @overload
+    async def __call__(
+        self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    async def __call__(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """As `Idempotent.__call__`; without transactions."""
+
+    def with_options(
+        self,
+        *,
+        tenant: str = ...,
+        keep: float | timedelta = ...,
+        wait: float | timedelta = ...,
+        operation: str = ...,
+    ) -> OutsideIdempotent:
+        """As `Idempotent.with_options`, and for which tenant; `default` if never said."""
 
 
 class StepContext(_Facts, Protocol):

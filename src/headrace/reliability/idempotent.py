@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -55,14 +55,23 @@ class Options:
     wait: timedelta = timedelta(0)
     operation: str | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse what is out of range."""
-        if not LEAST_KEEP <= self.keep <= MOST_KEEP:
-            raise OptionError("keep", f"a timedelta of 1 s to {MOST_KEEP.days} days")
-        if not timedelta(0) <= self.wait <= MOST_WAIT:
-            raise OptionError("wait", "a timedelta of 0 s to 1 h")
-        if self.operation is not None:
-            check_name("operation", self.operation, LONGEST_NAME)
+    def changed(
+        self,
+        *,
+        keep: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
+        operation: str | None = None,
+    ) -> Options:
+        """Other options; those that are left out stay.
+
+        Raises:
+            OptionError: One is out of range.
+        """
+        kept = self.keep if keep is None else _duration("keep", keep, LEAST_KEEP, MOST_KEEP)
+        waited = self.wait if wait is None else _duration("wait", wait, timedelta(0), MOST_WAIT)
+        if operation is None:
+            return Options(kept, waited, self.operation)
+        return Options(kept, waited, check_name("operation", operation, LONGEST_NAME))
 
 
 class Carrier(ABC):
@@ -117,7 +126,7 @@ class Idempotent:
 
     def with_options(self, **options: Any) -> Idempotent:
         """The same with other options; those that are left out stay."""
-        return Idempotent(self._carrier, replace(self._options, **options))
+        return Idempotent(self._carrier, self._options.changed(**options))
 
     async def __call__(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Call `fn` unless its outcome under this key is known."""
@@ -207,14 +216,24 @@ class Idempotent:
             return  # the error itself says more
 
 
-def check_name(option: str, text: object, most: int) -> None:
-    """Refuse what cannot be stored and found again.
+def check_name(option: str, text: object, most: int) -> str:
+    """A text that can be stored and found again.
 
     Raises:
         OptionError: It is no text, empty, too long, or holds characters that cannot be printed.
     """
-    if not (isinstance(text, str) and 1 <= len(text) <= most and text.isprintable()):
-        raise OptionError(
-            option,
-            f"{str(text)[:40]!r} cannot be used; give a printable text of 1 to {most} characters",
-        )
+    if isinstance(text, str) and 1 <= len(text) <= most and text.isprintable():
+        return text
+    raise OptionError(
+        option,
+        f"{str(text)[:40]!r} cannot be used; give a printable text of 1 to {most} characters",
+    )
+
+
+def _duration(
+    option: str, given: float | timedelta, least: timedelta, most: timedelta
+) -> timedelta:
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if least.total_seconds() <= seconds <= most.total_seconds():
+        return timedelta(seconds=seconds)
+    raise OptionError(option, f"{given!r} is out of range; give {least} to {most}, or seconds")

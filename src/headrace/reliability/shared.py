@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.reliability.hub import Hub
 from headrace.reliability.lock_blocks import LockBlock
 from headrace.reliability.locks import TTL, Locks
+from headrace.reliability.outside import OutsideIdempotent, OutsideOperations
 from headrace.reliability.surroundings import Somewhere, Surroundings, placed
 from headrace.store.session import ENGINE_SETTINGS
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
 
+    from headrace.model import context
     from headrace.model.lock import Lock
     from headrace.store.pool import HeldConnection, Pool
 
@@ -100,7 +102,32 @@ class Shared:
         with placed(Somewhere(around)):
             yield
 
+    @property
+    def idempotent(self) -> context.OutsideIdempotent:
+        """`await app.idempotent(key, fn, *args)` calls `fn` once for a tenant and a key.
+
+        As `StepContext.idempotent`, outside of steps, and for the same keys: what a job did is not
+        done again here, and the other way round. Without a worker nobody notices a death but by
+        time: after 5 minutes of silence another one takes over. Outputs take 1 MiB at most, and
+        there are no transactions. `with_options(tenant=..., keep=..., wait=...)` changes how it is
+        done.
+
+        Raises, when called:
+            OperationInProgressError: Another one carries the operation out.
+            IdempotencyKeyReusedError: The key was used with another function or other arguments.
+            PermanentError: As `fn` failed when it was called, here or before.
+            DefinitionError: An annotation of `fn` is missing, or names what cannot be stored.
+            DatabaseUnavailableError: No server answered.
+        """
+        return OutsideIdempotent(self._operations.get)
+
+    @cached_property
+    def _operations(self) -> OutsideOperations:
+        return OutsideOperations(self._open_pool, lambda: self.hub)
+
     async def _close_shared(self) -> None:
+        if "_operations" in self.__dict__:
+            await self._operations.close()
         if "locks" in self.__dict__:
             await self.locks.close()
         if "hub" in self.__dict__:

@@ -77,6 +77,20 @@ class ProcessContext:
         self._ask("keep", text, name=name)
         return codec.decode(text)
 
+    @property
+    def idempotent(self) -> NoReturn:
+        """Fits `SyncContext.idempotent`, whose holder has to be seen to live.
+
+        Raises:
+            DefinitionError: Always: the database does not know this process.
+        """
+        raise DefinitionError(
+            f"step {self._step}",
+            "idempotent(...) in a step with runs_in='process': call it in an async step or a plain "
+            "one before or after it",
+            "NOT_IN_PROCESS",
+        )
+
     def lock(self, key: str, **_options: object) -> NoReturn:
         """Fits `SyncContext.lock`, which needs the worker's own memory.
 
