@@ -62,12 +62,20 @@ class Rows:
     async def value(self, statement: str, *arguments: object) -> Any:  # noqa: ANN401 - a column of any type
         return await self.connection.fetchval(SQL[statement], *arguments)
 
-    async def submit(self, count: int = 1, *, deadline: object = None) -> list[UUID]:
+    async def submit(
+        self,
+        count: int = 1,
+        *,
+        deadline: object = None,
+        tenant: str = "tenant",
+        priority: int = 5,
+        lane: int | None = None,
+    ) -> list[UUID]:
         ids = [uuid_utils.compat.uuid7() for _ in range(count)]
         await self.connection.execute(
             SQL["submit.insert_jobs"],
-            ids, ["{}"] * count, self.lane, "tenant", "owner", 5, None, HEAD_START, deadline,
-            None, None, None, None, None, "test", "default",
+            ids, ["{}"] * count, lane or self.lane, tenant, "owner", priority, None, HEAD_START,
+            deadline, None, None, None, None, None, "test", "default",
         )  # fmt: skip
         return ids
 

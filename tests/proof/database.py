@@ -26,6 +26,7 @@ SUSPECT_NEXT: Final = timedelta(seconds=30)
 CRASH_LIMIT: Final = 3
 PRESENCE_CLASS: Final = 77
 QUEUE: Final = "default"
+TENANTS: Final = ("default", "other")
 PRESENCE: Final = False
 """Nobody here holds a worker's advisory lock."""
 
@@ -52,6 +53,11 @@ TRUNCATE: Final = """
     alter sequence headrace.tokens restart;
     alter sequence headrace.worker_ids restart;
 """
+
+
+def quota(most: int) -> int:
+    """The most jobs of one tenant in a claim."""
+    return -(-most // len(TENANTS))
 
 
 class Texts(Protocol):
@@ -110,7 +116,7 @@ class Database:
 
     def __init__(self, connection: HeldConnection, texts: Texts = SQL) -> None:
         self.connection, self._texts = connection, texts
-        self.lane = self.share = 0
+        self.lane, self.shares = 0, list[int]()
         self.first_job = 0
         self._jobs = itertools.count(1)
 
@@ -128,7 +134,10 @@ class Database:
         self._jobs = itertools.count(1)
         await self.shift(0)
         self.lane = (await self.run("submit.add_lane", QUEUE, "proof", "1.0.0"))[0]["id"]
-        self.share = await self.connection.fetchval("select headrace.share_of('default')")
+        rows = await self.connection.fetch(
+            "select headrace.share_of(tenant) from unnest($1::text[]) as tenant", TENANTS
+        )
+        self.shares = [row["share_of"] for row in rows]
 
     async def shift(self, seconds: float) -> None:
         """Set how far headrace's clock is ahead."""
@@ -140,7 +149,7 @@ class Database:
 
     async def submit(
         self, count: int = 1, *, priority: int = 5, wait_s: float | None = None,
-        deadline_s: float | None = None,
+        deadline_s: float | None = None, tenant: str = TENANTS[0],
     ) -> list[UUID]:  # fmt: skip
         """Store jobs."""
         ids = [
@@ -152,7 +161,7 @@ class Database:
             for seconds in (wait_s, deadline_s)
         )
         await self.run(
-            "submit.insert_jobs", ids, ['{"n":1}'] * count, self.lane, "default", "default",
+            "submit.insert_jobs", ids, ['{"n":1}'] * count, self.lane, tenant, "default",
             priority, due, HEAD_START, deadline, None, None, None, None, None, "user", None,
         )  # fmt: skip
         return ids
@@ -173,8 +182,9 @@ class Database:
     async def claim(self, worker: int, most: int = 10, *, suspects: bool = False) -> list[Held]:
         """Take due jobs."""
         rows = await self.run(
-            "claims.claim_jobs", worker, [self.lane], most, suspects, [], [self.share], most
-        )
+            "claims.claim_jobs", worker, [self.lane] * len(TENANTS), most, suspects, [],
+            self.shares, quota(most),
+        )  # fmt: skip
         return [Held(row["id"], row["token"], row["run"], worker, row["suspicion"]) for row in rows]
 
     async def finish(self, worker: int, jobs: Sequence[Held], output: str) -> dict[UUID, str]:

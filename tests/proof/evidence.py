@@ -24,7 +24,8 @@ FINAL: Final = ("completed", "failed", "cancelled")
 
 TABLES: Final = {
     "jobs": """
-        select job.*, lane.queue, lane.pipeline, lane.version
+        select job.*, headrace.share_of(job.tenant) as share,
+            lane.queue, lane.pipeline, lane.version
         from headrace.jobs as job left join headrace.lanes as lane on lane.id = job.lane
         order by job.id
     """,

@@ -10,7 +10,7 @@ from uuid import UUID
 from tests.proof.evidence import Evidence, short
 from tests.proof.violation import Row, Violation
 
-PLACE: Final = ("lane", "rank", "due_at", "deadline")
+PLACE: Final = ("lane", "share", "rank", "due_at", "deadline")
 
 
 def check_queue(evidence: Evidence) -> Iterator[Violation]:

@@ -243,8 +243,9 @@ class TestQueueing:
 
     async def test_queue_an_ended_job_that_is_queued(self, world: World) -> None:
         await world.plant(
-            "insert into headrace.queued (job, lane, ready, rank, due_at)"
-            " select id, lane, true, rank, due_at from headrace.jobs where id = $1",
+            "insert into headrace.queued (job, lane, ready, share, rank, due_at)"
+            " select id, lane, true, headrace.share_of(tenant), rank, due_at"
+            " from headrace.jobs where id = $1",
             world.done,
         )
         assert await world.found() == {"QUEUE"}
@@ -254,6 +255,7 @@ class TestQueueing:
         [
             "rank = rank + interval '1 s'",
             "lane = lane + 1",
+            "share = share + 1",
             "suspect = true",
             "due_at = due_at - interval '1 s'",
             "deadline = now()",

@@ -116,7 +116,8 @@ class Turns:
             return Turn(order, carried, order * len(carried), most)
         pairs = [(lane, share) for share in order for lane in self._lanes[share]]
         lanes, shares = zip(*pairs, strict=True)
-        return Turn(order, lanes, shares, -(-most // min(most, len(order))))
+        among = min(most, MOST if self._is_part else len(order))
+        return Turn(order, lanes, shares, -(-most // among))
 
     def _next(self) -> list[int]:
         if self._is_idle and self._usual is not None:
