@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import orjson
 
+from headrace.worker.place import surroundings_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from headrace.model.context import JsonValue
     from headrace.model.step import Step
+    from headrace.reliability.surroundings import Surroundings
     from headrace.worker.context import StepTransaction
     from headrace.worker.run import JobRun
 
@@ -70,6 +73,10 @@ class Attempt:
     def refused(self) -> bool:
         """Whether nothing that it still does may be stored."""
         return self.abandoned or self.run.dead
+
+    def surroundings(self) -> Surroundings:
+        """What is around it, for the shared primitives that its step uses."""
+        return surroundings_of(self)
 
     def remaining(self) -> timedelta:
         """The time until the step is stopped, by its limit or the job's."""

@@ -27,7 +27,6 @@ from headrace.worker.outcomes import (
     read_error,
     timed_out,
 )
-from headrace.worker.place import AttemptPlace
 from headrace.worker.run import Stop
 from headrace.worker.threads import call_in_thread
 from headrace.worker.transaction import insert_step, was_stored
@@ -49,7 +48,7 @@ async def perform(
     """
     step = attempt.step
     report.attempt_began(attempt)
-    PLACE.set(AttemptPlace(attempt, engine))  # for this task, and for what it starts
+    PLACE.set(attempt)  # for this task, and for what it starts
     if step.runs_in == "process" and engine.processes is not None:
         ended(attempt, *await _perform_apart(attempt, engine, engine.processes))
         return

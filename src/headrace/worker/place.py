@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from headrace.errors import DefinitionError
 from headrace.reliability.surroundings import Surroundings
@@ -12,34 +12,32 @@ if TYPE_CHECKING:
     from headrace.worker.engine import Engine
 
 
-class AttemptPlace:
-    """An attempt in this worker."""
+class HasEngine(Protocol):
+    """What runs attempts: an executor."""
 
-    __slots__ = ("_attempt", "_engine")
+    engine: Engine
 
-    def __init__(self, attempt: Attempt, engine: Engine) -> None:
-        self._attempt, self._engine = attempt, engine
 
-    def surroundings(self) -> Surroundings:
-        """What is around the attempt."""
-        attempt, engine = self._attempt, self._engine
-        claim = attempt.run.claim
-        return Surroundings(
-            pool=engine.pool,
-            loop=engine.loop,
-            hub=engine.hub,
-            tenant=claim.tenant,
-            owner=claim.owner,
-            worker=engine.worker,
-            job=claim.job,
-            run=claim.run,
-            token=claim.token,
-            step=attempt.step.name,
-            item=attempt.item,
-            attempt=attempt.number,
-            remaining=attempt.remaining,
-            annotate=attempt.annotate,
-        )
+def surroundings_of(attempt: Attempt) -> Surroundings:
+    """What is around an attempt in this worker."""
+    engine = cast("HasEngine", attempt.run.writer).engine
+    claim = attempt.run.claim
+    return Surroundings(
+        pool=engine.pool,
+        loop=engine.loop,
+        hub=engine.hub,
+        tenant=claim.tenant,
+        owner=claim.owner,
+        worker=engine.worker,
+        job=claim.job,
+        run=claim.run,
+        token=claim.token,
+        step=attempt.step.name,
+        item=attempt.item,
+        attempt=attempt.number,
+        remaining=attempt.remaining,
+        annotate=attempt.annotate,
+    )
 
 
 class ProcessPlace:
