@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from headrace.pipelines.documents.embedding import (
 from headrace.testing import EmbeddingServer, Engine, Fault, VectorFault
 from tests.documents.trial import Trial
 from tests.documents.writing import markdown
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -42,6 +44,10 @@ class Scene:
         self.status = await self.library.document(self.added.document)
         self.tries = await self.engine.tries(self.added.job)
 
+    async def is_held(self) -> bool:
+        limits = await self.engine.app.quotas.list_limits()
+        return any(limit.held_until is not None for limit in limits)
+
     async def check_complete(self) -> None:
         assert self.status.stage is Stage.COMPLETE
         chunks = await self.library.chunks(self.added.document)
@@ -61,6 +67,22 @@ class TestBusyServer:
         await scene.ingest("busy")
         await scene.check_complete()
         assert [row.kind for row in scene.tries] == ["rate_limited"] * 7
+
+    async def test_calls_of_all_workers_keep_a_limit(self, scene: Scene, trial: Trial):
+        assert trial.server is not None
+        trial.server = replace(trial.server, requests_per_min=1)
+        await scene.ingest("limited")
+        await scene.check_complete()
+        assert [row.code for row in scene.tries] == ["RATE_LIMITED"] * 2  # for three batches
+        [limit] = await scene.engine.app.quotas.list_limits()
+        assert limit.name == "openai:text-embedding-3-small"
+        assert (limit.requests, limit.tokens, limit.per_s) == (1, 90_000, 60)
+
+    async def test_what_it_asks_for_holds_the_calls_of_all_workers(self, scene: Scene):
+        scene.server.fail_next(Fault.RATE_LIMITED)
+        scene.added = await scene.library.add(b"One.", name="one.md")
+        async with scene.engine.worker():
+            await eventually(scene.is_held, within=30)
 
     async def test_faults_of_its_own_are_tried_again(self, scene: Scene):
         scene.server.fail_next(Fault.SERVER_ERROR, times=2)

@@ -53,6 +53,8 @@ def embedder_options() -> EmbedderOptions:
         version=settings.openai_version,
         dimension=settings.openai_dimension,
         most_tokens=settings.openai_max_tokens,
+        requests_per_min=settings.openai_requests_per_min,
+        tokens_per_min=settings.openai_tokens_per_min,
         timeout_s=settings.openai_timeout_s,
     )
 

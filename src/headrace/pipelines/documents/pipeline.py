@@ -16,7 +16,7 @@ from headrace.pipelines.documents.clients import (
     open_rules,
     parse_limits,
 )
-from headrace.pipelines.documents.embedding import Embedder, batches
+from headrace.pipelines.documents.embedding import Embedder, batches, room_for
 from headrace.pipelines.documents.files import FileStore
 from headrace.pipelines.documents.ids import text_sha256
 from headrace.pipelines.documents.model import (
@@ -165,7 +165,10 @@ async def embed_batch(
     tx: Transaction, embedder: Embedder, target: storing.Target, batch: list[Piece]
 ) -> BatchUsage:
     """Embed some chunks, and store their vectors and the progress together with the record."""
-    embedded = await embedder.embed([piece.text for piece in batch])
+    texts = [piece.text for piece in batch]
+    async with room_for(embedder, texts) as room:
+        embedded = await embedder.embed(texts)
+        room.settle(tokens=embedded.tokens)
     # The transaction begins here: it is not open while a model computes.
     await storing.store_vectors(tx, target, batch, embedded.vectors)
     return BatchUsage(len(batch), embedded.tokens)

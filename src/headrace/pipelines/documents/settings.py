@@ -134,6 +134,15 @@ class DocumentsSettings(BaseSettings):
     openai_max_tokens: int = Field(
         default=8_191, ge=16, le=100_000, description="Most tokens that it takes in one text."
     )
+    openai_requests_per_min: int = Field(
+        default=3_500, ge=1, le=1_000_000, description="Calls of all workers in a minute."
+    )
+    openai_tokens_per_min: int = Field(
+        default=90_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Tokens of all workers in a minute, as estimated before a call and told after.",
+    )
     openai_timeout_s: float = Field(default=60, ge=1, le=600, description="Limit of one call.")
 
     @classmethod

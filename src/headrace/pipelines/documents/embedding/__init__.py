@@ -17,6 +17,7 @@ from headrace.pipelines.documents.embedding.opening import (
     token_counter,
 )
 from headrace.pipelines.documents.embedding.options import EmbedderOptions
+from headrace.pipelines.documents.embedding.room import room_for
 from headrace.pipelines.documents.embedding.space import Embedded, Embedder, Space, Vector
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "checked",
     "estimated_tokens",
     "open_embedder",
+    "room_for",
     "space_of",
     "token_counter",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from headrace import PermanentError
 from headrace.pipelines.documents.embedding.errors import EmbeddingFailedError, TextTooLongError
@@ -13,6 +14,9 @@ from headrace.pipelines.documents.embedding.space import (
     Space,
     Vector,
 )
+
+if TYPE_CHECKING:
+    from headrace import RateLimit
 
 
 def refuse_long_texts(space: Space, counts: Sequence[int]) -> None:
@@ -59,6 +63,11 @@ class Checked:
     def space(self) -> Space:
         """That of the embedder."""
         return self._embedder.space
+
+    @property
+    def limit(self) -> RateLimit | None:
+        """How often it may be called, where that is limited."""
+        return getattr(self._embedder, "limit", None)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, as the embedder counts."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
+from headrace import RateLimit
 from headrace.pipelines.documents.embedding.batches import estimated_tokens
 from headrace.pipelines.documents.embedding.checks import refuse_long_texts
 from headrace.pipelines.documents.embedding.errors import (
@@ -39,7 +40,8 @@ BYTES_AROUND: Final = 1_024 * 1_024
 class OpenAIEmbedder:
     """Calls `POST {base_url}/embeddings` once for each `embed`, without tries of its own.
 
-    Tokens of a text are estimated; `Embedded.tokens` is what the server says, where it does.
+    Tokens of a text are estimated; `Embedded.tokens` is what the server says, where it does. In a
+    step `room_for` keeps its `limit`.
     """
 
     def __init__(
@@ -47,6 +49,12 @@ class OpenAIEmbedder:
     ) -> None:
         """Use `open_openai`."""
         self.space = options.space
+        self.limit = RateLimit(
+            f"openai:{options.model}",
+            requests=options.requests_per_min,
+            tokens=options.tokens_per_min,
+            per=60,
+        )
         self._client, self._server, self._timeout_s = client, server, options.timeout_s
         native = NATIVE_DIMENSIONS.get(options.model, options.dimension)
         self._shortened = openai.omit if native == options.dimension else options.dimension

@@ -30,6 +30,8 @@ class EmbedderOptions:
         version: `openai`: raise it when the same name gives other vectors.
         dimension: `openai`: numbers in each vector.
         most_tokens: `openai`: the longest text, in estimated tokens.
+        requests_per_min: `openai`: calls of all workers in a minute.
+        tokens_per_min: `openai`: tokens of them.
         timeout_s: `openai`: seconds for one call, from its start to the last byte of its answer.
     """
 
@@ -41,6 +43,8 @@ class EmbedderOptions:
     version: str = "1"
     dimension: int = 1_536
     most_tokens: int = 8_191
+    requests_per_min: float = 3_500
+    tokens_per_min: float = 90_000
     timeout_s: float = 60.0
 
     @property
