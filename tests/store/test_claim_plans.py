@@ -49,6 +49,7 @@ class TestClaims:
             {
                 "workers": ({"workers_pkey"}, 1),
                 "lanes": (found["lanes"].ways, LANES),
+                "tenant_limits": (found["tenant_limits"].ways, 0),
                 "queues": ({"queues_pkey"}, LANES),
                 # The batch of each lane, and those that are taken.
                 "queued": ({"queued_ready", "Tid Scan"}, CLAIM * LANES + CLAIM),

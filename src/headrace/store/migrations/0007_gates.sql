@@ -156,12 +156,6 @@ begin
     where not entry.ready and entry.due_at = 'infinity' and entry.job = waiting
     for update skip locked;  -- whoever ends the job just now lets others in afterwards
     if found_at is null then
-        -- One that is no longer queued was forgotten here.
-        delete from headrace.blocked as gone
-        where gone.job = waiting
-        and not exists (
-            select from headrace.jobs as job where job.id = waiting and job.state = 'queued'
-        );
         return null;
     end if;
     delete from headrace.blocked as gone where gone.job = waiting;
@@ -269,6 +263,11 @@ begin
     if cardinality(jobs) = 0 then
         return '{}';
     end if;
+    delete from headrace.blocked as gone
+    where gone.job = any(jobs)
+    and not exists (
+        select from headrace.jobs as job where job.id = gone.job and job.state = 'queued'
+    );
     with gone as (
         delete from headrace.slots as slot
         where slot.job = any(jobs)
@@ -304,6 +303,10 @@ declare
     freed text[];
     kept text[];
 begin
+    delete from headrace.blocked as gone
+    where not exists (
+        select from headrace.jobs as job where job.id = gone.job and job.state = 'queued'
+    );
     with gone as (
         delete from headrace.slots as slot
         where not exists (

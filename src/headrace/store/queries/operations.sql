@@ -113,6 +113,7 @@ place as (
     from opened
     where ordering_key is not null
 ),
+kept as (delete from headrace.blocked as gone using opened where gone.job = opened.id),
 entry as (
     insert into headrace.queued (job, lane, ready, share, rank, due_at, deadline)
     select id, lane, true, headrace.share_of(tenant), rank, due_at, deadline from opened
