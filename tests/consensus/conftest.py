@@ -1,33 +1,26 @@
-"""An engine with the pipelines of `consensus`, and a model that can be watched and made to fail.
+"""An engine with the pipelines of `consensus`, and a model that can be watched and made to fail."""
 
-The settings of the pipeline are read once, here.
-"""
-
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-SETTINGS = {"HEADRACE_CONSENSUS_CLIENT": "tests.consensus.scripted:open_scripted"}
-os.environ.update(SETTINGS)
+from headrace.pipelines.consensus import Reviews, consensus, expand_only, quick
+from headrace.pipelines.consensus.settings import consensus_settings
+from headrace.testing import Engine
+from tests.consensus.scripted import SCRIPT, Script
 
-from headrace.pipelines.consensus import Reviews, consensus, expand_only, quick  # noqa: E402
-from headrace.pipelines.consensus.settings import consensus_settings  # noqa: E402
-from headrace.testing import Engine  # noqa: E402
-from tests.consensus.scripted import SCRIPT, Script  # noqa: E402
-
-assert consensus_settings().client == SETTINGS["HEADRACE_CONSENSUS_CLIENT"], (
-    "the settings were read before this file"
-)
-for name in SETTINGS:
-    del os.environ[name]
+CLIENT = "HEADRACE_CONSENSUS_CLIENT"
 
 
 @pytest.fixture
-def script() -> Iterator[Script]:
-    """What the models of this process answer."""
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """What the models of this process answer, which are opened while a test has this."""
     SCRIPT.reset()
+    monkeypatch.setenv(CLIENT, "tests.consensus.scripted:open_scripted")
+    consensus_settings.cache_clear()
     yield SCRIPT
+    monkeypatch.delenv(CLIENT)
+    consensus_settings.cache_clear()
     SCRIPT.reset()
 
 

@@ -32,7 +32,7 @@ def read_input(pipeline: Pipeline[Any, Any], given: str) -> Any:  # noqa: ANN401
     """
     from headrace.errors import CodecError, InputError
 
-    text = _text(given)
+    text = read_text("--input", given)
     try:
         return pipeline.input.decode(text)
     except CodecError as error:
@@ -78,19 +78,28 @@ def read_json(pipeline: str, given: str) -> Any:  # noqa: ANN401 - JSON
 
     Raises:
         OptionError: The file cannot be read.
-        InputError: It is no JSON.
+        InputError: It is no JSON, and the pipeline is none that headrace brings and takes text.
     """
     import json
 
+    from headrace.cli.shipped import TEXT_FIELDS
     from headrace.errors import InputError, Problem
 
+    text = read_text("--input", given)
     try:
-        return json.loads(_text(given))
+        return json.loads(text)
     except ValueError as error:
+        if pipeline in TEXT_FIELDS:
+            return {TEXT_FIELDS[pipeline]: text}
         raise InputError(pipeline, [Problem("$", f"it is no JSON: {error}")]) from error
 
 
-def _text(given: str) -> str:
+def read_text(option: str, given: str) -> str:
+    """What is meant: a text, the content of a file (`@file`, or its name alone), or `-` for stdin.
+
+    Raises:
+        OptionError: The file cannot be read.
+    """
     if given == "-":
         return sys.stdin.read()
     path = given.removeprefix("@")
@@ -100,7 +109,7 @@ def _text(given: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise OptionError("--input", f"{path!r} cannot be read: {reason}") from error
+        raise OptionError(option, f"{path!r} cannot be read: {reason}") from error
 
 
 def _is_file(given: str) -> bool:

@@ -16,6 +16,7 @@ from headrace.cli import (
     breakers,
     budgets,
     config,
+    consensus,
     dead_letters,
     dev,
     doctor,
@@ -71,6 +72,7 @@ program.command("submit")(submit.submit)
 program.command("run")(run_command.run)
 program.add_typer(documents.group, name="documents")
 program.command("search")(search.search)
+program.add_typer(consensus.group, name="consensus")
 program.add_typer(jobs.group, name="jobs")
 program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")

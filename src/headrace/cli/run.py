@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -29,6 +29,7 @@ from headrace.cli.submit import (
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.cli.live import Style
+    from headrace.model.pipeline import Pipeline
 
 
 def run(
@@ -83,16 +84,36 @@ async def _run(
     quiet: bool,
     as_json: bool,
 ) -> ExitCode:
+    async with app:
+        handle = await submission.send(app)
+        return await follow_to_result(
+            app,
+            handle.id,
+            app.pipeline(submission.pipeline),
+            timeout_s=timeout_s,
+            quiet=quiet,
+            as_json=as_json,
+        )
+
+
+async def follow_to_result(
+    app: Headrace,
+    job: str,
+    pipeline: Pipeline[Any, Any],
+    *,
+    timeout_s: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Show how a job goes, run it where nobody else does, and print its result."""
     from headrace.cli.live import watch_to_exit
     from headrace.cli.standing_in import worker_for
 
     style: Style = "none" if quiet else "auto"
-    async with app:
-        handle = await submission.send(app)
-        async with worker_for(app, app.pipeline(submission.pipeline)):
-            code = await watch_to_exit(app, handle.id, timeout_s=timeout_s, style=style)
-        if code is ExitCode.DONE:
-            await _print_result(app, handle.id, as_json=as_json)
+    async with worker_for(app, pipeline):
+        code = await watch_to_exit(app, job, timeout_s=timeout_s, style=style)
+    if code is ExitCode.DONE:
+        await _print_result(app, job, as_json=as_json)
     return code
 
 

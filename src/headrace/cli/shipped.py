@@ -16,6 +16,8 @@ SHIPPED: Final = {
     "consensus-quick": CONSENSUS,
 }
 """Pipelines that need no APP of one's own, as `module:attribute`."""
+TEXT_FIELDS: Final = dict.fromkeys(SHIPPED, "idea")
+"""What a plain text is of their input."""
 
 
 def find_app(given: str | None, pipeline: str) -> str:
