@@ -8,6 +8,7 @@ import asyncpg
 
 from headrace import (
     Each,
+    Headrace,
     JobHandle,
     PermanentError,
     Pipeline,
@@ -106,6 +107,11 @@ async def send(ctx: StepContext, decide: Decision | None) -> None:
     assert_type(body, bytes)
     assert_type(await ctx.once("count", count, "x"), int)
     assert_type(await ctx.once("book", book, 5), str)
+    assert_type(await ctx.idempotent("fetch 1", fetch, "https://example.org", tries=2), bytes)
+    assert_type(await ctx.idempotent("count x", count, "x"), int)
+    assert_type(await ctx.idempotent("book 5", book, 5), str)
+    patient = ctx.idempotent.with_options(keep=timedelta(days=7), wait=10, operation="count")
+    assert_type(await patient("count x", count, "x"), int)
     child = await ctx.submit(consensus, Idea("again"), key="again", due=timedelta(hours=1))
     assert_type(child, JobHandle[Decision])
     ctx.progress(1, 3, "sent")
@@ -121,6 +127,8 @@ async def send(ctx: StepContext, decide: Decision | None) -> None:
 @consensus.step
 def archive(ctx: SyncContext, decide: Decision | None) -> str:
     assert_type(ctx.once("count", count, "x"), int)
+    assert_type(ctx.idempotent("count x", count, "x"), int)
+    assert_type(ctx.idempotent.with_options(wait=10)("count x", count, "x"), int)
     assert_type(ctx.submit(consensus, Idea("x"), due=datetime.now(UTC)), JobHandle[Decision])
     return f"{ctx.idempotency_key} {decide}"
 
@@ -136,6 +144,12 @@ async def a_real_connection(connection: asyncpg.Connection[asyncpg.Record]) -> N
     tx: Transaction = connection
     await book(tx, 3)
     await decide([], connection)
+
+
+async def an_app_outside_of_steps(app: Headrace) -> None:
+    assert_type(await app.idempotent("fetch 1", fetch, "https://example.org"), bytes)
+    acme = app.idempotent.with_options(tenant="acme", keep=60)
+    assert_type(await acme("count x", count, "x"), int)
 
 
 async def a_remote_api(client: RemoteClient) -> None:

@@ -88,6 +88,11 @@ async def contexts(ctx: StepContext, tx: Transaction) -> object:
     await ctx.once("count", count)  # error
     await ctx.once("book", book, "three")  # error
     await ctx.once(fetch, "name", "x")  # error
+    await ctx.idempotent("fetch", fetch, 3)  # error
+    await ctx.idempotent("count", count)  # error
+    await ctx.idempotent(fetch, "x")  # error
+    ctx.idempotent.with_options(tenant="acme")  # error
+    ctx.idempotent.with_options(keep="a day")  # error
     text: str = await ctx.once("count", count, "x")  # error
     await ctx.submit(consensus, Persona("x"))  # error
     await ctx.submit("consensus", Idea("x"))  # error
@@ -107,6 +112,7 @@ async def contexts(ctx: StepContext, tx: Transaction) -> object:
 def sync_contexts(ctx: SyncContext) -> object:
     number: str = ctx.once("count", count, "x")  # error
     ctx.once("count", count, 3)  # error
+    ctx.idempotent("count", count, 3)  # error
     ctx.submit(consensus, Persona("x"))  # error
     return number
 

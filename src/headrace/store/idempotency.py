@@ -242,7 +242,11 @@ async def list_operations(
     limit: int = 100,
 ) -> list[OperationRecord]:
     """Operations, those that began last first, without their outputs."""
-    rows = await connection.fetch(SQL["idempotency.list_operations"], tenant, job, state, limit)
+    given = tenant, state, limit
+    if job is None:
+        rows = await connection.fetch(SQL["idempotency.list_operations"], *given)
+    else:
+        rows = await connection.fetch(SQL["idempotency.list_job_operations"], *given, job)
     return [OperationRecord(*row) for row in rows]
 
 

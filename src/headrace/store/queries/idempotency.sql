@@ -134,16 +134,25 @@ select state, token from headrace.operations where tenant = $1 and key = $2 for 
 
 -- name: list_operations
 -- Operations, those that began last first.
--- $1 tenant or null, $2 job or null, $3 state or null, $4 most rows
+-- $1 tenant or null, $2 state or null, $3 most rows
 select
     tenant, key, operation, input_hash, state, token, takeovers, job, run, step, item, worker,
     null as output, null as artifact, error::text, created_at, renewed_at, completed_at, expires_at
 from headrace.operations
-where ($1::text is null or tenant = $1)
-and ($2::uuid is null or job = $2)
-and ($3::text is null or state = $3)
+where ($1::text is null or tenant = $1) and ($2::text is null or state = $2)
 order by created_at desc, tenant, key
-limit $4;
+limit $3;
+
+-- name: list_job_operations
+-- As list_operations, of one job.
+-- $1 tenant or null, $2 state or null, $3 most rows, $4 job
+select
+    tenant, key, operation, input_hash, state, token, takeovers, job, run, step, item, worker,
+    null as output, null as artifact, error::text, created_at, renewed_at, completed_at, expires_at
+from headrace.operations
+where job = $4::uuid and ($1::text is null or tenant = $1) and ($2::text is null or state = $2)
+order by created_at desc, tenant, key
+limit $3;
 
 -- name: forget_operation
 -- Removes what is known of a key; the outcome of a holder is refused then.
