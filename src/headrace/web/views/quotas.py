@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace.web.views.actions import Reason
 from headrace.web.views.admin import Text
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.store.budgets import BudgetStatus
     from headrace.store.rate_limits import LimitStatus
 
+B = TypeVar("B")
 WHOSE = "Whose; empty for all tenants that have none of their own."
 Whose = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description=WHOSE)]
 _Number = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, strict=True)]
@@ -61,6 +62,11 @@ class QuotaBody(_Numbers):
 
     reason: Reason
 
+    @model_validator(mode="after")
+    def _sets_something(self) -> Self:
+        numbers = (self.requests, self.tokens, self.per_s, self.burst_s, self.concurrent)
+        return _with_one_of(self, numbers)
+
 
 class QuotaSet(_Numbers):
     """Numbers that were set."""
@@ -103,6 +109,10 @@ class BudgetBody(_Amounts):
 
     reason: Reason
 
+    @model_validator(mode="after")
+    def _sets_something(self) -> Self:
+        return _with_one_of(self, (self.tokens, self.money))
+
 
 class BudgetSet(_Amounts):
     """Amounts that were set."""
@@ -136,6 +146,12 @@ class Cleared(BaseModel):
     name: str
     tenant: str
     was_set: bool
+
+
+def _with_one_of(body: B, numbers: tuple[object, ...]) -> B:
+    if all(number is None for number in numbers):
+        raise ValueError("no number is given: give one, or call /clear")
+    return body
 
 
 def quota_view(limit: LimitStatus) -> dict[str, Any]:
