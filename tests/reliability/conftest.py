@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from headrace import CircuitBreaker, Headrace
 from tests.engine_rows import Rows
 from tests.reliability.locking import MakeLocks, locks_of
 
@@ -19,3 +20,21 @@ async def lock_rows(database: str) -> AsyncIterator[Rows]:
     rows = await Rows.open(database)
     yield rows
     await rows.close()
+
+
+@pytest.fixture
+async def app(database: str) -> AsyncIterator[Headrace]:
+    async with Headrace([], database=database) as app:
+        yield app
+
+
+@pytest.fixture
+async def other(database: str) -> AsyncIterator[Headrace]:
+    """Another process, as far as the database can tell."""
+    async with Headrace([], database=database) as app:
+        yield app
+
+
+@pytest.fixture
+def breaker() -> CircuitBreaker:
+    return CircuitBreaker("openai")
