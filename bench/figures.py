@@ -59,6 +59,8 @@ ROWS: Final = (
     Row("http_client", "  the clients, us each", None),
     Row("http_empty", "  the empty route, us each", None),
     Row("crowded", "crowded, of own rate", Target(0.9, "at least", of_floor=False), 2),
+    Row("tenant_p50", "start beside a crowd p50, ms", None),
+    Row("tenant_p95", "start beside a crowd p95, ms", Target(1_000, "at most", of_floor=False)),
     Row("documents", "documents per minute", Target(50, "at least", of_floor=False)),
     Row("chunks", "chunks embedded, 1/s", Target(0.9, "at least", of_floor=True), 1),
     Row("embedding", "  time in the model, %", None, 1),

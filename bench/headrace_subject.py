@@ -10,10 +10,12 @@ PIPELINES: Final = {
     "noop": noop,
     "steps": steps,
     "sleep": sleep,
+    "other": sleep,
     "soon": noop,
     "later": noop,
     "nobody": nobody,
 }
+TENANTS: Final = {"other": "other"}
 DELAYS: Final = {"soon": timedelta(seconds=SOON_S), "later": timedelta(seconds=LATER_S)}
 
 
@@ -40,6 +42,7 @@ class HeadraceAdapter(Adapter):
             [Item(number, PAD) for number in numbers],
             priority=HIGH_PRIORITY if kind == "soon" else NORMAL_PRIORITY,
             due=None if delay is None else datetime.now(UTC) + delay,
+            tenant=TENANTS.get(kind, "default"),
         )
 
     async def one(self, kind: str, number: int) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from bench.documents import documents
+from bench.fairness import fairness
 from bench.figures import OURS
 from bench.http import http
 from bench.inflight import memory, recovery, soak
@@ -50,6 +51,7 @@ HTTP_ROWS: Final = (
 )  # fmt: skip
 ONCE: Final = {
     "http": Work(http, HTTP_ROWS, "noop", ours=True),
+    "fairness": Work(fairness, ("tenant_p50", "tenant_p95"), "other", ours=True),
     "pubsub": Work(pubsub, ("pubsub_p50", "pubsub_p95"), "noop", ours=True),
     "memory": Work(memory, ("memory",), "sleep"),
     "soak": Work(soak, ("growth", "bloat", "leftovers"), "noop", ours=True),

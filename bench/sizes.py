@@ -32,6 +32,10 @@ class Sizes:
     """Files ingested by the pipeline `documents`; some dozen chunks each."""
     document_rounds: int
     """Rounds of that work: one long run says more than short ones, of which start and end weigh."""
+    backlog: int
+    """Jobs of a large tenant that wait while a small one submits some."""
+    fairness: int
+    """Times that it does."""
     http_pairs: int
     """Loads of the API, each beside one of an empty route."""
     recoveries: frozenset[tuple[str, str]]
@@ -49,6 +53,7 @@ CONCURRENCY: Final = 1_000  # the most that a worker takes; PgQueuer is given it
 HTTP_CLIENTS: Final = 64
 HTTP_LOAD_S: Final = 2.0
 HTTP_WARM_UP_S: Final = 1.0
+TURN_OVER_S: Final = 0.1  # for so long a job of the large tenant holds its slot
 SOAK_JOBS: Final = 1_000_000
 SOAK_FROM: Final = 100_000  # by now every cache and pool has its size
 
@@ -67,6 +72,8 @@ FULL: Final = Sizes(
     launches=15,
     documents=150,
     document_rounds=1,
+    backlog=100_000,
+    fairness=30,
     http_pairs=9,
     recoveries=frozenset(
         (subject, way) for subject in ("pgqueuer", "headrace") for way in ("kill", "frozen")
@@ -87,6 +94,8 @@ QUICK: Final = Sizes(
     launches=5,
     documents=45,
     document_rounds=1,
+    backlog=20_000,
+    fairness=10,
     http_pairs=5,
     recoveries=frozenset({("headrace", "kill")}),
 )

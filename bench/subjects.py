@@ -74,7 +74,7 @@ HEADRACE: Final = Subject(
     name="headrace",
     module="bench.headrace_subject",
     requirements=(),
-    kinds=frozenset({"noop", "steps", "sleep", "soon", "later", "nobody", "documents"}),
+    kinds=frozenset({"noop", "steps", "sleep", "other", "soon", "later", "nobody", "documents"}),
     done_sql="select count(*) from headrace.jobs where state = 'completed'",
     # As PgQueuer and the floor: no line for each job (at INFO two lines of 7 us each).
     environment={"HEADRACE_LOG_LEVEL": "WARNING", "HEADRACE_CLAIM_BATCH": "500"},
