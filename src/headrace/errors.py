@@ -319,6 +319,21 @@ class QueueNotFoundError(UnknownNameError):
     kind = "queue"
 
 
+class LockNotFoundError(NotFoundError):
+    """Nobody holds the lock; `key` is its name."""
+
+    code = "lock_not_found"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return (
+            f"nobody holds the lock {self.key!r}; `headrace locks list` shows those that are held"
+        )
+
+
 class BreakerNotFoundError(UnknownNameError):
     """No call has gone through a circuit breaker of this name yet."""
 

@@ -55,7 +55,7 @@ class TestLosing:
             with listening() as told, pytest.raises(LockLostError):
                 await hold(block(locks, ttl=1), work)
             [event] = told.of(LockLost)
-            assert event.cause == "it was not renewed in time"
+            assert event.cause == "not_renewed"
             proxy.speak()
             proxy.cut()
             await locks.close()

@@ -23,6 +23,7 @@ from headrace.cli import (
     documents,
     jobs,
     limits,
+    locks,
     migrate,
     operations,
     pipelines,
@@ -83,6 +84,7 @@ program.add_typer(pipelines.group, name="pipelines")
 program.add_typer(workers.group, name="workers")
 program.add_typer(operations.group, name="operations")
 program.add_typer(breakers.group, name="breakers")
+program.add_typer(locks.group, name="locks")
 program.add_typer(api_keys.group, name="api-keys")
 program.add_typer(webhooks.group, name="webhooks")
 program.add_typer(sources.group, name="sources")

@@ -112,7 +112,7 @@ class LockBlock(_Block):
             raise self._lost()
         if await transaction.fetchval(SQL["locks.verify_lock"], lease.token) is None:
             lease.on_lost = None  # the error says it
-            lease.lose("the database has another holder, or none")
+            lease.lose("taken_away")
             raise self._lost()
 
     async def extend(self, by: float | timedelta) -> datetime:

@@ -110,7 +110,7 @@ class Keeper:
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_WAIT_S)
         for lease in list(self.leases.values()):
-            lease.lose("the application was closed")
+            lease.lose("closed")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -186,4 +186,4 @@ class Keeper:
             if lease.token in kept:
                 lease.renewed(sent_s)
             else:
-                lease.lose("the database has another holder, or none")
+                lease.lose("taken_away")

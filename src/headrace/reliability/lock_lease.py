@@ -134,6 +134,6 @@ class Lease:
 
     def _look(self) -> None:
         if clock_s() >= self.until_s:
-            self.lose("it was not renewed in time")
+            self.lose("not_renewed")
         elif self.lost_by is None and not self.is_over:
             self._arm()

@@ -11,12 +11,13 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from headrace.errors import InvalidError, LockBusyError, LockLostError
+from headrace.errors import InvalidError, LockBusyError, LockLostError, LockNotFoundError
 from headrace.reliability.hub import POLL_S
 from headrace.reliability.lock_keeping import Keeper
 from headrace.reliability.lock_lease import Request
 from headrace.reliability.lock_lines import Lines
 from headrace.store import locks as rows
+from headrace.store.audit import Action, record_action
 from headrace.store.elapsed import clock_s
 from headrace.store.locks import Claimant
 from headrace.telemetry.events import emit
@@ -158,7 +159,7 @@ class Locks:
         if not lease.is_lost:
             found = await self._start().send(lambda at: rows.extend_lock(at, lease.token, more))
         if found is None:
-            lease.lose("it was over when it was to be extended")
+            lease.lose("taken_away")
             raise LockLostError(lease.request.key, lease.token)
         lease.extended(*found, sent_s)
         return found[0]
@@ -213,7 +214,7 @@ class Locks:
         """A worker of this process is dead for the others: what it held is free."""
         for lease in [] if self._loop is None else [*self._keeper.leases.values()]:
             if lease.request.claimant.worker == worker:
-                lease.lose("its worker was lost")
+                lease.lose("worker_lost")
                 self._keeper.forget(lease)
 
     async def close(self) -> None:
@@ -283,7 +284,33 @@ def check_key(key: str) -> None:
         )
 
 
-def tell_forced(held: HeldLock, *, actor: str, reason: str) -> None:
+async def take_away(
+    connection: HeldConnection, key: str, *, tenant: str, actor: str, reason: str | None
+) -> HeldLock:
+    """Take a lock from its holder, tell of it, and keep in the audit who did it.
+
+    Args:
+        connection: Outside of a transaction.
+        key: Which.
+        tenant: Whose.
+        actor: Who does it.
+        reason: Why.
+
+    Raises:
+        LockNotFoundError: Nobody holds it.
+    """
+    async with connection.transaction():
+        held = await rows.force_release(connection, tenant, key, actor=actor, reason=reason)
+        if held is None:
+            raise LockNotFoundError(key)
+        before = {"token": held.token, "holder": held.who}
+        done = Action(actor, "lock.release", f"{tenant}/{key}", reason, before=before)
+        await record_action(connection, done)
+    tell_forced(held, actor=actor, reason=reason)
+    return held
+
+
+def tell_forced(held: HeldLock, *, actor: str, reason: str | None) -> None:
     """Tell that an operator took a lock."""
     emit(
         LockForced(

@@ -172,7 +172,7 @@ async def release_lock(
 
 
 async def force_release(
-    connection: Connection, tenant: str, key: str, *, actor: str, reason: str
+    connection: Connection, tenant: str, key: str, *, actor: str, reason: str | None
 ) -> HeldLock | None:
     """Take a lock from its holder; who that was, None where nobody held it."""
     row = await connection.fetchrow(SQL["locks.force_release"], tenant, key, actor, reason)

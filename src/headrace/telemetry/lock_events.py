@@ -77,4 +77,4 @@ class LockForced(Event):
     token: int
     holder: str
     actor: str
-    reason: str
+    reason: str | None

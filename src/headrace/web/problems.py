@@ -256,6 +256,7 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...
     (errors.PipelineNotFoundError, lambda error: _made("NOT_FOUND", error)),
     (errors.PresetNotFoundError, lambda error: _made("NOT_FOUND", error)),
     (errors.QueueNotFoundError, lambda error: _made("NOT_FOUND", error)),
+    (errors.LockNotFoundError, lambda _: not_found("lock").problem()),
     (errors.BreakerNotFoundError, lambda error: _made("NOT_FOUND", error)),
     (errors.IdempotencyKeyReusedError, _hidden("IDEMPOTENCY_KEY_REUSED")),
     (errors.LeaseLostError, _hidden("STALE_TOKEN")),

@@ -10,6 +10,7 @@ from headrace.web.routes.admin import (
     dead_letters,
     inbox_sources,
     jobs,
+    locks,
     operations,
     quarantine,
     queues,
@@ -22,6 +23,6 @@ from headrace.web.routes.admin import (
 
 ADMIN = (
     *(jobs, dead_letters, queues, workers, api_keys, rates, quotas, retention),
-    *(tenants, breakers, inbox_sources, quarantine, operations, audit),
+    *(tenants, breakers, locks, inbox_sources, quarantine, operations, audit),
 )
 """Modules with a `router`."""
