@@ -50,6 +50,8 @@ CALLS = [
     ("GET", "/breakers"),
     ("POST", "/breakers/openai/trip"),
     ("POST", "/breakers/openai/reset"),
+    ("GET", "/locks"),
+    ("POST", "/locks/release"),
     ("POST", "/rates"),
     ("GET", "/quotas"),
     ("POST", "/quotas"),
@@ -278,4 +280,22 @@ class TestRetention:
             "retention.count",
             "retention.run",
             "retention.ran",
+        ]
+
+
+class TestLocks:
+    async def test_a_lock_is_listed_and_taken_from_its_holder(self, api: Api) -> None:
+        locks = api.engine.app.locks
+        lease = await locks.acquire(locks.request("repo:42", tenant="acme", reason="push"))
+        [lock] = await call(api, "GET", "/locks", tenant="acme")
+        assert (lock["key"], lock["token"], lock["reason"]) == ("repo:42", lease.token, "push")
+        taken = await call(api, "POST", "/locks/release", tenant="acme", key="repo:42")
+        assert taken["token"] == lease.token
+        assert await call(api, "GET", "/locks") == []
+        await call(api, "POST", "/locks/release", 404, tenant="acme", key="repo:42")
+        assert not await locks.release(lease)
+        assert await audited(api) == [
+            ("lock.list", "acme"),
+            ("lock.release", "acme/repo:42"),
+            ("lock.list", "all tenants"),
         ]

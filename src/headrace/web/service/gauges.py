@@ -29,6 +29,7 @@ GAUGES: Final = MappingProxyType(
         "pool_connections": Meaning(
             "Connections of submissions and questions: `in_use`, `open`, `most`.", ("state",)
         ),
+        "locks_held": Meaning("Locks that this process holds."),
         "event_streams": Meaning("Clients that follow events."),
         "worker_running": Meaning("Jobs in this worker's hands."),
         "worker_free_slots": Meaning("Jobs that this worker could take."),
@@ -82,6 +83,7 @@ def _of_process(monitor: Monitor) -> Iterator[Values]:
     in_use, is_open, most = monitor.app.connections_in_use
     counts = {"in_use": in_use, "open": is_open, "most": most}
     yield "pool_connections", {(state,): float(count) for state, count in counts.items()}
+    yield _one("locks_held", monitor.app.locks.held)
     if monitor.streams is not None:
         yield _one("event_streams", monitor.streams())
     load = monitor.worker.load() if monitor.worker is not None else None
