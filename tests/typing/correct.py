@@ -7,6 +7,7 @@ from typing import assert_type
 import asyncpg
 
 from headrace import (
+    CircuitBreaker,
     Each,
     Headrace,
     JobHandle,
@@ -164,3 +165,37 @@ async def a_remote_api(client: RemoteClient) -> None:
         assert_type(event.name, str)
     async for one in client.list_jobs(states=["failed"]):
         assert_type(one.id, str)
+
+
+breaker = CircuitBreaker(
+    "openai", failures=3, within=timedelta(minutes=1), open_for=30, per_tenant=True, counts=OSError
+)
+CircuitBreaker("mail", counts=(OSError, KeyError))
+CircuitBreaker("mail", counts=lambda error: CircuitBreaker.is_outage(error) or bool(error.args))
+
+
+async def remember(question: str, *, times: int = 1) -> str:
+    return question * times
+
+
+@breaker
+async def ask(question: str, *, times: int = 1) -> str:
+    async with breaker:
+        return question * times
+
+
+@breaker(fallback=remember)
+async def ask_or_remember(question: str, *, times: int = 1) -> str:
+    return question * times
+
+
+@breaker
+def ask_plainly(question: str) -> int:
+    with breaker:
+        return len(question)
+
+
+async def guarded_calls() -> None:
+    assert_type(await ask("x", times=2), str)
+    assert_type(await ask_or_remember("x", times=2), str)
+    assert_type(ask_plainly("x"), int)

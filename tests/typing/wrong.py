@@ -1,7 +1,17 @@
 # pyright: strict
 """Wrong uses of the public names: each marked line is an error to a type checker, and no other."""
 
-from headrace import Each, Pipeline, Retry, RetryAfter, StepContext, SyncContext, Transaction, Use
+from headrace import (
+    CircuitBreaker,
+    Each,
+    Pipeline,
+    Retry,
+    RetryAfter,
+    StepContext,
+    SyncContext,
+    Transaction,
+    Use,
+)
 from tests.typing.things import (
     PERSONAS,
     Decision,
@@ -122,3 +132,32 @@ async def direct_calls() -> object:
     await expand(Idea("x"), Persona("x"))  # error
     title: str = await expand(Idea("x"), Model())  # error
     return title
+
+
+breaker = CircuitBreaker("openai")
+CircuitBreaker("openai", failures="5")  # error
+CircuitBreaker("openai", open_for="30 s")  # error
+CircuitBreaker("openai", counts=OSError())  # error
+CircuitBreaker("openai", tenant="acme")  # error
+
+
+@breaker
+async def ask(question: str) -> int:
+    return len(question)
+
+
+async def remember(question: int) -> int:
+    return question
+
+
+@breaker(fallback=remember)  # error
+async def ask_or_remember(question: str) -> int:
+    return len(question)
+
+
+async def guarded_calls() -> str:
+    await ask(3)  # error
+    with breaker as call:
+        call.nothing()  # error
+    answer: str = await ask("x")  # error
+    return answer
