@@ -31,7 +31,8 @@ class SubmitOptions(TypedDict, total=False):
     """The keywords of `submit` and `submit_many`; every one may be left out."""
 
     priority: Literal["low", "normal", "high"] | int
-    """`low` is 1, `normal` 5, `high` 9 of 0 to 9. A point is a head start of 60 s in the queue."""
+    """`low` is 1, `normal` 5, `high` 9 of 0 to 9. A point is a head start of 60 s over other
+    jobs of the tenant."""
     due: datetime | timedelta | None
     """When to start: a time with a zone, or a duration from now; at most 365 days ahead."""
     deadline: datetime | timedelta | None
