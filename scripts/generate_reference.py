@@ -10,12 +10,8 @@ import sys
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from typer.main import get_command
-
-from headrace.cli.exits import MEANINGS as EXIT_MEANINGS
-from headrace.cli.program import program
 from headrace.model.job import (
     STEP_TRANSITIONS,
     TRANSITIONS,
@@ -38,6 +34,8 @@ from headrace.telemetry.metrics import HISTOGRAMS, histogram_labels, labels_of
 from headrace.telemetry.series import BUCKETS_S, MOST_SERIES, MOST_VALUES
 from headrace.variables import describe as describe_class
 from headrace.web.service.gauges import GAUGES
+from scripts.reference_commands import commands_page, exits_page
+from scripts.reference_consensus import consensus_page
 from scripts.reference_http import http_page
 from scripts.reference_table import NOTE, read, table
 
@@ -148,23 +146,6 @@ CAUSES: Final[dict[FailureCause, str]] = {
     FailureCause.BUDGET_EXHAUSTED: "its budget was used up",
     FailureCause.OPERATOR: "an operator ended it",
 }
-COMMANDS_INTRO: Final = """\
-`APP` is `module:attribute`, the name of a `Headrace` object that can be imported from the current
-folder. Where it is left out it is taken from `pyproject.toml` in that folder:
-
-    [tool.headrace]
-    app = "shop.jobs:app"
-
-All commands work on the database of the [settings](settings.md); without one, on the embedded
-database of the current folder. Those with `--api` ask a remote API instead, where one is named:
-tenant and owner are those of the token then. What a command prints is a table on a terminal,
-tab-separated lines elsewhere, and JSON with `--json`. An error is one line on the standard error;
-how a command ended is told by its [exit code](exit-codes.md).
-"""
-EXITS_INTRO: Final = """\
-Every command ends with one of these. An error of headrace is one line on the standard error,
-`headrace: what is wrong; what to do`, without a traceback.
-"""
 
 
 def settings_page() -> str:
@@ -288,51 +269,6 @@ def event_row(kind: type[Event], shared: tuple[str, ...]) -> tuple[str, ...]:
     return f"`{kind.name}`", kind.level.name, meaning, ", ".join(further)
 
 
-def commands_page() -> str:
-    """The page of all commands, with their arguments and options."""
-    lines = ["# Commands", "", NOTE, "", COMMANDS_INTRO]
-    for name, command in sorted(commands_of(get_command(program), "headrace")):
-        lines += [f"## {name}", "", *command_lines(name, command)]
-    return "\n".join(lines)
-
-
-def commands_of(command: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's
-    """Every command that does something, by its full name."""
-    inner = getattr(command, "commands", {})
-    if not inner or command.invoke_without_command:
-        yield name, command
-    for word, part in inner.items():
-        yield from commands_of(part, f"{name} {word}")
-
-
-def command_lines(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 - typer's
-    """What one command does, and what it takes."""
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
-    options = [one for one in command.params if one.param_type_name == "option"]
-    words = [name, *(one.metavar or one.name.upper() for one in arguments)]
-    yield f"`{' '.join([*words, '[OPTIONS]' if options else '']).rstrip()}`"
-    yield from ("", *(line.strip() for line in (command.help or "").splitlines()), "")
-    if arguments or options:
-        rows = [(f"`{one.metavar or one.name.upper()}`", one.help or "") for one in arguments]
-        rows += [option_row(one) for one in options]
-        yield from (*table(("takes", "meaning"), rows), "")
-
-
-def option_row(option: Any) -> tuple[str, str]:  # noqa: ANN401 - typer's
-    """An option as it is written, and what it means."""
-    value = "" if option.is_flag else f" {option.metavar or option.name.upper()}"
-    default = "" if option.default in {None, False} else f" Default: {option.default}."
-    return f"`{', '.join(option.opts)}{value}`", f"{option.help}{default}"
-
-
-def exits_page() -> str:
-    """The page of all exit codes."""
-    rows = ((str(int(code)), meaning) for code, meaning in EXIT_MEANINGS.items())
-    return "\n".join(
-        ("# Exit codes", "", NOTE, "", EXITS_INTRO, *table(("code", "meaning"), rows), "")
-    )
-
-
 def main() -> int:
     """Write the pages, or tell which are not current."""
     pages = {
@@ -343,6 +279,7 @@ def main() -> int:
         "commands.md": commands_page(),
         "exit-codes.md": exits_page(),
         "http-api.md": http_page(),
+        "consensus.md": consensus_page(),
     }
     stale = [name for name, text in pages.items() if read(FOLDER / name) != text]
     if "--check" in sys.argv[1:]:
