@@ -113,7 +113,8 @@ def _print_job(status: JobStatus) -> None:
     typer.echo(f"{status.pipeline} {status.version}  {status.id}  {describe_job(status)}")
     for name in (
         "queue", "priority", "tenant", "owner", "worker", "preset", "parameters", "metadata",
-        "correlation_id", "idempotency_key", "parent_job", "deadline", "cancelled_by",
+        "correlation_id", "idempotency_key", "ordering_key", "concurrency_key", "parent_job",
+        "deadline", "cancelled_by",
         "cancel_reason", "created_at", "started_at", "finished_at",
     ):  # fmt: skip
         value = getattr(status, name, None)  # an API tells less

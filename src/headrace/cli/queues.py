@@ -72,7 +72,7 @@ def limit(
     number = read_limit(most)
 
     async def set_it(app: Headrace) -> None:
-        before = await app.limit_queue(queue, number)
+        before = await app.limit_queue(queue, number, actor=actor())
         typer.echo(f"{queue}: {number or 'any number'} at once, {before or 'any number'} before")
 
     ask(set_it)

@@ -28,6 +28,7 @@ from headrace.model.job import JobState
 from headrace.store import gates, operations, reads
 from headrace.store.reads import DeadLetterFilter, JobFilter
 from headrace.telemetry.events import emit
+from headrace.telemetry.gate_events import QueueLimited, TenantLimited
 from headrace.telemetry.job_events import JobRedriven
 
 if TYPE_CHECKING:
@@ -352,7 +353,7 @@ class Operations:
             await self._check_queue(connection, queue)
             await operations.pause_queue(connection, queue, by=actor, reason=reason)
 
-    async def limit_queue(self, queue: str, most: int | None) -> int | None:
+    async def limit_queue(self, queue: str, most: int | None, *, actor: str = "user") -> int | None:
         """Set how many jobs of a queue run at once, over all workers.
 
         What runs already counts, and is not stopped.
@@ -360,6 +361,7 @@ class Operations:
         Args:
             queue: Which.
             most: 1 to 10,000; None for any number.
+            actor: Who does it, for the event.
 
         Returns:
             The limit before.
@@ -371,7 +373,9 @@ class Operations:
         check_limit(most)
         async with self._connections.use() as connection:
             await self._check_queue(connection, queue)
-            return await gates.limit_queue(connection, queue, most)
+            before = await gates.limit_queue(connection, queue, most)
+        emit(QueueLimited(queue=queue, concurrency=most, actor=actor))
+        return before
 
     async def limit_tenant(
         self, tenant: str, most: int | None, *, reason: str | None = None, actor: str = "user"
@@ -384,7 +388,9 @@ class Operations:
         check_text("tenant", tenant)
         check_limit(most)
         async with self._connections.use() as connection:
-            return await gates.limit_tenant(connection, tenant, most, by=actor, reason=reason)
+            before = await gates.limit_tenant(connection, tenant, most, by=actor, reason=reason)
+        emit(TenantLimited(tenant=tenant, concurrency=most, actor=actor))
+        return before
 
     async def list_tenants(self) -> list[TenantLimit]:
         """The tenants that have a limit, with what of it is in use, by name."""

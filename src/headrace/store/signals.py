@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import orjson
 
 from headrace.store.breakers import count_breakers
+from headrace.store.gates import count_blocked
 from headrace.store.outbox import NOTHING_WAITS, Waiting, measure_outbox
 from headrace.store.sql import SQL
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
     from headrace.store.pool import Connection
 
-STATES: Final = ("due", "waiting", "running", "unclaimable")
-"""`due`: may run now; `waiting`: for its time; `unclaimable`: due, and no worker carries it."""
+STATES: Final = ("due", "waiting", "blocked", "running", "unclaimable")
+"""`due`: may run now; `waiting`: for its time; `blocked`: for other jobs of its key or tenant;
+`unclaimable`: due, and no worker carries it."""
 
 
 Part: TypeAlias = tuple[str, ...]
@@ -38,6 +40,7 @@ class Signals:
         dead_letter_age_s: How long ago the oldest of them failed.
         outbox: How far sending to topics and webhooks is behind.
         breakers: Circuit breakers by name and state.
+        blocked: Jobs that are kept out, by what does it.
     """
 
     depth: Mapping[Part, int]
@@ -49,6 +52,7 @@ class Signals:
     dead_letter_age_s: float | None
     outbox: Waiting = NOTHING_WAITS
     breakers: Mapping[Part, int] = field(default_factory=dict)
+    blocked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -78,6 +82,7 @@ async def read_signals(connection: Connection) -> Signals:
         _age(row["dead_letter_age_s"]),
         await measure_outbox(connection),
         await count_breakers(connection),
+        await count_blocked(connection),
     )
 
 

@@ -36,9 +36,15 @@ GAUGES: Final = MappingProxyType(
         "worker_abandoned_steps": Meaning("Steps that ignored their end and still run here."),
         "worker_heartbeat_age_seconds": Meaning("Since this worker renewed its lease."),
         "queue_depth": Meaning(
-            "Jobs: `due` ones, those `waiting` for their time, `running` ones; `unclaimable` ones "
-            "are due, and no living worker carries them.",
+            "Jobs: `due` ones, those `waiting` for their time, those `blocked` by their key or "
+            "tenant, `running` ones; `unclaimable` ones are due, and no living worker carries "
+            "them.",
             ("queue", "state"),
+        ),
+        "blocked_jobs": Meaning(
+            "Due jobs that wait for others: because of their `ordering_key` or `concurrency_key`, "
+            "or of the `tenant_limit`.",
+            ("reason",),
         ),
         "queue_oldest_age_seconds": Meaning(
             "Since when the oldest of them is due or runs.", ("queue", "state")
@@ -107,6 +113,7 @@ def _of_service(signals: Signals) -> Iterator[Values]:
     topics_s, webhooks_s = signals.outbox
     yield "outbox_lag_seconds", {("topic",): topics_s, ("webhook",): webhooks_s}
     yield "breakers", {words: float(count) for words, count in signals.breakers.items()}
+    yield "blocked_jobs", {(reason,): float(jobs) for reason, jobs in signals.blocked.items()}
 
 
 def _one(name: str, value: float) -> Values:

@@ -156,6 +156,7 @@ def _queues(monitor: Monitor, signals: Signals) -> list[dict[str, object]]:
             "queue": name,
             "due": signals.depth[name, "due"],
             "waiting": signals.depth[name, "waiting"],
+            "blocked": signals.depth[name, "blocked"],
             "running": signals.depth[name, "running"],
             "unclaimable": signals.depth[name, "unclaimable"],
             "oldest_due_s": round(signals.oldest_age_s[name, "due"], 3),

@@ -89,6 +89,7 @@ class QueueSignal(BaseModel):
     due: int = Field(description="Jobs that may run now.")
     waiting: int = Field(description="Jobs that wait for their time.")
     running: int
+    blocked: int = Field(description="Due jobs that wait for others of their key or tenant.")
     unclaimable: int = Field(description="Due jobs that no living worker carries.")
     oldest_due_s: float = Field(description="Since when the oldest due job is due.")
     paused: bool

@@ -13,6 +13,8 @@ from headrace.store.forcing import PURGE_PAGE, count_in_queue, purge_queue
 from headrace.store.gates import limit_queue, settle_gates
 from headrace.store.operations import pause_queue, resume_queue
 from headrace.store.reads import list_queue_names, list_queues
+from headrace.telemetry.events import emit
+from headrace.telemetry.gate_events import QueueLimited
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
 from headrace.web.routes.admin.recording import (
@@ -118,6 +120,7 @@ async def admin_limit_queue(
     # In a transaction of its own: no claim goes on before it ends.
     async with service_of(request).app.connection() as connection:
         before = await limit_queue(connection, queue, body.concurrency)
+    emit(QueueLimited(queue=queue, concurrency=body.concurrency, actor=identity.subject))
     return json_response({"name": queue, **limit, "before": before})
 
 

@@ -8,6 +8,8 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from headrace.store.gates import limit_tenant, list_tenants
+from headrace.telemetry.events import emit
+from headrace.telemetry.gate_events import TenantLimited
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
 from headrace.web.routes.admin.recording import Why, action, admin_router, listing, note
@@ -41,4 +43,5 @@ async def admin_limit_tenant(
         before = await limit_tenant(
             connection, body.tenant, body.concurrency, by=identity.subject, reason=body.reason
         )
+    emit(TenantLimited(tenant=body.tenant, concurrency=body.concurrency, actor=identity.subject))
     return json_response({"tenant": body.tenant, **limit, "before": before})
