@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from headrace.model.context import JsonValue
 from headrace.model.job import StepState
 
-JsonObject: TypeAlias = "dict[str, JsonValue]"
+JsonObject: TypeAlias = dict[str, Any]
+"""Readers of the API evaluate it: no name in quotes."""
 
 
 @dataclass(frozen=True, slots=True)
