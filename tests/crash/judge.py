@@ -17,6 +17,7 @@ from tests.crash.fleet import Blow
 from tests.proof.checker import check
 from tests.proof.effects import read_effects
 from tests.proof.evidence import Evidence, Expectations, collect
+from tests.proof.guard import read_guard
 from tests.proof.journal import read_journal
 from tests.proof.receipts import read_receipts
 from tests.proof.results import stale_starts
@@ -62,6 +63,7 @@ async def judge(
         journal=read_journal(folder / "journal"),
         effects=read_effects(folder / "effects"),
     )
+    evidence = replace(evidence, guarded=read_guard(folder / "guarded"))
     if (folder / "receipts").exists():
         receipts = list(read_receipts(folder / "receipts"))
         evidence = replace(evidence, receipts=receipts, forgotten=forgotten)
@@ -86,9 +88,20 @@ async def judge(
             "recovered": sum(event["reason"] == "recovered" for event in evidence.events),
             "workers lost": sum(worker["lost_at"] is not None for worker in evidence.workers),
             "starts by stale holders": len(stale_starts(evidence)),
+            **_locks(evidence),
             **_letters(evidence),
         },
     )
+
+
+def _locks(evidence: Evidence) -> dict[str, int]:
+    changes = Counter(row["change"] for row in evidence.lock_grants)
+    guarded = evidence.guarded or ()
+    return {
+        **{f"locks {change}": count for change, count in sorted(changes.items())},
+        "guarded writes": len(guarded),
+        "refused by their tokens": sum(not written.accepted for written in guarded),
+    }
 
 
 def _letters(evidence: Evidence) -> dict[str, int]:

@@ -26,6 +26,7 @@ WEIGHTS: Final = {
     "slow": 8,
     "threaded": 4,
     "stubborn": 2,
+    "locked": 15,
 }
 AT_ONCE: Final = 20
 SUBMIT_S: Final = 15.0

@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace import Each, Pipeline, Retry, StepContext, SyncContext, Transaction
+from headrace.errors import LockLostError
 from tests.proof.effects import Effect, EffectLedger, Kind, Mark
+from tests.proof.guard import Guard
 
 EFFECTS: Final = "HEADRACE_CRASH_EFFECTS"
 SCALE: Final = "HEADRACE_CRASH_SCALE"
 VERSION: Final = "HEADRACE_CRASH_VERSION"
 OLD, NEW = "1.0.0", "1.1.0"
+RESOURCES: Final = 3
 ITEMS: Final = ("north", "east", "south", "west")
 
 # Whoever only submits jobs names no file, and writes nothing.
 ledger: Final = EffectLedger(Path(os.environ.get(EFFECTS, os.devnull)))
+guard: Final = Guard(Path(os.environ.get(EFFECTS, os.devnull)).parent / "guarded")
 scale: Final = float(os.environ.get(SCALE, "1"))
 
 
@@ -292,4 +296,24 @@ def block(order: Order, ctx: SyncContext) -> Done:
         return execution.done()
 
 
-ALL: Final = (single, chain, fixed, dynamic, careful, flaky, transfer, slow, stubborn, threaded)
+# --- a lock, and what it guards
+
+locked = Pipeline("locked", input=Order, output=Done)
+
+
+@locked.step
+async def guarded(order: Order, ctx: StepContext) -> Done:
+    key = f"resource-{order.number % RESOURCES}"
+    with running(ctx, "guarded") as execution:
+        async with ctx.lock(key, wait=20, ttl=max(1.0, 10 * scale)) as lock:
+            for _ in range(3):
+                if not guard.write(key, lock.token):
+                    raise LockLostError(key, lock.token)
+                await pause(0.0, 2.0)
+        return execution.done()
+
+
+ALL: Final = (
+    *(single, chain, fixed, dynamic, careful, flaky, transfer, slow, stubborn, threaded),
+    locked,
+)

@@ -12,6 +12,7 @@ from tests.proof import (
     history,
     leaving,
     leftovers,
+    locking,
     queueing,
     results,
 )
@@ -43,6 +44,8 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     leaving.check_written,
     leaving.check_sent,
     leaving.check_received,
+    locking.check_locks,
+    locking.check_guarded,
 )
 
 

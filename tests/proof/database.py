@@ -49,7 +49,8 @@ MOVABLE_CLOCK: Final = """
 TRUNCATE: Final = """
     truncate headrace.jobs, headrace.queued, headrace.claims, headrace.steps, headrace.records,
         headrace.tries, headrace.progress, headrace.job_events, headrace.workers,
-        headrace.dead_letters, headrace.queues, headrace.lanes, headrace.artifacts;
+        headrace.dead_letters, headrace.queues, headrace.lanes, headrace.artifacts,
+        headrace.locks, headrace.lock_grants;
     alter sequence headrace.tokens restart;
     alter sequence headrace.worker_ids restart;
 """

@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.proof.effects import Effect
+from tests.proof.guard import GuardedWrite
 from tests.proof.journal import Request
 from tests.proof.receipts import Receipt
 from tests.proof.violation import Row
@@ -48,6 +49,7 @@ TABLES: Final = {
     "dead_letters": "select * from headrace.dead_letters order by job, run",
     "topics": "select * from headrace.topics order by kind",
     "outbox": "select * from headrace.outbox order by id",
+    "lock_grants": "select * from headrace.lock_grants order by token, change",
 }
 
 
@@ -97,6 +99,7 @@ class Evidence:
     Attributes:
         receipts: What came from topics.
         forgotten: Ids of events that a server took and forgot, as a real one never does.
+        guarded: What was written to the resource that locks guard.
     """
 
     now: datetime
@@ -112,11 +115,13 @@ class Evidence:
     dead_letters: list[Row]
     topics: list[Row]
     outbox: list[Row]
+    lock_grants: list[Row]
     expect: Expectations = field(default_factory=Expectations)
     journal: Sequence[Request] | None = None
     effects: Sequence[Effect] | None = None
     receipts: Sequence[Receipt] | None = None
     forgotten: frozenset[str] = frozenset()
+    guarded: Sequence[GuardedWrite] | None = None
 
     @cached_property
     def job_by_id(self) -> Mapping[UUID, Row]:
