@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -220,6 +221,31 @@ class TestRefusedCalls:
                 await limit.hold(300)
             with pytest.raises(RateLimitedError):
                 await waiting
+
+
+class TestLateCallers:
+    async def test_turns_that_were_missed_are_spaced_anew(self, make_engine: MakeEngine):
+        limit = RateLimit("service", requests=20, per=1, burst=0.05)
+        went: list[float] = []
+
+        async def call() -> None:
+            async with limit:
+                went.append(time.monotonic())
+
+        async with make_engine([pipeline_of_nothing()]) as engine, engine.app.primitives():
+            calls = [asyncio.ensure_future(call()) for _ in range(15)]
+
+            async def are_promised() -> bool:
+                limits = await engine.app.quotas.list_limits()
+                return bool(limits) and (limits[0].requests_left or 0) < -8
+
+            await eventually(are_promised)
+            time.sleep(1)  # noqa: ASYNC251 - this process stands still
+            back = time.monotonic()
+            await asyncio.gather(*calls)
+        late = [at - back for at in went if at > back]
+        assert len(late) >= 8
+        assert late[-1] - late[0] > (len(late) - 4) / 20
 
 
 class TestOutsideOfSteps:

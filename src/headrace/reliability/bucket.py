@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.rate_limits import Wish, reserve
@@ -21,10 +22,25 @@ MOST: Final = 200
 """Calls in a statement, which takes about a millisecond for so many."""
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A turn, by the clock of this process.
+
+    Attributes:
+        turn: What the bucket said.
+        earliest: Monotonic time at which it may begin at the earliest: when it was asked for.
+        latest: The same, when the answer was there: the bucket's own time lies between the two.
+    """
+
+    turn: Turn
+    earliest: float
+    latest: float
+
+
 @dataclass(slots=True, eq=False)
 class _Caller:
     wish: Wish
-    turn: asyncio.Future[Turn]
+    turn: asyncio.Future[Promise]
 
 
 class Bucket:
@@ -43,7 +59,7 @@ class Bucket:
         self._sender: asyncio.Task[None] | None = None
         self._waiting: set[asyncio.Future[float]] = set()
 
-    async def take(self, wish: Wish) -> Turn:
+    async def take(self, wish: Wish) -> Promise:
         """Ask for a turn; what was taken for a caller that is cancelled meanwhile goes back.
 
         Raises:
@@ -92,7 +108,8 @@ class Bucket:
             while self._callers or any(self._back):
                 callers = [self._callers.popleft() for _ in range(min(MOST, len(self._callers)))]
                 back, self._back = self._back, (0.0, 0.0)
-                self._tell(callers, await self._ask(callers, back))
+                sent = monotonic()
+                self._tell(callers, await self._ask(callers, back), sent)
         except asyncio.CancelledError:
             for caller in (*callers, *self._callers):
                 caller.turn.cancel()
@@ -110,15 +127,16 @@ class Bucket:
         except Exception as error:  # noqa: BLE001 - it is every caller's
             return error
 
-    def _tell(self, callers: list[_Caller], answer: list[Turn] | Exception) -> None:
+    def _tell(self, callers: list[_Caller], answer: list[Turn] | Exception, sent: float) -> None:
         if isinstance(answer, Exception):
             for caller in callers:
                 if not caller.turn.done():
                     caller.turn.set_exception(answer)
             return
+        now = monotonic()
         for caller, turn in zip(callers, answer, strict=True):
             if not caller.turn.done():
-                caller.turn.set_result(turn)
+                caller.turn.set_result(Promise(turn, sent + turn.wait_s, now + turn.wait_s))
             elif turn.goes:
                 self._back = (
                     self._back[0] + caller.wish.requests,

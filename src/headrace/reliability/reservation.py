@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from random import uniform
 from time import monotonic
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from headrace.model.duration import Duration
-    from headrace.reliability.bucket import Bucket
+    from headrace.reliability.bucket import Bucket, Promise
     from headrace.reliability.rate_limit import RateLimit
     from headrace.reliability.surroundings import Surroundings
-    from headrace.store.rate_limits import Slot, Turn
+    from headrace.store.rate_limits import Slot
 
+LATE_S: Final = 0.1
+"""A turn that was missed by more is asked for anew: on a machine that stood still all who missed
+theirs would go together."""
 SLOT_LOOK_S: Final = 0.1
 SLOT_RETRY_S: Final = (1.0, 5.0)
 """When a call comes back for which no slot was free: nobody knows when one will be."""
@@ -45,6 +49,7 @@ class Reservation:
         self._hold: timedelta | None = None
         self._around: Surroundings | None = None
         self._bucket: Bucket | None = None
+        self._has_taken = False
         self._exits = AsyncExitStack()
 
     # --- inside the block -------------------------------------------------------------------------
@@ -105,23 +110,37 @@ class Reservation:
         self._around = around
         bucket = self._bucket = self._limit.bucket(around)
         is_back = around.attempt is not None and around.attempt > 1
-        turn = await bucket.take(Wish(self._requests, self._tokens, is_back))
-        received = monotonic()
-        if not turn.goes:
-            raise self._sent_away(turn.wait_s, "held" if turn.is_held else "empty")
+        wish = Wish(self._requests, self._tokens, is_back)
+        promise = await self._take(bucket, wish)
         try:
-            if turn.concurrent is not None:
-                await self._take_slot(around, bucket, turn.concurrent)
-            await self._wait(bucket, received, turn)
+            if promise.turn.concurrent is not None:
+                await self._take_slot(around, bucket, promise.turn.concurrent)
+            await self._wait(bucket, promise)
+            if monotonic() > promise.earliest + LATE_S:
+                self._give_back(bucket)
+                await self._wait(bucket, await self._take(bucket, replace(wish, is_back=True)))
         except BaseException:
-            bucket.give_back(self._requests, self._tokens)
+            self._give_back(bucket)
             await self._exits.aclose()
             raise
         return self
 
-    async def _wait(self, bucket: Bucket, received: float, turn: Turn) -> None:
+    async def _take(self, bucket: Bucket, wish: Wish) -> Promise:
+        promise = await bucket.take(wish)
+        turn = promise.turn
+        if not turn.goes:
+            raise self._sent_away(turn.wait_s, "held" if turn.is_held else "empty")
+        self._has_taken = True
+        return promise
+
+    def _give_back(self, bucket: Bucket) -> None:
+        if self._has_taken:
+            bucket.give_back(self._requests, self._tokens)
+            self._has_taken = False
+
+    async def _wait(self, bucket: Bucket, promise: Promise) -> None:
         """Wait for the turn; a hold that this process hears of meanwhile sends the caller away."""
-        wait_s = received + turn.wait_s - monotonic()
+        wait_s = promise.latest - monotonic()
         if wait_s <= 0:
             return
         held_s = await bucket.wait(wait_s)
