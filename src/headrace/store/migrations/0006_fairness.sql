@@ -39,8 +39,6 @@ select entry.job, entry.lane, entry.suspect, entry.ready,
 from headrace.queued_before as entry
 left join headrace.jobs as job on job.id = entry.job;
 
-drop table headrace.queued_before;
-
 create index queued_ready on headrace.queued (lane, suspect, share, rank, job) where ready;
 create index queued_due on headrace.queued (due_at) where not ready;
 create index queued_deadline on headrace.queued (deadline) where deadline is not null;
@@ -52,9 +50,24 @@ create policy queued_wall on headrace.queued using (
     )
 );
 
+-- Who might read the table before may do so now: the API's role, and those of administrators.
 do $$
+declare
+    given record;
 begin
-    if to_regrole('headrace_api') is not null then
-        perform headrace.admit_api();
-    end if;
+    for given in
+        select coalesce(quote_ident(role.rolname), 'public') as grantee, acl.privilege_type,
+            case when acl.is_grantable then ' with grant option' else '' end as grantable
+        from pg_class as class
+        cross join aclexplode(class.relacl) as acl
+        left join pg_roles as role on role.oid = acl.grantee
+        where class.oid = 'headrace.queued_before'::regclass and acl.grantee <> class.relowner
+    loop
+        execute format(
+            'grant %s on headrace.queued to %s%s',
+            given.privilege_type, given.grantee, given.grantable
+        );
+    end loop;
 end $$;
+
+drop table headrace.queued_before;
