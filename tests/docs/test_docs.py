@@ -29,7 +29,7 @@ from tests.docs.shell import Shell
 from tests.memory import folder_in_memory
 
 PROJECT = Path("/headrace/docs")
-ELSEWHERE = {"BREAKER_INVALID", "ONCE_NAME_TAKEN"}
+ELSEWHERE = {"BREAKER_INVALID", "BUDGET_INVALID", "LIMIT_INVALID", "ONCE_NAME_TAKEN"}
 """Codes that are raised while a step runs, or by what it uses."""
 LANGUAGES = {"python", "console", "sql", "toml", "text"}
 WITH_CODE = [

@@ -2,17 +2,20 @@
 """Right uses of the public names: a type checker has nothing to say, and infers these types."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import assert_type
 
 import asyncpg
 
 from headrace import (
+    Budget,
     CircuitBreaker,
     Each,
     Headrace,
     JobHandle,
     PermanentError,
     Pipeline,
+    RateLimit,
     RemoteClient,
     RemoteJob,
     Retry,
@@ -41,6 +44,8 @@ from tests.typing.things import (
     plain_model,
 )
 
+SHARED = RateLimit("openai", requests=3_500, tokens=90_000, per=timedelta(minutes=1), concurrent=9)
+DAILY = Budget("research", tokens=1_000_000, money=Decimal(20), per="day", when_spent="fail")
 consensus = Pipeline("consensus", version="1.2.0", input=Idea, output=Decision)
 assert_type(consensus, Pipeline[Idea, Decision])
 assert_type(Pipeline("a", input=Idea, output=Decision | None), Pipeline[Idea, Decision | None])
@@ -145,6 +150,25 @@ async def a_real_connection(connection: asyncpg.Connection[asyncpg.Record]) -> N
     tx: Transaction = connection
     await book(tx, 3)
     await decide([], connection)
+
+
+@consensus.step
+async def limited(decide: Decision | None) -> str:
+    async with SHARED, SHARED.reserve(tokens=1_200, requests=2) as call:
+        call.settle(tokens=900)
+        call.hold("30")
+    assert_type(await SHARED.hold(timedelta(seconds=30)), timedelta)
+    async with DAILY.reserve(tokens=1_200, money="0.05") as cost:
+        cost.settle(tokens=900, money=Decimal("0.02"))
+    return f"{decide}"
+
+
+@consensus.step
+def limited_plainly(decide: Decision | None) -> str:
+    with SHARED as one, DAILY.reserve(money=1) as cost:
+        one.settle(requests=0)
+        cost.settle(money=0)
+    return f"{decide}"
 
 
 async def an_app_outside_of_steps(app: Headrace) -> None:

@@ -2,9 +2,11 @@
 """Wrong uses of the public names: each marked line is an error to a type checker, and no other."""
 
 from headrace import (
+    Budget,
     CircuitBreaker,
     Each,
     Pipeline,
+    RateLimit,
     Retry,
     RetryAfter,
     StepContext,
@@ -43,6 +45,14 @@ Retry(3, 1.0, 2.0)  # error
 Retry(unless=ValueError())  # error
 Retry(tries=3)  # error
 RetryAfter("soon")  # error
+
+RateLimit("openai")  # error
+RateLimit("openai", 3_500)  # error
+RateLimit("openai", requests=3_500, per="1 min")  # error
+RateLimit("openai", requests=1).reserve(1_200)  # error
+Budget("research", money=0.5)  # error
+Budget("research", tokens=1, per="week")  # error
+Budget("research", tokens=1, when_spent="stop")  # error
 
 MODEL = Model()
 consensus = Pipeline("consensus", input=Idea, output=Decision)
