@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from headrace.inbox.sources import Sources
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
+    from headrace.store.breakers import Rules
     from headrace.store.embedded import EmbeddedDatabase
     from headrace.store.migrate import Migration
     from headrace.store.pool import HeldConnection
@@ -232,6 +233,9 @@ class Headrace(Shared, Client):
         if self._pool is None:
             raise InvalidError("the app was closed meanwhile")
         return self._pool
+
+    def _breaker_rules(self) -> Rules:
+        return wiring.breaker_rules(self.settings)
 
     @property
     def connections_in_use(self) -> tuple[int, int, int]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headrace.inbox.inbox import Inbox
     from headrace.model.pipeline import Pipeline
     from headrace.settings import Settings
+    from headrace.store.breakers import Rules
     from headrace.store.outbox import Sender
     from headrace.worker.engine import Limits
     from headrace.worker.intake import IntakeParts
@@ -167,6 +168,19 @@ def work_limits(settings: Settings) -> Limits:
         max_wait_s=settings.max_wait_s,
         ledger_most=settings.ledger_max,
         ledger_room=settings.ledger_queue,
+        breakers=breaker_rules(settings),
+    )
+
+
+def breaker_rules(settings: Settings) -> Rules:
+    """Of circuit breakers that say nothing else themselves."""
+    from headrace.store.breakers import Rules  # noqa: PLC0415
+
+    return Rules(
+        failures=settings.breaker_failures,
+        within=timedelta(seconds=settings.breaker_window_s),
+        open_for=timedelta(seconds=settings.breaker_open_s),
+        successes=settings.breaker_successes,
     )
 
 

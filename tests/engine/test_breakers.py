@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace import CircuitBreaker, JobHandle, JobState, Pipeline, Retry, StepContext, SyncContext
+from headrace.settings import load_settings
 from headrace.store.breakers import Key, list_breakers, look
 from headrace.testing import Engine
 from tests.engine.conftest import MakeEngine
@@ -175,6 +176,23 @@ class TestSteps:
             assert step.metadata == {"fallback:openai": guess.__qualname__}
             status = await job.status()
             assert status.steps[0].metadata == {"fallback:openai": guess.__qualname__}
+
+    async def test_settings_hold_in_steps(self, database_server: str):
+        pipe = Pipeline("pipe", input=int, output=int)
+        breaker = CircuitBreaker("openai")
+        settings = load_settings({"HEADRACE_ENV": "testing", "HEADRACE_BREAKER_FAILURES": "1"})
+
+        @pipe.step(retry=Retry(attempts=1))
+        async def call(number: int, ctx: StepContext) -> int:
+            async with breaker:
+                if ctx.attempt == 1:
+                    raise TimeoutError
+            return number
+
+        async with Engine([pipe], server=database_server, settings=settings) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty(skip_waits=True)
+            assert await kinds(engine, [job]) == {("unavailable", "BREAKER_OPEN")}
 
 
 class TestKilledProber:

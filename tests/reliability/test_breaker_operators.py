@@ -1,4 +1,4 @@
-"""What operators do to breakers, and how long it is kept."""
+"""What operators do to breakers and set for them, and how long it is kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from headrace import CircuitBreaker, Headrace
 from headrace.errors import BreakerNotFoundError
+from headrace.settings import load_settings
 from headrace.store.breakers import Key, list_breakers, prune_breakers, set_breaker
 from tests.reliability.breaker_kit import (
     changes,
@@ -112,3 +113,31 @@ class TestRetention:
                               "delete from headrace.breaker_changes"):  # fmt: skip
                 with pytest.raises(Exception, match="evidence"):
                     await connection.execute(statement)
+
+
+class TestSettings:
+    async def test_what_is_left_out_is_as_the_settings_have_it(self, database: str):
+        given = {
+            "HEADRACE_DATABASE_URL": database,
+            "HEADRACE_ENV": "testing",
+            "HEADRACE_BREAKER_FAILURES": "2",
+            "HEADRACE_BREAKER_WINDOW_S": "10",
+            "HEADRACE_BREAKER_OPEN_S": "300",
+            "HEADRACE_BREAKER_SUCCESSES": "1",
+        }
+        async with Headrace([], settings=load_settings(given)) as app, app.primitives():
+            breaker, own = CircuitBreaker("openai"), CircuitBreaker("mail", failures=3)
+            await fail(breaker)
+            await move(app, 11)
+            await fail(breaker)
+            assert await state(app) == "closed"
+            await fail(breaker)
+            assert await turned_away(breaker) > 250
+            await move(app, 300)
+            async with breaker:
+                pass
+            assert await state(app) == "closed"
+            await fail(own, 2)
+            assert await state(app, Key("mail", "")) == "closed"
+            await fail(own)
+            assert await turned_away(own) > 250

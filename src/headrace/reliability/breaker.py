@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 from weakref import WeakKeyDictionary
 
@@ -64,15 +65,18 @@ class CircuitBreaker:
         self,
         name: str,
         *,
-        failures: int = 5,
-        within: Duration = 60,
-        open_for: Duration = 30,
-        successes: int = 2,
+        failures: int | None = None,
+        within: Duration | None = None,
+        open_for: Duration | None = None,
+        successes: int | None = None,
         probe_timeout: Duration = 30,
         per_tenant: bool = False,
         counts: Counts = None,
     ) -> None:
         """Nothing is asked or stored yet.
+
+        What is left out is as the settings have it (`HEADRACE_BREAKER_...`): 5 failures within 60 s
+        open it for 30 s, 2 successes close it.
 
         Args:
             name: Of what is called, the same in all code that shares it: up to 100 letters, digits,
@@ -95,13 +99,15 @@ class CircuitBreaker:
                 name, f"the name is {name!r}; write up to 100 letters, digits, dots, dashes"
             )
         self.name = name
-        self._rules = Rules(
-            failures=self._whole("failures", failures, FAILURES_MOST),
-            within=self._time("within", within),
-            open_for=self._time("open_for", open_for),
-            successes=self._whole("successes", successes, SUCCESSES_MOST),
-            probe_timeout=self._time("probe_timeout", probe_timeout),
-        )
+        given: dict[str, Any] = {
+            "failures": self._whole("failures", failures, FAILURES_MOST),
+            "within": self._time("within", within),
+            "open_for": self._time("open_for", open_for),
+            "successes": self._whole("successes", successes, SUCCESSES_MOST),
+            "probe_timeout": self._time("probe_timeout", probe_timeout),
+        }
+        self._given = {name: value for name, value in given.items() if value is not None}
+        self._made: tuple[Rules, Rules] | None = None
         self._per_tenant = per_tenant
         self._counts = self._predicate(counts)
         self._views: WeakKeyDictionary[Pool, dict[str, View]] = WeakKeyDictionary()
@@ -274,6 +280,13 @@ class CircuitBreaker:
 
     # --- a call -----------------------------------------------------------------------------------
 
+    def _rules(self, around: Surroundings) -> Rules:
+        """What was given, and else what the settings say; put together once for a process's app."""
+        usual = around.breaker_rules
+        if self._made is None or self._made[0] is not usual:
+            self._made = usual, replace(usual, **self._given)
+        return self._made[1]
+
     def _key(self, around: Surroundings) -> Key:
         return Key(self.name, around.tenant if self._per_tenant else "")
 
@@ -284,11 +297,11 @@ class CircuitBreaker:
         epoch = None if view is None else view.closed_epoch()
         if view is None or epoch is None:
             return None
-        return Passage(around, key, self._rules, view, epoch)
+        return Passage(around, key, self._rules(around), view, epoch)
 
     async def _ask(self, around: Surroundings) -> Passage:
         key = self._key(around)
-        return await enter(around, key, self._rules, self._view(around, key))
+        return await enter(around, key, self._rules(around), self._view(around, key))
 
     def _view(self, around: Surroundings, key: Key) -> View:
         views = self._views.setdefault(around.pool, {})
@@ -338,12 +351,16 @@ class CircuitBreaker:
     def _wrong(self, name: object, problem: str) -> DefinitionError:
         return DefinitionError(f"CircuitBreaker({name!r})", problem, "BREAKER_INVALID")
 
-    def _whole(self, what: str, given: object, most: int) -> int:
+    def _whole(self, what: str, given: object, most: int) -> int | None:
+        if given is None:
+            return None
         if type(given) is not int or not 1 <= given <= most:
             raise self._wrong(self.name, f"{what} is {given!r}; write a whole number, 1 to {most}")
         return given
 
-    def _time(self, what: str, given: Duration) -> timedelta:
+    def _time(self, what: str, given: Duration | None) -> timedelta | None:
+        if given is None:
+            return None
         try:
             return to_timedelta(given, what, least=1, most=LONGEST_S)
         except ValueError as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from headrace.model import context
     from headrace.model.lock import Lock
+    from headrace.store.breakers import Rules
     from headrace.store.pool import HeldConnection, Pool
 
 
@@ -34,6 +35,9 @@ class Shared:
         raise NotImplementedError
 
     async def _open_pool(self) -> Pool:
+        raise NotImplementedError
+
+    def _breaker_rules(self) -> Rules:
         raise NotImplementedError
 
     @cached_property
@@ -97,7 +101,12 @@ class Shared:
         """
         pool = await self._open_pool()
         around = Surroundings(
-            pool, asyncio.get_running_loop(), self.hub, tenant=tenant, owner=owner
+            pool,
+            asyncio.get_running_loop(),
+            self.hub,
+            tenant=tenant,
+            owner=owner,
+            breaker_rules=self._breaker_rules(),
         )
         with placed(Somewhere(around)):
             yield

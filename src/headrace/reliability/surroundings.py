@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.errors import DefinitionError
+from headrace.store.breakers import Rules
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from headrace.model.context import JsonValue
     from headrace.reliability.hub import Hub
     from headrace.store.pool import Pool
+
+BREAKER_RULES: Final = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Surroundings:
         attempt: Which try this is, from 1, those that were put off counted.
         remaining: Tells how long the step may still take.
         annotate: Stores a fact beside the step's output.
+        breaker_rules: Of breakers that say nothing else themselves.
     """
 
     pool: Pool
@@ -58,6 +62,7 @@ class Surroundings:
     attempt: int | None = None
     remaining: Callable[[], timedelta] | None = None
     annotate: Callable[[Mapping[str, JsonValue]], None] | None = None
+    breaker_rules: Rules = BREAKER_RULES
 
 
 class Place(Protocol):

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from headrace.errors import SettingsError
 from headrace.settings.addresses import address_of
+from headrace.settings.breakers import BreakerSettings
 from headrace.settings.checks import contradictions
 from headrace.settings.issuers import EXAMPLE
 from headrace.settings.kinds import (
@@ -44,7 +41,7 @@ KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
 
 
-class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings):
+class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings, BreakerSettings):
     """What an operator may choose. Times end in `_s` (seconds) or `_d` (days), sizes in `_bytes`.
 
     Raises:
@@ -106,9 +103,7 @@ class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings):
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="Address where the API listens.")
-    port: Port = Field(
-        8_080, description="Its port; the platform's PORT is taken where this is not set."
-    )
+    port: Port = Field(8_080, description="Its port; the platform's PORT where this is not set.")
 
     worker_port: Port | None = Field(
         None,

@@ -47,11 +47,11 @@ class Rules:
         probe_timeout: How long a call that is tried keeps all others out.
     """
 
-    failures: int
-    within: timedelta
-    open_for: timedelta
-    successes: int
-    probe_timeout: timedelta
+    failures: int = 5
+    within: timedelta = timedelta(seconds=60)
+    open_for: timedelta = timedelta(seconds=30)
+    successes: int = 2
+    probe_timeout: timedelta = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.reliability.operations import Operations
+from headrace.reliability.surroundings import BREAKER_RULES
 from headrace.worker.arguments import Clients
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
     from headrace.reliability.hub import Hub
     from headrace.reliability.locks import Locks
+    from headrace.store.breakers import Rules
     from headrace.store.entries import RecordRow
     from headrace.store.pool import Pool
     from headrace.worker.attempt import Attempt
@@ -48,6 +50,7 @@ class Limits:
         max_wait_s: Seconds that a job may wait in all without using attempts.
         ledger_most: Records in one group commit.
         ledger_room: Records that may wait before the work is held back.
+        breakers: Rules of circuit breakers that say nothing else themselves.
     """
 
     step_timeout_s: float = 300.0
@@ -56,6 +59,7 @@ class Limits:
     max_wait_s: float = 86_400.0
     ledger_most: int = 500
     ledger_room: int = 5_000
+    breakers: Rules = BREAKER_RULES
 
     def keeps_inline(self, text: str) -> bool:
         """Whether an output is small enough for its row, counted in bytes of UTF-8."""

@@ -37,6 +37,7 @@ def surroundings_of(attempt: Attempt) -> Surroundings:
         attempt=attempt.number,
         remaining=attempt.remaining,
         annotate=attempt.annotate,
+        breaker_rules=engine.limits.breakers,
     )
 
 
