@@ -90,6 +90,21 @@ class TestOrder:
             await engine.run_until_empty(concurrency=1)
         assert ran == [1, 2]
 
+    async def test_tenants_take_turns_and_each_has_an_order_of_its_own(
+        self, make_engine: MakeEngine
+    ):
+        ran: list[int] = []
+        pipe = echoing(ran)
+        async with make_engine([pipe]) as engine:
+            for number in range(10, 20):
+                await engine.submit(pipe, number, tenant="large", priority="high")
+            await engine.submit(pipe, 2, tenant="small")
+            await engine.submit(pipe, 1, tenant="small", priority="high")
+            await engine.run_until_empty(concurrency=1)
+        assert sorted(ran[:4]) == [1, 2, 10, 11]
+        assert [number for number in ran if number < 10] == [1, 2]
+        assert [number for number in ran if number >= 10] == list(range(10, 20))
+
 
 class TestQueues:
     async def test_a_worker_takes_from_its_own_queues_only(self, make_engine: MakeEngine):
