@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -28,8 +29,9 @@ class Remote:
     def __init__(self, proxy: Proxy, rows: Rows, operations: Operations) -> None:
         self.proxy, self.rows, self.operations = proxy, rows, operations
 
-    async def begin(self) -> Grant | Settled:
-        return await self.operations.begin(CHARGE, wait=timedelta(0), is_void=lambda: False)
+    async def begin(self, worker: int | None = None) -> Grant | Settled:
+        wanted = replace(CHARGE, worker=worker)
+        return await self.operations.begin(wanted, wait=timedelta(0), is_void=lambda: False)
 
     async def take(self) -> Grant:
         """Begin, and have it."""
@@ -93,6 +95,23 @@ class TestOutage:
         record = await remote.record()
         assert record is not None
         assert record.takeovers == 0
+
+    async def test_a_step_waits_for_it(self, remote: Remote):
+        worker = await remote.rows.worker()
+        remote.proxy.refuse()
+        remote.proxy.cut()
+        beginning = asyncio.create_task(remote.begin(worker))
+        await asyncio.wait({beginning}, timeout=0.3)
+        assert not beginning.done()
+        remote.proxy.accept()
+        assert isinstance(await beginning, Grant)
+
+    async def test_others_are_told_of_it(self, remote: Remote):
+        remote.proxy.refuse()
+        remote.proxy.cut()
+        with pytest.raises(DatabaseUnavailableError):
+            await remote.begin()
+        remote.proxy.accept()
 
 
 class TestLostAnswers:

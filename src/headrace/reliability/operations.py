@@ -23,7 +23,7 @@ from headrace.errors import (
     OperationInProgressError,
 )
 from headrace.reliability.hub import POLL_S
-from headrace.reliability.insisting import Writes
+from headrace.reliability.insisting import T, Writes
 from headrace.store.failpoints import hit
 from headrace.store.idempotency import (
     await_operation,
@@ -122,7 +122,7 @@ class Operations:
         Raises:
             OperationInProgressError: Another one carries it out, and has not ended in that time.
             IdempotencyKeyReusedError: The key is another operation's, or of another input.
-            DatabaseUnavailableError: No server answered.
+            DatabaseUnavailableError: No server answered, outside of a worker.
         """
         grant = Grant(wanted, is_void, uuid.uuid4())
         self._grants[grant.holder] = grant
@@ -152,7 +152,7 @@ class Operations:
                     raise _in_progress(grant.wanted, seen)
                 if changed is None:
                     changed = self._listen(grant.wanted, exits)
-                    await self._writes.use(lambda at: await_operation(at, grant.wanted))
+                    await self._ask(grant.wanted, lambda at: await_operation(at, grant.wanted))
                 else:
                     await self._sleep(changed, until)
         return None
@@ -161,7 +161,7 @@ class Operations:
         """Take the operation if that is possible now; else what is known of it."""
         wanted = grant.wanted
         while True:
-            seen = await self._writes.use(lambda at: begin_operation(at, wanted, grant.holder))
+            seen = await self._ask(wanted, lambda at: begin_operation(at, wanted, grant.holder))
             if seen.won or seen.holder == grant.holder:
                 grant.token = seen.token
                 return None
@@ -192,8 +192,8 @@ class Operations:
         if seen.takeovers >= MOST_TAKEOVERS:
             await self._give_up(wanted, seen)
             return False
-        token = await self._writes.use(
-            lambda at: take_over_operation(at, wanted, grant.holder, seen)
+        token = await self._ask(
+            wanted, lambda at: take_over_operation(at, wanted, grant.holder, seen)
         )
         if token is None:
             return False
@@ -211,12 +211,19 @@ class Operations:
 
     async def _give_up(self, wanted: Wanted, seen: Seen) -> None:
         error = _error("permanent", "OPERATION_GIVEN_UP", _given_up(wanted, seen))
-        if await self._writes.use(
+        if await self._ask(
+            wanted,
             lambda at: fail_operation(
                 at, wanted.tenant, wanted.key, seen.token, keep=KEEP_FAILED, error=error
-            )
+            ),
         ):
             emit(OperationGivenUp(**_told(wanted), takeovers=seen.takeovers))
+
+    async def _ask(self, wanted: Wanted, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """A step waits for the database until its worker stops it, which costs no attempt."""
+        if wanted.worker is None:
+            return await self._writes.use(work)
+        return await self._writes.insist(work)
 
     def _listen(self, wanted: Wanted, exits: contextlib.AsyncExitStack) -> asyncio.Event:
         changed = asyncio.Event()
