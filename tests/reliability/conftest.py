@@ -1,8 +1,11 @@
+import functools
 from collections.abc import AsyncIterator
 
 import pytest
 
 from headrace import CircuitBreaker, Headrace
+from headrace.testing import Engine
+from tests.engine.conftest import MakeEngine
 from tests.engine_rows import Rows
 from tests.reliability.locking import MakeLocks, locks_of
 
@@ -38,3 +41,9 @@ async def other(database: str) -> AsyncIterator[Headrace]:
 @pytest.fixture
 def breaker() -> CircuitBreaker:
     return CircuitBreaker("openai")
+
+
+@pytest.fixture
+def make_engine(database_server: str) -> MakeEngine:
+    """Makes an engine on the server of this test run."""
+    return functools.partial(Engine, server=database_server)

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
-import httpx2
 import pytest
 
 from headrace import Pipeline, RateLimit, Retry, StepContext
 from headrace.errors import DefinitionError, InvalidError, RateLimitedError
-from headrace.store.rate_limits import LimitStatus
 from headrace.telemetry.events import Event, Level, add_sink
 from headrace.telemetry.limit_events import RateLimited, RateLimitHeld
-from headrace.testing import Engine
-from tests.reliability import limited
+from tests.engine.conftest import MakeEngine
+from tests.reliability.limit_kit import limit_of, pipeline_of_nothing, refused, tokens_left
 from tests.waiting import eventually
-
-MakeEngine = Callable[..., Engine]
-
-
-@pytest.fixture
-def make_engine(database_server: str) -> MakeEngine:
-    """Makes an engine on the server of this test run."""
-    return functools.partial(Engine, server=database_server)
-
-
-async def limit_of(engine: Engine, tenant: str = "") -> LimitStatus:
-    """The only limit that was used."""
-    [limit] = [one for one in await engine.app.quotas.list_limits() if one.tenant == tenant]
-    return limit
-
-
-async def tokens_left(engine: Engine, tokens: float) -> None:
-    """Wait until so many are left: what is given back is on its way when a block has ended."""
-
-    async def are_left() -> bool:
-        limit = await limit_of(engine)
-        return limit.tokens_left is not None and abs(limit.tokens_left - tokens) < 1
-
-    await eventually(are_left)
-
-
-def refused(retry_after: str) -> Exception:
-    response = httpx2.Response(
-        429,
-        headers={"retry-after": retry_after},
-        request=httpx2.Request("GET", "http://service/"),
-    )
-    return httpx2.HTTPStatusError("slow down", request=response.request, response=response)
 
 
 class TestSteps:
@@ -290,66 +253,6 @@ class TestOutsideOfSteps:
                 pass
             with pytest.raises(InvalidError, match="one block"):
                 await call.__aenter__()
-
-
-class TestSlots:
-    async def test_no_more_calls_run_at_a_time(self, make_engine: MakeEngine):
-        limit = RateLimit("service", requests=1_000, per=1, concurrent=2)
-        async with make_engine([pipeline_of_nothing()]) as engine, engine.app.primitives():
-            async with limit, limit:
-                assert (await limit_of(engine)).slots_taken == 2
-                with pytest.raises(RateLimitedError):
-                    async with limit:
-                        pass
-            async with limit:
-                assert (await limit_of(engine)).slots_taken == 1
-            assert (await limit_of(engine)).slots_taken == 0
-
-    async def test_one_that_is_given_back_is_taken_by_who_waits(self, make_engine: MakeEngine):
-        limit = RateLimit("service", requests=1_000, per=1, concurrent=1)
-        async with make_engine([pipeline_of_nothing()]) as engine, engine.app.primitives():
-            async with limit:
-                waiting = asyncio.ensure_future(limit.reserve().__aenter__())
-                await asyncio.sleep(0.05)  # it looks again and again while it waits
-            call = await waiting
-            await call.__aexit__(None, None, None)
-            assert (await limit_of(engine)).slots_taken == 0
-
-    async def test_operators_may_limit_what_the_code_does_not(self, make_engine: MakeEngine):
-        limit = RateLimit("service", requests=1_000, per=1)
-        async with make_engine([pipeline_of_nothing()]) as engine, engine.app.primitives():
-            await engine.app.quotas.set_limit("service", concurrent=1)
-            async with limit:
-                with pytest.raises(RateLimitedError):
-                    async with limit:
-                        pass
-
-    async def test_those_of_a_worker_that_was_killed_are_free(self, make_engine: MakeEngine):
-        async with make_engine([limited.pipe]) as engine:
-            job = await engine.submit(limited.pipe, 7)
-            stays = {limited.STAYS: "yes"}
-            async with engine.spawn("tests.reliability.limited:pipe", environment=stays) as worker:
-                await eventually(lambda: has_slots(engine, 1), within=30)
-                worker.kill()
-                await worker.wait()
-            await engine.run_until_empty(30)
-            assert await job.result() == 7
-            # The first call was not settled, its estimate stands; the second was.
-            await tokens_left(engine, limited.TOKENS - limited.ESTIMATE - limited.USED)
-
-
-async def has_slots(engine: Engine, count: int) -> bool:
-    return [one.slots_taken for one in await engine.app.quotas.list_limits()] == [count]
-
-
-def pipeline_of_nothing() -> Pipeline[int, int]:
-    pipe = Pipeline("nothing", input=int, output=int)
-
-    @pipe.step
-    async def nothing(number: int) -> int:
-        return number
-
-    return pipe
 
 
 class TestDefinition:
