@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from headrace import CircuitBreaker, Headrace
+from headrace.settings import Settings, load_settings
 from headrace.store.breakers import Key
+from tests.proxy import proxy_to
 from tests.reliability.breaker_kit import (
     AnswerError,
     changes,
@@ -203,3 +205,48 @@ class TestFleet:
                     await connection.execute("update headrace.breakers set probe_worker = 77")
                 async with app.primitives():
                     await asyncio.create_task(through(CircuitBreaker("openai")))
+
+
+class TestDatabase:
+    async def test_behind_a_pooler_a_process_looks_each_second(self, app: Headrace, database: str):
+        breaker = CircuitBreaker("openai")
+        async with proxy_to(database, is_pooler=True) as proxy:
+            behind = Headrace([], settings=settings_of(proxy.address))
+            async with behind, behind.primitives():
+                async with breaker:
+                    pass
+                async with app.primitives():
+                    await fail(CircuitBreaker("openai"), 5)
+                await eventually(lambda: is_turned_away(breaker), within=10)
+                assert not behind.hub.is_listening
+
+    async def test_while_it_is_away_what_was_closed_stays_closed(self, database: str):
+        breaker = CircuitBreaker("openai")
+        async with proxy_to(database) as proxy:
+            app = Headrace([], settings=settings_of(proxy.address))
+            async with app, app.primitives():
+                async with breaker:
+                    pass
+                await eventually(lambda: app.hub.is_listening)
+                proxy.refuse()
+                proxy.cut()
+                await eventually(lambda: not app.hub.is_listening)  # and what was known is old
+                async with breaker:
+                    pass
+                await fail(breaker)  # it cannot be counted
+                proxy.accept()
+
+    async def test_while_it_is_away_what_was_open_stays_open(self, database: str):
+        breaker = CircuitBreaker("openai")
+        async with proxy_to(database) as proxy:
+            app = Headrace([], settings=settings_of(proxy.address))
+            async with app, app.primitives():
+                await fail(breaker, 5)
+                proxy.refuse()
+                proxy.cut()
+                assert await turned_away(breaker) <= 2
+                proxy.accept()
+
+
+def settings_of(address: str) -> Settings:
+    return load_settings({"HEADRACE_ENV": "testing", "HEADRACE_DATABASE_URL": address})
