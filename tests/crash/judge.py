@@ -89,6 +89,7 @@ async def judge(
             "workers lost": sum(worker["lost_at"] is not None for worker in evidence.workers),
             "starts by stale holders": len(stale_starts(evidence)),
             **_locks(evidence),
+            **_gates(evidence),
             **_letters(evidence),
         },
     )
@@ -101,6 +102,14 @@ def _locks(evidence: Evidence) -> dict[str, int]:
         **{f"locks {change}": count for change, count in sorted(changes.items())},
         "guarded writes": len(guarded),
         "refused by their tokens": sum(not written.accepted for written in guarded),
+    }
+
+
+def _gates(evidence: Evidence) -> dict[str, int]:
+    return {
+        "ordered": sum(job["ordering_key"] is not None for job in evidence.jobs),
+        "few of a key": sum(job["concurrency_key"] is not None for job in evidence.jobs),
+        "few of a pipeline": sum(job["pipeline"] == "limited" for job in evidence.jobs),
     }
 
 

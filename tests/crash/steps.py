@@ -313,7 +313,20 @@ async def guarded(order: Order, ctx: StepContext) -> Done:
         return execution.done()
 
 
+# --- few at once, over all workers
+
+limited = Pipeline("limited", input=Order, output=Done, concurrency=3, key_concurrency=2)
+
+
+@limited.step
+async def squeeze(order: Order, ctx: StepContext) -> Done:
+    with running(ctx, "squeeze") as execution:
+        await asyncio.sleep(order.work / 4 * scale)
+        return execution.done()
+
+
 ALL: Final = (
     *(single, chain, fixed, dynamic, careful, flaky, transfer, slow, stubborn, threaded),
     locked,
+    limited,
 )

@@ -9,6 +9,7 @@ from tests.proof import (
     acceptance,
     attempts,
     fencing,
+    gating,
     history,
     leaving,
     leftovers,
@@ -46,6 +47,9 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     leaving.check_received,
     locking.check_locks,
     locking.check_guarded,
+    gating.check_limits,
+    gating.check_slots,
+    gating.check_order,
 )
 
 

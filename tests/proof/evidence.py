@@ -50,6 +50,25 @@ TABLES: Final = {
     "topics": "select * from headrace.topics order by kind",
     "outbox": "select * from headrace.outbox order by id",
     "lock_grants": "select * from headrace.lock_grants order by token, change",
+    "blocked": "select * from headrace.blocked order by job",
+    "limits": """
+        select 'queue' as kind, name, concurrency as most
+        from headrace.queues where concurrency is not null
+        union all
+        select 'tenant', tenant, concurrency from headrace.tenant_limits
+        union all
+        select 'pipeline', known.name, known.concurrency
+        from (select distinct name from headrace.pipelines) as pipeline
+        cross join lateral (
+            select pipeline.name, limits.concurrency from headrace.pipeline_limits(pipeline.name)
+                as limits
+        ) as known
+        where known.concurrency is not null
+        union all
+        select 'key', pipeline.name, limits.key_concurrency
+        from (select distinct name from headrace.pipelines) as pipeline
+        cross join lateral headrace.pipeline_limits(pipeline.name) as limits
+    """,
 }
 
 
@@ -116,6 +135,8 @@ class Evidence:
     topics: list[Row]
     outbox: list[Row]
     lock_grants: list[Row]
+    blocked: list[Row]
+    limits: list[Row]
     expect: Expectations = field(default_factory=Expectations)
     journal: Sequence[Request] | None = None
     effects: Sequence[Effect] | None = None
