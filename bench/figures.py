@@ -61,6 +61,8 @@ ROWS: Final = (
     Row("crowded", "crowded, of own rate", Target(0.9, "at least", of_floor=False), 2),
     Row("tenant_p50", "start beside a crowd p50, ms", None),
     Row("tenant_p95", "start beside a crowd p95, ms", Target(1_000, "at most", of_floor=False)),
+    Row("lock_p50", "lock to one of 50 p50, ms", Target(10, "at most", of_floor=False), 1),
+    Row("lock_p95", "lock to one of 50 p95, ms", None, 1),
     Row("documents", "documents per minute", Target(50, "at least", of_floor=False)),
     Row("chunks", "chunks embedded, 1/s", Target(0.9, "at least", of_floor=True), 1),
     Row("embedding", "  time in the model, %", None, 1),

@@ -12,6 +12,7 @@ from bench.http import http
 from bench.inflight import memory, recovery, soak
 from bench.lab import Lab
 from bench.launches import launch
+from bench.locks import locks
 from bench.pubsub import pubsub
 from bench.sizes import Sizes
 from bench.subjects import Subject
@@ -52,6 +53,7 @@ HTTP_ROWS: Final = (
 ONCE: Final = {
     "http": Work(http, HTTP_ROWS, "noop", ours=True),
     "fairness": Work(fairness, ("tenant_p50", "tenant_p95"), "other", ours=True),
+    "locks": Work(locks, ("lock_p50", "lock_p95"), "noop", ours=True),
     "pubsub": Work(pubsub, ("pubsub_p50", "pubsub_p95"), "noop", ours=True),
     "memory": Work(memory, ("memory",), "sleep"),
     "soak": Work(soak, ("growth", "bloat", "leftovers"), "noop", ours=True),

@@ -34,6 +34,13 @@ LAST_STEP: Final = """
     select extract(epoch from max(finished_at))::float8
     from headrace.steps where job = $1 and finished_at <= to_timestamp($2)
 """
+HELD: Final = """
+    select lock.key
+    from headrace.jobs as job
+    left join headrace.locks as lock
+        on lock.job = job.id and lock.released_at is null and lock.expires_at > headrace.now()
+    where job.id = $1 and job.state = 'running'
+"""
 FIRST_COMMIT: Final = """
     select extract(epoch from min(at))::float8 from headrace.job_events
     where at > to_timestamp($1) and worker is not null
@@ -73,6 +80,7 @@ def usual_times(scale: float = 1.0) -> Times:
     return Times(
         {
             "kill -9 of a worker": 8 * scale + extra,
+            "lock of a killed worker": 8 * scale + extra,
             "frozen worker": 37 * scale + extra,
             "SIGTERM, after the step": 2 * scale + extra,
             "restarted database": 5.0,
@@ -93,6 +101,7 @@ class Stopwatch:
         try:
             for _ in range(kills):
                 await self._kill(connection)
+                await self._kill_holder(connection)
             await self._freeze(connection)
             await self._terminate(connection)
         finally:
@@ -105,6 +114,21 @@ class Stopwatch:
         slot.kill(supervisor=False)
         with self._since("kill -9 of a worker") as started:
             await self._moved(connection, job, started)
+
+    async def _kill_holder(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        """Somebody waits for the lock of a worker that is killed."""
+        key = None
+        while key is None:
+            job, slot = await self._running_job(connection, pipeline="locked")
+            while row := await connection.fetchrow(HELD, job):  # until it has ended
+                key = row["key"]
+                if key is not None:
+                    break
+                await asyncio.sleep(0.01)
+        slot.kill(supervisor=False)
+        with self._since("lock of a killed worker"):
+            async with self._load.app.lock(key, wait=WAIT_S):
+                pass
 
     async def _freeze(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         job, slot = await self._running_job(connection)
