@@ -29,7 +29,15 @@ from tests.docs.shell import Shell
 from tests.memory import folder_in_memory
 
 PROJECT = Path("/headrace/docs")
-ELSEWHERE = {"BREAKER_INVALID", "BUDGET_INVALID", "LIMIT_INVALID", "ONCE_NAME_TAKEN"}
+ELSEWHERE = {
+    "BREAKER_INVALID",
+    "BUDGET_INVALID",
+    "LIMIT_INVALID",
+    "NOT_IN_PROCESS",
+    "NOT_IN_STEP",
+    "ONCE_NAME_TAKEN",
+    "OPERATION_NESTED",
+}
 """Codes that are raised while a step runs, or by what it uses."""
 LANGUAGES = {"python", "console", "sql", "toml", "text"}
 WITH_CODE = [

@@ -332,19 +332,33 @@ class TestInProgress:
         assert calls == ["pay 1"]
 
 
-class TestProcesses:
-    async def test_a_step_in_a_process_is_told_where_to_call_it(self, make_engine: MakeEngine):
-        async with make_engine([apart]) as engine:
-            assert "call it in an async step or a plain one" in await run(engine, apart, "a")
+class TestNesting:
+    async def test_an_operation_may_call_another_one_but_not_itself(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=str, output=str)
 
+        @pipe.step
+        async def work(key: str, ctx: StepContext) -> str:
+            async def inner(text: str) -> str:
+                return text
 
-apart = Pipeline("apart", input=str, output=str)
+            async def outer(text: str) -> str:
+                return await ctx.idempotent(key, inner, text)
 
+            return await ctx.idempotent("outer", outer, "done")
 
-def give(text: str) -> str:
-    return text
+        async with make_engine([pipe]) as engine:
+            assert await run(engine, pipe, "inner") == "done"
+            assert "would wait for itself" in await run(engine, pipe, "outer", tenant="other")
 
+    async def test_two_calls_at_once_in_one_step_are_no_nesting(self, make_engine: MakeEngine):
+        bank = Bank("first", "second")
+        pipe = Pipeline("pipe", input=str, output=str)
 
-@apart.step(runs_in="process")
-def hand_over(text: str, ctx: SyncContext) -> str:
-    return ctx.idempotent("a", give, text)
+        @pipe.step
+        async def work(key: str, ctx: StepContext) -> str:
+            patient = ctx.idempotent.with_options(wait=20)
+            both = await asyncio.gather(*(patient(key, bank.pay, 1) for _ in range(2)))
+            return " ".join(receipt.text for receipt in both)
+
+        async with make_engine([pipe]) as engine:
+            assert await run(engine, pipe, "a") == "first first"

@@ -158,3 +158,21 @@ class TestDeath:
                 assert await rows(engine) == [row]
         assert (row["state"], row["takeovers"]) == ("completed", 1)
         assert ledger(folder) == ["order-42 500"] * 2
+
+
+class TestProcesses:
+    async def test_a_step_in_a_process_is_told_where_to_call_it(self, make_engine: MakeEngine):
+        async with make_engine([apart]) as engine:
+            assert "call it in an async step or a plain one" in await run(engine, apart, "a")
+
+
+apart = Pipeline("apart", input=str, output=str)
+
+
+def give(text: str) -> str:
+    return text
+
+
+@apart.step(runs_in="process")
+def hand_over(text: str, ctx: SyncContext) -> str:
+    return ctx.idempotent("a", give, text)

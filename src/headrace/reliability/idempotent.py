@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 from abc import ABC, abstractmethod
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from headrace.errors import (
+    DefinitionError,
     LeaseLostError,
     OptionError,
     OutputError,
@@ -21,7 +24,7 @@ from headrace.reliability.calls import read_call
 from headrace.reliability.operations import KEEP, Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from headrace.reliability.calls import Call
     from headrace.reliability.operations import Grant, Operations
@@ -31,6 +34,11 @@ LONGEST_KEY: Final = 255
 LONGEST_NAME: Final = 200
 LEAST_KEEP, MOST_KEEP = timedelta(seconds=1), timedelta(days=90)
 MOST_WAIT: Final = timedelta(hours=1)
+
+
+_CARRIED: Final[ContextVar[frozenset[tuple[str, str]]]] = ContextVar(
+    "operations that are being carried out around here", default=frozenset()
+)
 
 
 class Failure(NamedTuple):
@@ -135,24 +143,28 @@ class Idempotent:
         if isinstance(begun, Settled):
             return call.codec.decode(await self.outcome(begun))
         try:
-            if call.transactional:
-                text = await self._carrier.carry_out(
-                    call, begun, self._options.keep, lambda tx: fn(tx, *args, **kwargs)
-                )
-                return call.codec.decode(text)
-            if inspect.iscoroutinefunction(fn):
-                value = await fn(*args, **kwargs)
-            else:
-                value = await self._carrier.call(fn, *args, **kwargs)
-            if inspect.isawaitable(value):  # of a decorator that is no coroutine function
-                value = await value
-            text = call.codec.encode(value)
+            with carrying(begun):
+                if call.transactional:
+                    text = await self._carrier.carry_out(
+                        call, begun, self._options.keep, lambda tx: fn(tx, *args, **kwargs)
+                    )
+                    return call.codec.decode(text)
+                text = call.codec.encode(await self._value(fn, args, kwargs))
             stored = await self.keep(text)
         except BaseException as error:
             await self.failed(begun, error)
             raise
         await self.completed(begun, *stored)
         return call.codec.decode(text)
+
+    async def _value(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:  # noqa: ANN401 - what the function returns
+        if inspect.iscoroutinefunction(fn):
+            return await fn(*args, **kwargs)
+        value = await self._carrier.call(fn, *args, **kwargs)
+        # A decorator may be no coroutine function, and yet return a coroutine.
+        return await value if inspect.isawaitable(value) else value
 
     def read(
         self, key: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -166,10 +178,22 @@ class Idempotent:
         return read_call(fn, args, kwargs, self._options.operation)
 
     async def begin(self, key: str, call: Call) -> Grant | Settled:
-        """Take the operation, or learn its outcome; see `Operations.begin`."""
+        """Take the operation, or learn its outcome; see `Operations.begin`.
+
+        Raises:
+            DefinitionError: The function of this very operation asks for it.
+        """
         carrier = self._carrier
+        wanted = carrier.want(key, call)
+        if (wanted.tenant, key) in _CARRIED.get():
+            raise DefinitionError(
+                f"idempotent({key!r}, {call.operation})",
+                "it is called by the function that is being called under this key, and would wait "
+                "for itself: give each operation a key of its own",
+                "OPERATION_NESTED",
+            )
         return await carrier.operations.begin(
-            carrier.want(key, call),
+            wanted,
             wait=min(self._options.wait, carrier.most_wait()),
             is_void=carrier.is_void,
         )
@@ -214,6 +238,17 @@ class Idempotent:
             await self._carrier.operations.fail(grant, *failure)
         except LeaseLostError:
             return  # the error itself says more
+
+
+@contextlib.contextmanager
+def carrying(grant: Grant) -> Iterator[None]:
+    """Code in the block carries an operation out, and must not ask for the same one."""
+    key = (grant.wanted.tenant, grant.wanted.key)
+    before = _CARRIED.set(_CARRIED.get() | {key})
+    try:
+        yield
+    finally:
+        _CARRIED.reset(before)
 
 
 def check_name(option: str, text: object, most: int) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DefinitionError, LeaseLostError, PermanentError
-from headrace.reliability.idempotent import Carrier, Failure, Idempotent
+from headrace.reliability.idempotent import Carrier, Failure, Idempotent, carrying
 from headrace.reliability.operations import Settled
 from headrace.store.failures import is_unavailable
 from headrace.store.idempotency import Wanted
@@ -143,7 +143,8 @@ class BlockingIdempotent:
         if isinstance(begun, Settled):
             return call.codec.decode(self._wait(inner.outcome(begun)))
         try:
-            text = call.codec.encode(fn(*args, **kwargs))
+            with carrying(begun):
+                text = call.codec.encode(fn(*args, **kwargs))
             stored = self._wait(inner.keep(text))
         except BaseException as error:
             self._wait(inner.failed(begun, error))
