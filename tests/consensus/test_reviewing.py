@@ -65,6 +65,12 @@ class TestRows:
             assert item.metadata["temperature"] == 0.2
             assert item.metadata["model"] == "gpt-5.1"
 
+    async def test_they_are_there_before_anything_has_run(self, engine: Engine):
+        job = await engine.submit(consensus, IDEA)
+        items = (await job.status()).steps[1].items
+        assert items is not None
+        assert [(item.key, str(item.state)) for item in items] == [(row, "pending") for row in ROWS]
+
     async def test_the_tables_say_the_same_as_the_result(self, engine: Engine, script: Script):
         script.corrections["review_critic"] = {
             "blocking_issues": [{"text": "Noise.", "security_critical": True}],

@@ -196,6 +196,26 @@ class TestWhoReviewsAgain:
             (who, parent.id) for who in revised.personas_reused
         ]
 
+    async def test_a_review_by_other_prompts_is_taken_over_marked_and_told(
+        self, engine: Engine, reviews: Reviews
+    ):
+        parent = await run(engine)
+        async with engine.connection() as connection:
+            await connection.execute(
+                "update headrace_consensus.persona_reviews set prompt_set_version = '0.9.0'"
+                " where persona = 'critic'"
+            )
+        result = await revise(engine, reviews, parent, Edit(notes="x", personas=["optimist"]))
+        assert result.version_audit.model_dump() == {
+            "schema_versions": ["1.0.0"], "prompt_set_versions": ["0.9.0", "1.0.0"],
+            "is_mixed": True,
+        }  # fmt: skip
+        async with engine.connection() as connection:
+            marked = await connection.fetch(
+                "select has_mixed_versions from headrace_consensus.decisions order by created_at"
+            )
+        assert [row[0] for row in marked] == [False, True]
+
     async def test_nobody_means_no_call_at_all(
         self, engine: Engine, reviews: Reviews, script: Script
     ):

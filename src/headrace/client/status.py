@@ -94,17 +94,20 @@ async def read_status(
     if row is None:
         return None
     pipeline = pipeline_of(row["pipeline"])
+    fixed: dict[str, list[str]] = {}
     if pipeline is None:
         names = await _registered_names(connection, row["pipeline"], row["version"])
     else:
         names = [(step.name, step.was) for step in pipeline.steps.values()]
+        fixed = _fixed_keys(pipeline)
     run = row["run"]
     steps = await connection.fetch(SQL["reads.read_steps"], job, run)
     tries = await connection.fetch(SQL["reads.read_tries"], job, run)
     running = []
     if row["state"] == JobState.RUNNING:
         running = await connection.fetch(SQL["reads.read_progress"], job, run, row["token"])
-    return _job_status(row, _Board(row, names, steps, tries, running).steps())
+    board = _Board(row, names, steps, tries, running)
+    return _job_status(row, board.steps(fixed))
 
 
 async def _registered_names(
@@ -113,6 +116,15 @@ async def _registered_names(
     text = await connection.fetchval(SQL["reads.read_definition"], pipeline, version)
     definition = loaded(text) or {"steps": []}
     return [(step["name"], step["was"]) for step in definition["steps"]]
+
+
+def _fixed_keys(pipeline: Pipeline[Any, Any]) -> dict[str, list[str]]:
+    """The keys of the fan-outs over sequences that are known before they are planned."""
+    return {
+        step.name: [key for key, _ in step.each.items]
+        for step in pipeline.steps.values()
+        if step.each is not None and step.each.source_step is None
+    }
 
 
 class _Board:
@@ -138,13 +150,19 @@ class _Board:
         owners = self._owners
         return {(owners.get(row["step"], row["step"]), row["item"]): row for row in rows}
 
-    def steps(self) -> list[StepStatus]:
-        """The steps of the definition, then what is stored of others."""
-        others = dict.fromkeys(step for step, _ in self._stored if step not in self._names)
-        return [self._step(name) for name in (*self._names, *others)]
+    def steps(self, fixed: Mapping[str, Sequence[str]]) -> list[StepStatus]:
+        """The steps of the definition, then what is stored of others.
 
-    def _step(self, name: str) -> StepStatus:
+        Args:
+            fixed: The keys of items, by step, that are known before anything is stored.
+        """
+        others = dict.fromkeys(step for step, _ in self._stored if step not in self._names)
+        return [self._step(name, fixed.get(name, ())) for name in (*self._names, *others)]
+
+    def _step(self, name: str, fixed: Sequence[str]) -> StepStatus:
         row = self._stored.get((name, ""))
+        if row is None and fixed:
+            return self._fan(name, fixed)
         if row is not None and row["plan"] is not None:
             return self._fan(name, keys_of(row["plan"]))
         whole = self._item(name, "")

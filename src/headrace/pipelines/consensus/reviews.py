@@ -167,7 +167,9 @@ class Reviews:
             raise RevisionRefusedError(str(error)) from error
         again = personas_to_rerun(parent, given.revision, prompts)
         kept = [persona.id for persona in prompts.personas if persona.id not in again]
-        return Prepared(given, parent.job, again, kept)
+        # Named in the input: the job does what was told here, whatever its worker is set to.
+        named = given.revision.model_copy(update={"personas": again})
+        return Prepared(given.model_copy(update={"revision": named}), parent.job, again, kept)
 
     async def diff(
         self, job: str, other: str, *, tenant: str = DEFAULT, owner: str = DEFAULT
