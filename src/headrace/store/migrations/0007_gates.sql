@@ -288,7 +288,12 @@ begin
             values
                 (headrace.gate('order', job.tenant, job.ordering_key)),
                 (headrace.gate('key', job.tenant, lane.pipeline, job.concurrency_key)),
-                (headrace.gate('tenant', job.tenant))
+                (
+                    (
+                        select headrace.gate('tenant', limits.tenant)
+                        from headrace.tenant_limits as limits where limits.tenant = job.tenant
+                    )
+                )
         ) as given (gate)
         where job.id = any(jobs)
     ) as passed
