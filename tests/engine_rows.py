@@ -47,13 +47,12 @@ class Rows:
 
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         self.connection = connection
-        self.lane = self.share = 0
+        self.lane = 0
 
     @classmethod
     async def open(cls, database: str) -> Self:
         rows = cls(await connect(database, name="test", settings=ENGINE_SETTINGS))
         rows.lane = await rows.value("submit.add_lane", "default", "pipe", "1.0.0")
-        rows.share = await rows.connection.fetchval("select headrace.share_of('tenant')")
         return rows
 
     async def close(self) -> None:
@@ -90,9 +89,11 @@ class Rows:
         self, worker: int, most: int = 100, *, suspects: bool = False
     ) -> list[asyncpg.Record]:
         await self.value("claims.promote_due", 1000)
+        found = await self.connection.fetch("select distinct share from headrace.queued")
+        shares = [row["share"] for row in found]
         return await self.connection.fetch(
-            SQL["claims.claim_jobs"], worker, [self.lane], most, suspects, [],
-            [self.share], most,
+            SQL["claims.claim_jobs"], worker, [self.lane] * len(shares), most, suspects, [],
+            shares, most,
         )  # fmt: skip
 
     async def claimed(self, count: int = 1, *, worker: int | None = None) -> list[asyncpg.Record]:
