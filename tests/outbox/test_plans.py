@@ -14,8 +14,7 @@ from headrace.store.databases import fresh_database
 from headrace.store.pool import connect
 from headrace.store.session import ENGINE_SETTINGS
 from headrace.store.sql import SQL
-from tests.store.plans import explain, fill
-from tests.store.test_plans import RUNNING, check
+from tests.store.plans import RUNNING, check, explain, fill
 
 if TYPE_CHECKING:
     import asyncpg
