@@ -10,9 +10,12 @@ from uuid import UUID
 import pytest
 
 from headrace.telemetry import (
+    breaker_events,
+    gate_events,
     identity_events,
     job_events,
     limit_events,
+    lock_events,
     messaging_events,
     operation_events,
     outbox_events,
@@ -45,8 +48,11 @@ MODULES = (
     identity_events,
     messaging_events,
     outbox_events,
-    limit_events,
+    lock_events,
+    gate_events,
     operation_events,
+    breaker_events,
+    limit_events,
     store_events,
 )
 JOB = UUID("0192f1e2-1234-7abc-8def-001122334455")
@@ -177,6 +183,11 @@ class TestEvents:
             "messages_published",
             "message_settled",
             "outbox_published",
+            "rate_limited",
+            "fallback_used",
+            "lock_acquired",
+            "lock_refused",
+            "lock_released",
         }
 
     def test_no_field_has_the_name_of_something_that_a_line_says_itself(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from random import uniform
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from headrace.errors import BudgetExhaustedError, DefinitionError, InvalidError
 from headrace.reliability.blocking import ask_loop
@@ -135,18 +135,17 @@ class Budget:
     def tell(self, around: Surroundings, spending: Spending) -> None:
         """Tell once in a window that it ends soon, and that it has ended."""
         spent, limit = _shown(spending)
-        job = around.job if self._per == "job" else None
-        for is_due, kind in ((spending.warns, BudgetWarning), (spending.exhausts, BudgetExhausted)):
-            if is_due:
-                emit(
-                    kind(
-                        budget=self.name,
-                        tenant=around.tenant,
-                        job_id=job,
-                        spent=spent,
-                        limit=limit,
-                    )
-                )
+        told: dict[str, Any] = {
+            "budget": self.name,
+            "tenant": around.tenant,
+            "job_id": around.job if self._per == "job" else None,
+            "spent": spent,
+            "limit": limit,
+        }
+        if spending.warns:
+            emit(BudgetWarning(**told))
+        if spending.exhausts:
+            emit(BudgetExhausted(**told))
 
     def _exhausted(self, spending: Spending) -> BudgetExhaustedError:
         renews: timedelta | None = None
