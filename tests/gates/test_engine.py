@@ -11,8 +11,9 @@ from datetime import timedelta
 import pytest
 
 from headrace import Pipeline, Retry, StepContext
-from headrace.errors import DefinitionError, OptionError
+from headrace.errors import DefinitionError, OptionError, UnavailableError
 from headrace.testing import Engine
+from tests.waiting import eventually
 
 MakeEngine = Callable[..., Engine]
 
@@ -128,3 +129,30 @@ class TestLimits:
     def test_a_limit_of_nothing_is_no_limit(self):
         with pytest.raises(DefinitionError, match="concurrency=0"):
             Pipeline("pipe", input=int, output=int, concurrency=0)
+
+    async def test_one_is_not_set_behind_a_transaction_that_holds_claims_up(
+        self, make_engine: MakeEngine
+    ):
+        pipe = watched(Watch())
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            async with engine.connection() as connection, connection.transaction():
+                await connection.execute("select from headrace.queues")
+                with pytest.raises(UnavailableError, match="try again"):
+                    await engine.app.limit_queue("default", 1)
+            assert [queue.concurrency for queue in await engine.app.list_queues()] == [None]
+            await engine.run_until_empty()
+            assert await job.result() == 1
+
+    async def test_a_new_limit_holds_for_what_runs_already(self, make_engine: MakeEngine):
+        watch = Watch()
+        pipe = watched(watch)
+        async with make_engine([pipe]) as engine:
+            await engine.submit_many(pipe, range(60))
+            async with engine.worker(concurrency=2):
+                await eventually(lambda: len(watch.order) > 3)
+                await engine.app.limit_queue("default", 2)
+                async with engine.worker(concurrency=20):
+                    await engine.run_until_empty()
+        assert watch.most["all"] <= 2
+        assert len(watch.order) == 60

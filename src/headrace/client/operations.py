@@ -369,6 +369,7 @@ class Operations:
         Raises:
             QueueNotFoundError: There is no such queue.
             OptionError: It is no such number.
+            UnavailableError: Somebody's transaction held claims up for 2 s; nothing has changed.
         """
         check_limit(most)
         async with self._connections.use() as connection:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
+from headrace.errors import UnavailableError
 from headrace.store.retention import PAGE
 from headrace.store.sql import SQL
 from headrace.store.workers import affected
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 LANES_CHANGED: Final = "*"
 """What is rung where no queue has a job, but what workers know of lanes is out of date."""
+RETRY_AFTER: Final = timedelta(seconds=1)
 KINDS: Final = {"order": "ordering_key", "key": "concurrency_key", "tenant": "tenant_limit"}
 """The gates that keep jobs out one by one, as people read them."""
 
@@ -52,19 +57,41 @@ async def limit_queue(connection: Connection, queue: str, most: int | None) -> i
 
     Returns:
         The limit before.
+
+    Raises:
+        UnavailableError: Somebody's transaction held claims up for 2 s; nothing has changed.
     """
-    before: int | None = await connection.fetchval(SQL["gates.limit_queue"], queue, most)
-    return before
+    return await _set_limit(connection, "gates.limit_queue", queue, most)
 
 
 async def limit_tenant(
     connection: Connection, tenant: str, most: int | None, *, by: str, reason: str | None
 ) -> int | None:
     """As `limit_queue`, for all jobs of a tenant."""
-    before: int | None = await connection.fetchval(
-        SQL["gates.limit_tenant"], tenant, most, by, reason
-    )
-    return before
+    return await _set_limit(connection, "gates.limit_tenant", tenant, most, by, reason)
+
+
+async def limit_pipeline(
+    connection: Connection, pipeline: str, version: str, most: int | None, most_of_key: int
+) -> None:
+    """Make the limits count that a version's definition names; does nothing where they do.
+
+    Raises:
+        UnavailableError: As `limit_queue`.
+    """
+    await _set_limit(connection, "gates.limit_pipeline", pipeline, version, most, most_of_key)
+
+
+async def _set_limit(connection: Connection, statement: str, *arguments: object) -> int | None:
+    """Wait for the claims under way, and change what those that follow may take."""
+    try:
+        before: int | None = await connection.fetchval(SQL[statement], *arguments)
+    except asyncpg.LockNotAvailableError:
+        raise UnavailableError(
+            "the limit was not set: for 2 s another transaction used the table of queues, and "
+            "claims would have waited behind it; try again", retry_after=RETRY_AFTER,
+        ) from None  # fmt: skip
+    return before or None
 
 
 async def list_tenants(connection: Connection) -> list[TenantLimit]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from headrace.store.gates import limit_pipeline
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ async def register(
         pipeline.concurrency,
         pipeline.key_concurrency,
     )
-    await connection.execute(
-        SQL["gates.limit_pipeline"],
+    await limit_pipeline(
+        connection,
         pipeline.name,
         pipeline.version,
         pipeline.concurrency,
