@@ -103,6 +103,8 @@ class TestDev:
         said = await told_by(dev, "/retry")
         assert "no APP is named" in said
         assert "/v1/documents/search" in said
+        said += await told_by(dev, "$IDEA/result")
+        assert "/v1/consensus/reviews" in said
         dev.terminate()
         await dev.communicate()
 

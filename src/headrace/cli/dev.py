@@ -35,7 +35,7 @@ def dev(
     of the APP's pipelines are served. The API is at HEADRACE_HOST and HEADRACE_PORT; a token for
     it, which this process alone accepts, is printed with lines to try it.
 
-    Without an APP it is the one that headrace brings, with the pipeline `documents`.
+    Without an APP it is the one that headrace brings, with `documents` and `consensus`.
     """
     from headrace.cli.loading import has_app, load_app
     from headrace.cli.settings import settings_for_worker
@@ -43,11 +43,13 @@ def dev(
     os.environ.setdefault("HEADRACE_ENV", "development")
     settings = settings_for_worker(queues, concurrency)
     if not has_app(app):
-        from headrace.cli.library import SHIPPED, check_extras
+        from headrace.cli.library import check_extras
+        from headrace.cli.shipped import EVERYTHING
 
-        typer.echo("headrace: no APP is named: running the one with `documents`", err=True)
+        brought = "`documents` and `consensus`"
+        typer.echo(f"headrace: no APP is named: running the one with {brought}", err=True)
         check_extras()
-        app = SHIPPED
+        app = EVERYTHING
     loaded = load_app(app)
     if loaded.settings.env == "production":
         advice = "is production: run `headrace api` and `headrace worker` there"

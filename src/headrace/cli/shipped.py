@@ -9,6 +9,8 @@ from headrace.cli.loading import find_reference, has_app, load_app
 if TYPE_CHECKING:
     from headrace.app import Headrace
 
+EVERYTHING: Final = "headrace.pipelines.shipped:app"
+"""All that headrace brings."""
 CONSENSUS: Final = "headrace.pipelines.consensus:app"
 SHIPPED: Final = {
     "consensus": CONSENSUS,

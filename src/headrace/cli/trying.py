@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from headrace.model.pipeline import Pipeline
 
 DOCUMENTS: Final = "documents"
+CONSENSUS: Final = "consensus"
+IDEA: Final = "A tool library for our street."
 CURL: Final = "curl -sS -w '\\n' -H \"$AUTH\""
 JSON: Final = "-H 'Content-Type: application/json'"
 TAKE_ID: Final = r"""sed 's/.*"job_id":"\([^"]*\)".*/\1/'"""
@@ -43,6 +45,9 @@ def lines_to_try(app: Headrace, address: str, token: str) -> str:
     if DOCUMENTS in app.pipelines:
         documents = app.pipelines[DOCUMENTS]
         parts += [_document_lines(), _cancel_lines(documents), _lost_document_lines(documents)]
+        parts += [_review_lines()] if CONSENSUS in app.pipelines else []
+    elif CONSENSUS in app.pipelines:
+        parts += [_review_lines(), _dead_letter_lines()]
     elif pipeline := next(iter(app.pipelines.values()), None):
         parts += [_job_lines(pipeline), _cancel_lines(pipeline), _dead_letter_lines()]
     return "\n".join(parts) + "\n"
@@ -57,6 +62,14 @@ JOB=$(echo "Herons nest beside the mill race. $(date)" \\
 {CURL} -N $API/v1/jobs/$JOB/events
 {CURL} $API/v1/jobs/$JOB/result
 {CURL} {question} $API/v1/documents/search"""
+
+
+def _review_lines() -> str:
+    return f"""
+{_title("an idea, its reviews as they come, and the decision")}
+IDEA=$({CURL} {_body({"idea": IDEA})} $API/v1/consensus/reviews | {TAKE_ID})
+{CURL} -N $API/v1/jobs/$IDEA/events
+{CURL} $API/v1/jobs/$IDEA/result"""
 
 
 def _job_lines(pipeline: Pipeline[Any, Any]) -> str:
