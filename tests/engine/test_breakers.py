@@ -49,7 +49,7 @@ class TestOutage:
     async def test_it_costs_no_job_an_attempt(self, make_engine: MakeEngine):
         """Neither those that were cut off nor those that were turned away or tried."""
         pipe = Pipeline("pipe", input=int, output=int)
-        breaker = CircuitBreaker("openai")
+        breaker = CircuitBreaker("openai", failures=1)
         together = asyncio.Barrier(8)
         down = [True]
 

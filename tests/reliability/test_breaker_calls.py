@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from headrace import CircuitBreaker, Headrace, PermanentError
 from headrace.errors import BreakerOpenError, DefinitionError
 from headrace.reliability.breaker import Counts
+from headrace.reliability.surroundings import Somewhere, placed, surroundings
+from headrace.store.breakers import Rules
 from tests.reliability.breaker_kit import (
     AnswerError,
     fail,
@@ -134,6 +139,53 @@ class TestCalls:
         with pytest.raises(DefinitionError, match=r"app\.primitives"):
             async with breaker:
                 pass
+
+
+class TestInSteps:
+    """What leaves the block of a job's call; what becomes of it: tests.engine.test_breakers."""
+
+    async def test_a_failure_waits_for_the_breaker_to_open(
+        self, app: Headrace, breaker: CircuitBreaker
+    ):
+        async with app.primitives():
+            with in_a_job(suspense_s=60):
+                calls = [fail_once(breaker) for _ in range(5)]
+                assert await asyncio.gather(*calls) == ["AnswerError"] * 5
+
+    async def test_a_failure_that_stays_alone_is_what_it_was(
+        self, app: Headrace, breaker: CircuitBreaker
+    ):
+        async with app.primitives():
+            with in_a_job(suspense_s=0.1), pytest.raises(AnswerError):
+                async with breaker:
+                    raise AnswerError(503)
+
+    async def test_a_call_that_was_tried_and_failed_comes_back_when_the_next_one_is(
+        self, app: Headrace, breaker: CircuitBreaker
+    ):
+        async with app.primitives():
+            await half_open(app, breaker)
+            with in_a_job(), pytest.raises(BreakerOpenError) as error:
+                async with breaker:
+                    raise AnswerError(503)
+            assert timedelta(seconds=20) < error.value.retry_after
+            assert isinstance(error.value.__cause__, AnswerError)
+
+
+async def fail_once(breaker: CircuitBreaker) -> str:
+    """The cause of what is raised in the place of a failure."""
+    with pytest.raises(BreakerOpenError) as error:
+        async with breaker:
+            raise AnswerError(503)
+    return type(error.value.__cause__).__name__
+
+
+@contextlib.contextmanager
+def in_a_job(*, suspense_s: float = 1.0) -> Iterator[None]:
+    rules = Rules(suspense=timedelta(seconds=suspense_s))
+    around = replace(surroundings(), job=UUID(int=1), breaker_rules=rules)
+    with placed(Somewhere(around)):
+        yield
 
 
 class TestDecorator:

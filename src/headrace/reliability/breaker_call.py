@@ -105,7 +105,7 @@ class Passage:
 
     async def _see(self, standing: Standing) -> Standing:
         """Wait a moment for the breaker to open, where this failure alone did not do it."""
-        until = monotonic() + min(SUSPENSE_S, self._left_s())
+        until = monotonic() + self._suspense_s()
         while standing.state == "closed" and standing.epoch == self.epoch and monotonic() < until:
             await asyncio.sleep(SUSPENSE_LOOK_S)
             try:
@@ -114,9 +114,10 @@ class Passage:
                 break
         return standing
 
-    def _left_s(self) -> float:
+    def _suspense_s(self) -> float:
+        most_s = self.rules.suspense.total_seconds()
         remaining = self.around.remaining
-        return SUSPENSE_S if remaining is None else remaining().total_seconds() / 2
+        return most_s if remaining is None else min(most_s, remaining().total_seconds() / 2)
 
 
 async def enter(around: Surroundings, key: Key, rules: Rules, view: View) -> Passage:

@@ -45,6 +45,8 @@ class Rules:
         open_for: How long it lets no call through.
         successes: Calls that go well and close it.
         probe_timeout: How long a call that is tried keeps all others out.
+        suspense: How long a failed call waits to see whether others fail too: then there is an
+            outage, and its job has used no attempt.
     """
 
     failures: int = 5
@@ -52,6 +54,7 @@ class Rules:
     open_for: timedelta = timedelta(seconds=30)
     successes: int = 2
     probe_timeout: timedelta = timedelta(seconds=30)
+    suspense: timedelta = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
