@@ -95,8 +95,8 @@ async def wall_finding(connection: HeldConnection) -> Finding:
         "wall",
         "the statements alone keep tenants apart; as an administrator: create role headrace_api "
         f'nologin; grant headrace_api to "{user}"; then, as the owner of the tables: select '
-        "headrace.admit_api(); and, where there are documents, select "
-        "headrace_documents.admit_api()",
+        "headrace.admit_api(); and, where their tables are there, select "
+        "headrace_documents.admit_api(), headrace_consensus.admit_api()",
     )
 
 
