@@ -96,11 +96,13 @@ class GatedDatabase(Database):
     async def limit_queue(self, most: int | None, queue: str = QUEUE) -> int | None:
         """Set a queue's limit."""
         before: int | None = (await self.run("gates.limit_queue", queue, most))[0][0]
+        await self.settle()
         return before
 
     async def limit_tenant(self, tenant: str, most: int | None) -> int | None:
         """Set a tenant's limit."""
         before: int | None = (await self.run("gates.limit_tenant", tenant, most, "op", None))[0][0]
+        await self.settle()
         return before
 
     async def limit_pipeline(self, most: int | None, of_key: int = 1) -> None:

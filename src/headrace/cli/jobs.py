@@ -25,7 +25,10 @@ group = typer.Typer(help="Look at jobs, and act on them.", rich_markup_mode=None
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")]
-COLUMNS = ("id", "pipeline", "version", "queue", "state", "run", "cause", "created_at", "input")
+COLUMNS = (
+    *("id", "pipeline", "version", "queue", "state", "run", "cause", "blocked_by", "created_at"),
+    "input",
+)
 
 
 @group.command("list")

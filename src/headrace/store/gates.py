@@ -61,14 +61,18 @@ async def limit_queue(connection: Connection, queue: str, most: int | None) -> i
     Raises:
         UnavailableError: Somebody's transaction held claims up for 2 s; nothing has changed.
     """
-    return await _set_limit(connection, "gates.limit_queue", queue, most)
+    before = await _set_limit(connection, "gates.limit_queue", queue, most)
+    await settle_gates(connection, None)
+    return before
 
 
 async def limit_tenant(
     connection: Connection, tenant: str, most: int | None, *, by: str, reason: str | None
 ) -> int | None:
     """As `limit_queue`, for all jobs of a tenant."""
-    return await _set_limit(connection, "gates.limit_tenant", tenant, most, by, reason)
+    before = await _set_limit(connection, "gates.limit_tenant", tenant, most, by, reason)
+    await settle_gates(connection, None)
+    return before
 
 
 async def limit_pipeline(

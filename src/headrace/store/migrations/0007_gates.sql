@@ -211,6 +211,21 @@ declare
     woken integer;
     lanes integer[] := '{}';
 begin
+    if allowed is null then  -- a limit that is gone, with any number of jobs behind it
+        with gone as (
+            delete from headrace.blocked as one where one.gate = of_gate returning one.job
+        ),
+        freed as (
+            update headrace.queued as entry
+            set ready = true, due_at = job.due_at
+            from gone
+            join headrace.jobs as job on job.id = gone.job
+            where not entry.ready and entry.due_at = 'infinity' and entry.job = gone.job
+            returning entry.lane
+        )
+        select array_agg(distinct freed.lane) into lanes from freed;
+        return coalesce(lanes, '{}');
+    end if;
     for waiting in
         select one.job from headrace.blocked as one
         where one.gate = of_gate
@@ -674,7 +689,8 @@ begin
     lock table headrace.queues in access exclusive mode;
 end $$;
 
--- Makes limits count that were changed: for what runs already, and for what waits.
+-- Makes limits count that were changed, for what runs already. Whom a higher one lets in is woken by
+-- the statement that follows: no plain claim waits for that.
 create function headrace.apply_limits() returns void
 language plpgsql as $$
 begin
@@ -696,7 +712,6 @@ begin
     cross join lateral headrace.slot_gates(job.lane, job.tenant, job.concurrency_key)
         as passed (gate)
     on conflict (gate, job) do update set token = excluded.token;
-    perform headrace.sweep_gates();
     perform pg_notify('headrace_jobs', '*');  -- lanes have changed
     perform pg_notify('headrace_jobs', queue.name) from headrace.queues as queue;
 end $$;
