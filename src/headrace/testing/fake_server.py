@@ -108,6 +108,7 @@ class FakeServer(ABC):
         *,
         api_key: str | None = "test-key",
         requests_per_second: int | None = None,
+        port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """A server that does not listen yet.
@@ -115,8 +116,10 @@ class FakeServer(ABC):
         Args:
             api_key: What callers must send as `Authorization: Bearer ...`; None asks for nothing.
             requests_per_second: More of them in any second are refused with status 429.
+            port: Where it listens; 0: a free one.
             clock: Seconds, for the rate limit.
         """
+        self._port = port
         self.api_key = api_key
         self._rate, self._clock = requests_per_second, clock
         self._recent: deque[float] = deque()
@@ -232,7 +235,7 @@ class FakeServer(ABC):
         return replace(self.answer(asked, None), fault=fault)
 
     def __enter__(self) -> Self:
-        self._server = ThreadedServer(self.reply)
+        self._server = ThreadedServer(self.reply, self._port)
         self._server.start()
         return self
 

@@ -64,13 +64,13 @@ class Reply:
 
 
 class ThreadedServer(ThreadingHTTPServer):
-    """Serves GET and POST on a free port of 127.0.0.1, a thread for each connection."""
+    """Serves GET and POST on a port of 127.0.0.1, a thread for each connection; 0: a free one."""
 
     daemon_threads = False  # so that closing waits for them
     request_queue_size = 256  # a crowd of callers at once
 
-    def __init__(self, reply: Callable[[Request], Reply]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, reply: Callable[[Request], Reply], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.reply = reply
         self.closing = threading.Event()
         self.to_reset: set[socket.socket] = set()

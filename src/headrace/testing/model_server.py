@@ -91,6 +91,7 @@ class ModelServer(FakeServer):
         keeps_answers: bool = False,
         api_key: str | None = "test-key",
         requests_per_second: int | None = None,
+        port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """A server that does not listen yet.
@@ -106,9 +107,12 @@ class ModelServer(FakeServer):
                 answered gets the same answer, and is not paid.
             api_key: What callers must send as `Authorization: Bearer ...`; None asks for nothing.
             requests_per_second: More of them in any second are refused with status 429.
+            port: Where it listens; 0: a free one.
             clock: Seconds, for the rate limit.
         """
-        super().__init__(api_key=api_key, requests_per_second=requests_per_second, clock=clock)
+        super().__init__(
+            api_key=api_key, requests_per_second=requests_per_second, port=port, clock=clock
+        )
         self.models, self.paths = tuple(models), tuple(paths)
         self.takes_temperature, self.takes_schema = takes_temperature, takes_schema
         self.keeps_answers = keeps_answers
