@@ -55,7 +55,15 @@ class TestPlans:
 
     async def test_a_slot_is_looked_for_among_those_of_its_limit(self, connection: Connection):
         found = await explain(
-            connection, "rate_limits.take_slot", "limit 7", "tenant 7", 10, None, None, "1 minute"
+            connection,
+            "rate_limits.take_slot",
+            "limit 7",
+            "tenant 7",
+            10,
+            None,
+            None,
+            "1 minute",
+            7,
         )
         assert found["rate_slots"].ways == {"rate_slots_pkey"}
         assert found["rate_slots"].rows <= 10

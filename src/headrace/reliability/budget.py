@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from headrace.errors import BudgetExhaustedError, DefinitionError, InvalidError
 from headrace.reliability.blocking import ask_loop
+from headrace.reliability.insisting import ask_database
 from headrace.reliability.surroundings import surroundings
 from headrace.store.budgets import Account, Amount, settle, spend
 from headrace.telemetry.events import emit
@@ -113,8 +114,9 @@ class Budget:
     async def spend(self, around: Surroundings, tokens: Decimal, money: Decimal) -> Spending:
         """Spend, or raise; for `BudgetedCall`."""
         account = self.account(around)
-        async with around.pool.acquire() as connection:
-            spending = await spend(connection, account, tokens, money, self._most)
+        spending = await ask_database(
+            around, lambda connection: spend(connection, account, tokens, money, self._most)
+        )
         self.tell(around, spending)
         if not spending.fits:
             raise self._exhausted(spending)
@@ -224,8 +226,9 @@ class BudgetedCall:
         around = self._around
         assert around is not None  # noqa: S101 - for the type checker
         account = self._budget.account(around)
-        async with around.pool.acquire() as connection:
-            spending = await settle(connection, account, self._key, tokens, money)
+        spending = await ask_database(
+            around, lambda connection: settle(connection, account, self._key, tokens, money)
+        )
         if spending is not None:
             self._budget.tell(around, spending)
 

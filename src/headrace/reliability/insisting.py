@@ -11,6 +11,7 @@ from headrace.store.failures import Backoff, is_retryable, is_unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from headrace.reliability.surroundings import Surroundings
     from headrace.store.pool import Connection, Pool
 
 T = TypeVar("T")
@@ -73,3 +74,16 @@ class Writes:
                 ):
                     raise
             await asyncio.sleep(backoff.next_s())
+
+
+async def ask_database(around: Surroundings, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do something that does no harm twice.
+
+    In a step an outage is waited out: where it lasts, the worker stops the step, which uses no
+    attempt by that.
+
+    Raises:
+        DatabaseUnavailableError: Outside of a worker: no server answered.
+    """
+    writes = Writes(around.pool)
+    return await (writes.use(work) if around.worker is None else writes.insist(work))

@@ -6,14 +6,16 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-from random import uniform
+from random import getrandbits, uniform
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
-from headrace.errors import InvalidError, RateLimitedError
+from headrace.errors import DatabaseUnavailableError, InvalidError, RateLimitedError
 from headrace.reliability.blocking import ask_loop
+from headrace.reliability.insisting import ask_database
 from headrace.reliability.refusals import asked_wait, is_refused, read_wait
 from headrace.reliability.surroundings import surroundings
+from headrace.store.failures import Backoff
 from headrace.store.rate_limits import IN_PLACE_S, Wish, free_slot, hold, take_slot
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.limit_events import RateLimited, RateLimitHeld
@@ -126,12 +128,23 @@ class Reservation:
         return self
 
     async def _take(self, bucket: Bucket, wish: Wish) -> Promise:
-        promise = await bucket.take(wish)
+        promise = await self._insist(bucket, wish)
         turn = promise.turn
         if not turn.goes:
             raise self._sent_away(turn.wait_s, "held" if turn.is_held else "empty")
         self._has_taken = True
         return promise
+
+    async def _insist(self, bucket: Bucket, wish: Wish) -> Promise:
+        """In a step an outage of the database is waited out; see `ask_database`."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await bucket.take(wish)
+            except DatabaseUnavailableError:
+                if self._around is None or self._around.worker is None:
+                    raise
+            await asyncio.sleep(backoff.next_s())
 
     def _give_back(self, bucket: Bucket) -> None:
         if self._has_taken:
@@ -149,7 +162,8 @@ class Reservation:
 
     async def _take_slot(self, around: Surroundings, bucket: Bucket, concurrent: int) -> None:
         until = monotonic() + IN_PLACE_S
-        while (slot := await _try_slot(around, bucket, concurrent)) is None:
+        holder = getrandbits(62)
+        while (slot := await _try_slot(around, bucket, concurrent, holder)) is None:
             if monotonic() >= until:
                 raise self._sent_away(uniform(*SLOT_RETRY_S), "slots")  # noqa: S311
             await asyncio.sleep(uniform(0.5, 1) * SLOT_LOOK_S)  # noqa: S311
@@ -179,27 +193,32 @@ class Reservation:
         return RateLimitedError(name, timedelta(seconds=wait_s))
 
 
-async def _try_slot(around: Surroundings, bucket: Bucket, concurrent: int) -> Slot | None:
-    async with around.pool.acquire() as connection:
-        return await take_slot(
+async def _try_slot(
+    around: Surroundings, bucket: Bucket, concurrent: int, holder: int
+) -> Slot | None:
+    return await ask_database(
+        around,
+        lambda connection: take_slot(
             connection,
             bucket.key,
             concurrent,
             worker=around.worker,
             job=around.job,
             lasts=SLOT_LASTS,
-        )
+            holder=holder,
+        ),
+    )
 
 
 async def _free(around: Surroundings, bucket: Bucket, slot: Slot) -> None:
-    async with around.pool.acquire() as connection:
-        await free_slot(connection, bucket.key, slot)
+    await ask_database(around, lambda connection: free_slot(connection, bucket.key, slot))
 
 
 async def hold_bucket(bucket: Bucket, around: Surroundings, lasts: timedelta) -> float:
     """Hold a bucket back for everybody; returns for how many seconds it is."""
-    async with around.pool.acquire() as connection:
-        held_s = await hold(connection, bucket.key, bucket.numbers, lasts=lasts)
+    held_s = await ask_database(
+        around, lambda connection: hold(connection, bucket.key, bucket.numbers, lasts=lasts)
+    )
     bucket.held(held_s)
     emit(RateLimitHeld(dependency=bucket.key.name, held_s=round(held_s, 3)))
     return held_s

@@ -203,8 +203,9 @@ async def take_slot(
     worker: int | None,
     job: UUID | None,
     lasts: timedelta,
+    holder: int,
 ) -> Slot | None:
-    """Take a slot of a limit on calls at a time.
+    """Take a slot of a limit on calls at a time; said twice by one holder, it is the same slot.
 
     Args:
         connection: Any.
@@ -213,6 +214,7 @@ async def take_slot(
         worker: To whose life it is bound.
         job: For people.
         lasts: How long it is kept at most where there is no worker.
+        holder: A number that no other call has.
 
     Returns:
         The slot; None where all are taken, or another was faster: ask again.
@@ -225,6 +227,7 @@ async def take_slot(
         worker,
         job,
         lasts,
+        holder,
     )
     return None if row is None else Slot(*row)
 

@@ -224,13 +224,20 @@ returning greatest(0, extract(epoch from at - headrace.now()))::float8 as held_s
 
 -- name: take_slot
 -- Takes a free slot of a limit on calls at a time; nothing comes back where none is free, or where
--- another took this one meanwhile. A slot of a worker that is gone is free.
+-- another took this one meanwhile. A slot of a worker that is gone is free. Said twice by one holder
+-- it is the same slot.
 -- $1 name, $2 tenant, $3 concurrent, $4 worker or null, $5 job or null, $6 lasts, without a
--- worker
-with free as (
+-- worker, $7 holder
+with mine as materialized (
+    select slot, holder
+    from headrace.rate_slots
+    where name = $1 and tenant = $2 and holder = $7::bigint
+),
+free as (
     select number.slot
     from generate_series(1, $3::integer) as number (slot)
-    where not exists (
+    where not exists (select from mine)
+    and not exists (
         select from headrace.rate_slots as taken
         where taken.name = $1 and taken.tenant = $2 and taken.slot = number.slot
         and (
@@ -244,22 +251,27 @@ with free as (
     )
     order by random()
     limit 1
+),
+taking as (
+    insert into headrace.rate_slots as taken (name, tenant, slot, holder, worker, job, expires_at)
+    select
+        $1, $2, free.slot, $7, $4::integer, $5::uuid,
+        case when $4 is null then headrace.now() + $6::interval end
+    from free
+    on conflict (name, tenant, slot) do update
+    set holder = excluded.holder, worker = excluded.worker, job = excluded.job,
+        taken_at = excluded.taken_at, expires_at = excluded.expires_at
+    where taken.expires_at <= headrace.now()
+    or taken.expires_at is null and not exists (
+        select from headrace.workers as worker
+        where worker.id = taken.worker
+        and worker.lost_at is null and worker.stopped_at is null
+    )
+    returning taken.slot, taken.holder
 )
-insert into headrace.rate_slots as taken (name, tenant, slot, worker, job, expires_at)
-select
-    $1, $2, free.slot, $4::integer, $5::uuid,
-    case when $4 is null then headrace.now() + $6::interval end
-from free
-on conflict (name, tenant, slot) do update
-set holder = excluded.holder, worker = excluded.worker, job = excluded.job,
-    taken_at = excluded.taken_at, expires_at = excluded.expires_at
-where taken.expires_at <= headrace.now()
-or taken.expires_at is null and not exists (
-    select from headrace.workers as worker
-    where worker.id = taken.worker
-    and worker.lost_at is null and worker.stopped_at is null
-)
-returning slot, holder;
+select slot, holder from mine
+union all
+select slot, holder from taking;
 
 -- name: free_slot
 -- Gives a slot back, unless it is another's by now.
