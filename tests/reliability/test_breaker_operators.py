@@ -9,11 +9,16 @@ import pytest
 
 from headrace import CircuitBreaker, Headrace
 from headrace.errors import BreakerNotFoundError
+from headrace.reliability.breakers import change_breaker
 from headrace.settings import load_settings
 from headrace.store.breakers import Key, list_breakers, prune_breakers, set_breaker
+from headrace.store.signals import read_signals
+from headrace.telemetry.breaker_events import BreakerClosed, BreakerHalfOpen, BreakerOpened
+from headrace.telemetry.events import Event, add_sink
 from tests.reliability.breaker_kit import (
     changes,
     fail,
+    half_open,
     is_let_through,
     is_turned_away,
     move,
@@ -141,3 +146,50 @@ class TestSettings:
             assert await state(app, Key("mail", "")) == "closed"
             await fail(own)
             assert await turned_away(own) > 250
+
+
+class TestTelling:
+    async def test_each_change_is_told_once(self, app: Headrace, breaker: CircuitBreaker):
+        told: list[Event] = []
+        remove = add_sink(told.append, kinds=(BreakerOpened, BreakerHalfOpen, BreakerClosed))
+        try:
+            async with app.primitives():
+                await half_open(app, breaker)
+                async with breaker:
+                    pass
+                async with breaker:
+                    pass
+                async with app.connection() as connection:
+                    await change_breaker(
+                        connection, "openai", "open", reason="drill", actor="cli:ann"
+                    )
+        finally:
+            remove()
+        kinds = [type(event) for event in told]
+        assert kinds == [BreakerOpened, BreakerHalfOpen, BreakerClosed, BreakerOpened]
+        opened, _, _, tripped = told
+        assert isinstance(opened, BreakerOpened)
+        assert isinstance(tripped, BreakerOpened)
+        assert (opened.dependency, opened.tenant) == ("openai", None)
+        assert opened.reason == "5 failures within 60 s, the last of them AnswerError 503"
+        assert opened.retry_in_s is not None
+        assert 20 < opened.retry_in_s <= 30
+        assert (tripped.reason, tripped.retry_in_s) == ("drill", None)
+
+    async def test_metrics_have_the_states_by_name(self, app: Headrace, breaker: CircuitBreaker):
+        each = CircuitBreaker("mail", per_tenant=True)
+        async with app.primitives(tenant="acme"):
+            await fail(breaker, 5)
+            await fail(each, 5)
+        async with app.primitives(tenant="globex"), each:
+            pass
+        async with app.connection() as connection:
+            signals = await read_signals(connection)
+        assert signals.breakers == {
+            ("mail", "closed"): 1,
+            ("mail", "open"): 1,
+            ("mail", "half_open"): 0,
+            ("openai", "closed"): 0,
+            ("openai", "open"): 1,
+            ("openai", "half_open"): 0,
+        }
