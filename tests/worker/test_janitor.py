@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from headrace.store.audit import Action, list_actions, record_action
+from headrace.store.idempotency import (
+    Wanted,
+    begin_operation,
+    complete_operation,
+    list_operations,
+)
 from headrace.store.pool import connect
 from headrace.store.requests import RequestKey, begin_request
 from headrace.store.retention import RetentionRules, take_duty
@@ -180,6 +187,19 @@ class TestCleanup:
         await rows.wait(timedelta(hours=2))
         await Janitor(session, 1, Timing(), KEEP).tick()
         assert await rows.count("request_keys") == 0
+
+    async def test_outcomes_of_operations_are_deleted_when_their_time_is_over(
+        self, rows: Rows, session: Session
+    ) -> None:
+        for key, keep in (("old", HOUR), ("new", 3 * HOUR)):
+            wanted = Wanted(tenant="acme", key=key, operation="charge", input_hash=b"")
+            seen = await begin_operation(rows.connection, wanted, uuid4())
+            await complete_operation(
+                rows.connection, "acme", key, seen.token, keep=keep, output="1"
+            )
+        await rows.wait(2 * HOUR)
+        await Janitor(session, 1, Timing(), KEEP).tick()
+        assert [one.key for one in await list_operations(rows.connection)] == ["new"]
 
     async def test_artifacts_that_nothing_refers_to_are_removed_with_their_bytes(
         self, rows: Rows, session: Session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DefinitionError, LeaseLostError, PermanentError
@@ -137,7 +137,7 @@ class BlockingIdempotent:
         """As `Idempotent`; `fn` runs in this thread."""
         inner = self._inner
         call = inner.read(key, fn, args, kwargs)
-        if call.transactional or asyncio.iscoroutinefunction(fn):
+        if call.transactional or inspect.iscoroutinefunction(fn):
             raise _refuse(self._attempt.step.name, key, is_async=not call.transactional)
         begun = self._wait(inner.begin(key, call))
         if isinstance(begun, Settled):
