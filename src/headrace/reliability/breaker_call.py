@@ -167,9 +167,10 @@ def tell(standing: Standing, key: Key, why: str, worker: str | None) -> None:
                 retry_in_s=standing.retry_s,
             )
         )
+    elif standing.state == "half_open":
+        emit(BreakerHalfOpen(dependency=key.name, tenant=tenant, reason=why, worker_id=worker))
     else:
-        kind = BreakerClosed if standing.state == "closed" else BreakerHalfOpen
-        emit(kind(dependency=key.name, tenant=tenant, reason=why, worker_id=worker))
+        emit(BreakerClosed(dependency=key.name, tenant=tenant, reason=why, worker_id=worker))
 
 
 def _said(error: BaseException | None) -> str:
