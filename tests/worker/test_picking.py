@@ -223,8 +223,9 @@ class Ring:
             found = turns.found(rows, now=0)
 
     def claim(self, turns: Turns, most: int) -> list[int]:
-        """The shares of the jobs that a claim brings which comes after a look."""
-        self.look(turns)
+        """The shares of the jobs that a claim brings, after a look where nothing is known."""
+        if not turns.has_found:
+            self.look(turns)
         taken: list[int] = []
         while turns.has_found and not taken:
             turn = turns.turn(most, list(self.of_lane))
