@@ -22,6 +22,7 @@ from headrace.pipelines.consensus.model import ModelRefusedError, ModelUnavailab
 from headrace.pipelines.consensus.prompts import prompt_set
 from headrace.testing import Engine
 from tests.consensus.scripted import NAME, Script
+from tests.waiting import eventually
 
 ROWS: Final = (
     "review_architect",
@@ -37,6 +38,11 @@ async def rows(engine: Engine, table: str) -> list[dict[str, Any]]:
     async with engine.connection() as connection:
         found = await connection.fetch(f"select * from headrace_consensus.{table}")  # noqa: S608
     return [dict(row) for row in found]
+
+
+async def has_failed(engine: Engine, job: JobHandle[Any], items: int) -> bool:
+    """Whether so many reviews have failed once."""
+    return len({one.item for one in await engine.tries(job) if one.step == "review"}) == items
 
 
 async def reviewed(
@@ -215,6 +221,25 @@ class TestFailures:
         assert {step: asked.count(step) for step in ("expand", *ROWS)} == {
             "expand": 1, **dict.fromkeys(ROWS, 1), "review_optimist": 3,
         }  # fmt: skip
+
+    async def test_an_answer_is_kept_although_what_follows_it_fails(
+        self, engine: Engine, script: Script
+    ):
+        async with engine.connection() as connection:
+            await connection.execute(
+                "alter table headrace_consensus.persona_reviews"
+                " add constraint blocked check (false) not valid"
+            )
+        job = await engine.submit(consensus, IDEA)
+        async with engine.worker():
+            await eventually(lambda: has_failed(engine, job, 5), within=30)
+        async with engine.connection() as connection:
+            await connection.execute(
+                "alter table headrace_consensus.persona_reviews drop constraint blocked"
+            )
+        await engine.run_until_empty(30, skip_waits=True)
+        assert (await job.status()).state == "completed"
+        assert script.steps == ["expand", *ROWS]
 
     async def test_a_model_is_asked_as_often_as_the_job_allows(
         self, engine: Engine, script: Script
