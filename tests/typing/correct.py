@@ -13,6 +13,7 @@ from headrace import (
     Each,
     Headrace,
     JobHandle,
+    Lock,
     PermanentError,
     Pipeline,
     RateLimit,
@@ -23,6 +24,7 @@ from headrace import (
     Skip,
     StepContext,
     SyncContext,
+    SyncLock,
     Transaction,
     Use,
     UserError,
@@ -223,3 +225,20 @@ async def guarded_calls() -> None:
     assert_type(await ask("x", times=2), str)
     assert_type(await ask_or_remember("x", times=2), str)
     assert_type(ask_plainly("x"), int)
+
+
+async def lock(ctx: StepContext, transaction: Transaction, app: Headrace) -> None:
+    async with ctx.lock("repo:42", wait=timedelta(seconds=5), ttl=60, reason="push") as held:
+        assert_type(held, Lock)
+        assert_type(held.token, int)
+        assert_type(await held.extend(30), datetime)
+        await held.verify(transaction)
+    async with app.lock("repo:42", tenant="acme") as held, app.connection() as connection:
+        await held.verify(connection)
+
+
+def lock_plainly(ctx: SyncContext) -> None:
+    with ctx.lock("repo:42") as held:
+        assert_type(held, SyncLock)
+        assert_type(held.is_lost, bool)
+        held.check()

@@ -171,3 +171,10 @@ async def guarded_calls() -> str:
         call.nothing()  # error
     answer: str = await ask("x")  # error
     return answer
+
+
+async def lock(ctx: StepContext) -> None:
+    with ctx.lock("repo:42"):  # error
+        pass
+    async with ctx.lock(42) as lock:  # error
+        lock.check()  # error
