@@ -17,6 +17,7 @@ from headrace import (
     UserError,
 )
 from headrace.errors import JobFailedError
+from headrace.store.retention import unreferenced_artifacts
 from headrace.testing import Engine
 from tests.engine.conftest import MakeEngine
 from tests.engine.operating import AGAIN, Calls, outcome_of, rows, run
@@ -164,6 +165,8 @@ class TestOutput:
         async with make_engine([pipe]) as engine:
             first, second = await run(engine, pipe, "a 1"), await run(engine, pipe, "a 1")
             [row] = await rows(engine)
+            async with engine.connection() as connection:
+                assert await unreferenced_artifacts(connection, age=timedelta(0)) == []
         assert first == second == "x" * (2 << 20)
         assert (row["output"], len(bank.calls)) == (None, 1)
 
