@@ -36,6 +36,7 @@ class ModelCall:
         schema: The JSON schema of the answer.
         temperature: As it was given.
         idempotency_key: The header of that name.
+        most_tokens: The limit of the answer.
         is_stream: Whether a stream was asked for.
         status: What it was answered with.
         fault: What went wrong on purpose.
@@ -50,6 +51,7 @@ class ModelCall:
     schema: dict[str, Any]
     temperature: float | None
     idempotency_key: str | None
+    most_tokens: int | None
     is_stream: bool
     status: int = 0
     fault: StrEnum | None = None
@@ -246,6 +248,7 @@ def _read_call(asked: Asked, at: float) -> ModelCall:
         schema=_schema_of(data),
         temperature=data.get("temperature"),
         idempotency_key=asked.header("idempotency-key"),
+        most_tokens=data.get("max_completion_tokens" if is_chat else "max_output_tokens"),
         is_stream=bool(data.get("stream")),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 
 from headrace import PermanentError, StepContext
@@ -12,6 +13,7 @@ from headrace.pipelines.consensus.model import (
     ModelRequest,
     ModelUnavailableError,
 )
+from headrace.pipelines.consensus.model_errors import Told
 from headrace.pipelines.consensus.outcomes import AskedExpansion, AskedReview, Call
 from headrace.pipelines.consensus.questions import Question, expand_request, review_request
 from headrace.pipelines.consensus.schemas import Parameters
@@ -56,11 +58,30 @@ async def _ask(
     """
     most = parameters.max_retries or consensus_settings().max_retries
     try:
-        return await model.ask(request)
+        return await _told(model, request, ctx)
     except ModelUnavailableError as error:
         if ctx.failures + 1 < most:
             raise
         raise spent_by(error.code)(f"{error} ({most} tries)") from error
+
+
+async def _told(
+    model: ModelClient, request: ModelRequest[AnswerT], ctx: StepContext
+) -> Answer[AnswerT]:
+    """Ask, and log what was used where no answer comes of it."""
+    try:
+        return await model.ask(request)
+    except Told as error:
+        ctx.log.warning(
+            "model_call_failed",
+            code=getattr(error, "code", type(error).__name__),
+            model=request.model,
+            request_id=error.took.request_id,
+            latency_ms=round(error.took.latency_ms, 3),
+            answers=error.took.turns,
+            tokens=asdict(error.took.tokens),
+        )
+        raise
 
 
 def _call(

@@ -42,10 +42,14 @@ class Told(Exception):  # noqa: N818 - what all errors of this client have
     """An error of a question.
 
     Attributes:
-        took: What the question took nevertheless.
+        took: What the question took nevertheless; its text says so where that is something.
     """
 
     took = Took()
+
+    def __str__(self) -> str:
+        text, used = super().__str__(), self.took.tokens.total
+        return f"{text} (it used {used:,} tokens)" if used else text
 
 
 class ModelServiceError(Told, ModelUnavailableError):
