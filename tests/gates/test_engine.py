@@ -105,6 +105,28 @@ class TestOrderingKey:
                 await engine.submit(pipe, 1, ordering_key="a\x1fb")
 
 
+class TestFromSteps:
+    async def test_jobs_that_a_step_submits_have_the_keys_that_it_gives(
+        self, make_engine: MakeEngine
+    ):
+        watch = Watch()
+        pipe = watched(watch)
+        parent = Pipeline("parent", input=int, output=int)
+
+        @parent.step
+        async def send(number: int, ctx: StepContext) -> int:
+            for one in range(number):
+                await ctx.submit(pipe, one, ordering_key="a", concurrency_key="b")
+            return number
+
+        async with make_engine([pipe, parent]) as engine:
+            await engine.submit(parent, 5)
+            await engine.run_until_empty()
+            children = [job for job in (await engine.app.list_jobs()).items if job.parent_job]
+        assert watch.order == list(range(5))
+        assert {(job.ordering_key, job.concurrency_key) for job in children} == {("a", "b")}
+
+
 class TestLimits:
     async def test_a_pipeline_runs_no_more_jobs_than_it_says(self, make_engine: MakeEngine):
         watch = Watch()
