@@ -8,7 +8,9 @@ import pytest
 
 from headrace import InvalidError
 from headrace.cli.parsing import read_input, read_json
-from headrace.pipelines.consensus import consensus
+from headrace.cli.shipped import result_text
+from headrace.pipelines.consensus import ExpandedProposal, ExpandResult, consensus
+from headrace.pipelines.consensus.model import Tokens
 from tests.cli.conftest import Commands, Headrace, Result
 
 QUIET = ("--quiet", "--json")
@@ -90,3 +92,15 @@ class TestReview:
         refused = await fresh("consensus", "revise", nobody, "--notes", "x")
         assert (refused.code, refused.out) == (22, "")
         assert refused.err == f"headrace: no job {nobody} with a review\n"
+
+
+class TestResultOfAnApi:
+    def test_it_is_told_as_one_of_this_machine(self) -> None:
+        proposal = ExpandedProposal(problem_statement="Nowhere to sit.", proposed_solution="Sit.")
+        result = ExpandResult(
+            proposal=proposal, answered_by=["offline"], models=["offline"], tokens=Tokens()
+        )
+        sent = result.model_dump(mode="json")
+        assert result_text("consensus-expand", sent) == result.as_text()
+        assert result_text("consensus-expand", {**sent, "later": True}) is None
+        assert result_text("orders", sent) is None

@@ -71,7 +71,8 @@ def run(
     )  # fmt: skip
     timeout_s = read_seconds("--timeout", timeout)
     if api is not None:
-        raise typer.Exit(run_async(_run_at(api, submission, timeout_s, quiet=quiet)))
+        asked = _run_at(api, submission, timeout_s, quiet=quiet, as_json=as_json)
+        raise typer.Exit(run_async(asked))
     loaded = load_app_for(app, pipeline)
     raise typer.Exit(run_async(_run(loaded, submission, timeout_s, quiet=quiet, as_json=as_json)))
 
@@ -118,17 +119,20 @@ async def follow_to_result(
 
 
 async def _run_at(
-    api: str, submission: Submission, timeout_s: float | None, *, quiet: bool
+    api: str, submission: Submission, timeout_s: float | None, *, quiet: bool, as_json: bool
 ) -> ExitCode:
     from headrace.cli.live import watch_to_exit
     from headrace.cli.remote import remote_app
+    from headrace.cli.shipped import result_text
 
     style: Style = "none" if quiet else "auto"
     async with remote_app(api) as app:
         job = await submission.send_to(app.client)
         code = await watch_to_exit(cast("Headrace", app), job.id, timeout_s=timeout_s, style=style)
         if code is ExitCode.DONE:
-            print_json(await job.result())
+            result = await job.result()
+            text = None if as_json else result_text(submission.pipeline, result)
+            print_json(result) if text is None else typer.echo(text)
     return code
 
 

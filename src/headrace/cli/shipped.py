@@ -49,3 +49,24 @@ def load_app_for(given: str | None, pipeline: str) -> Headrace:
         DefinitionError: As `find_app`.
     """
     return load_app(find_app(given, pipeline))
+
+
+def result_text(pipeline: str, result: object) -> str | None:
+    """The result of a pipeline that headrace brings, in words; None where it can only be shown.
+
+    Args:
+        pipeline: Its name, as an API tells it.
+        result: What the API answered, as JSON.
+    """
+    if pipeline not in SHIPPED:
+        return None
+    import json
+
+    from headrace.errors import CodecError
+
+    codec = load_app(SHIPPED[pipeline]).pipeline(pipeline).result
+    try:
+        value = codec.decode(json.dumps(result))
+    except CodecError:  # of another version
+        return None
+    return str(value.as_text())
