@@ -29,9 +29,9 @@ from tests.proof.breakers import Bounds, Call, check_breaker
 from tests.proof.violation import Row, Violation
 from tests.waiting import eventually
 
-Mode = Literal["up", "down", "hang"]
+Mode = Literal["up", "down", "split", "hang"]
 
-PHASES: Final[tuple[Mode, ...]] = ("up", "down", "up", "hang")
+PHASES: Final[tuple[Mode, ...]] = ("up", "down", "split", "up", "hang")
 PHASE_S: Final = 10.0
 SLOTS: Final = 10
 ANSWER_S: Final = 0.02
@@ -71,6 +71,8 @@ class Service:
     """Answers calls as its mode says, and notes each."""
 
     mode: Mode = "up"
+    cut_off: set[int] = field(default_factory=set)
+    """Processes for which it is down while it is `split`: others learn that from the breaker."""
     calls: list[Noted] = field(default_factory=list)
     port: int = 0
 
@@ -99,10 +101,11 @@ class Service:
         if mode == "hang":
             await reader.read()  # until the client has had enough
         else:
+            is_up = mode == "up" or (mode == "split" and call.process not in self.cut_off)
             await asyncio.sleep(ANSWER_S)
-            writer.write(b"ok\n" if mode == "up" else b"down\n")
+            writer.write(b"ok\n" if is_up else b"down\n")
             await writer.drain()
-            call.failed = mode == "down"
+            call.failed = not is_up
         call.ended_at = time.time()
 
 
@@ -111,7 +114,7 @@ class Fleet:
     """Workers that are killed and frozen, and the times at which they were."""
 
     engine: Engine
-    port: int
+    service: Service
     exits: contextlib.AsyncExitStack
     workers: list[WorkerProcess] = field(default_factory=list)
     frozen: list[tuple[int, float, float]] = field(default_factory=list)
@@ -123,9 +126,11 @@ class Fleet:
             self.engine.spawn(
                 "tests.crash.guarded:guarded",
                 concurrency=SLOTS,
-                environment={PORT: str(self.port)},
+                environment={PORT: str(self.service.port)},
             )
         )
+        if not self.service.cut_off.intersection(one.pid for one in self.workers):
+            self.service.cut_off.add(process.pid)
         self.workers.append(process)
 
     async def strike(self, luck: random.Random) -> None:
@@ -179,7 +184,7 @@ async def run(seed: int, rounds: int, workers: int) -> Verdict:
         engine = await exits.enter_async_context(
             Engine([guarded], server=database.address, timing=Timing())
         )
-        fleet = Fleet(engine, service.port, exits)
+        fleet = Fleet(engine, service, exits)
         for _ in range(workers):
             await fleet.start()
         beside = [
