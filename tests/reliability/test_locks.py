@@ -41,7 +41,7 @@ class TestTaking:
         assert [event.key for event in held] == [KEY]
         assert timedelta(seconds=50) < refused.value.retry_after <= timedelta(seconds=60)
         [event] = told.of(LockRefused)
-        assert event.wait_ms >= 200
+        assert event.wait_latency_ms >= 200
 
     async def test_two_locks_in_opposite_order_end_in_a_refusal(self, make_locks: MakeLocks):
         both = asyncio.Barrier(2)

@@ -124,7 +124,7 @@ class Locks:
         worker, job = _bearers(request)
         emit(
             LockAcquired(
-                tenant=request.tenant, key=request.key, token=lease.token, wait_ms=wait_ms,
+                tenant=request.tenant, key=request.key, token=lease.token, wait_latency_ms=wait_ms,
                 worker_id=worker, job_id=job,
             )
         )  # fmt: skip
@@ -140,7 +140,7 @@ class Locks:
         held_ms = round(1_000 * (monotonic() - lease.granted_s), 3)
         emit(
             LockReleased(
-                tenant=request.tenant, key=request.key, token=lease.token, held_ms=held_ms,
+                tenant=request.tenant, key=request.key, token=lease.token, hold_latency_ms=held_ms,
                 worker_id=worker, job_id=job,
             )
         )  # fmt: skip
@@ -345,7 +345,7 @@ def _refusal(request: Request, standing: Standing | None, wait_ms: float) -> Loc
     worker, job = _bearers(request)
     emit(
         LockRefused(
-            tenant=request.tenant, key=request.key, holder=who, wait_ms=wait_ms,
+            tenant=request.tenant, key=request.key, holder=who, wait_latency_ms=wait_ms,
             worker_id=worker, job_id=job,
         )
     )  # fmt: skip

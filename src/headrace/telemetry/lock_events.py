@@ -17,7 +17,7 @@ class LockAcquired(Event):
     tenant: str
     key: str
     token: int
-    wait_ms: float
+    wait_latency_ms: float
     worker_id: str | None
     job_id: UUID | None
 
@@ -29,7 +29,7 @@ class LockRefused(Event):
     tenant: str
     key: str
     holder: str
-    wait_ms: float
+    wait_latency_ms: float
     worker_id: str | None
     job_id: UUID | None
 
@@ -41,7 +41,7 @@ class LockReleased(Event):
     tenant: str
     key: str
     token: int
-    held_ms: float
+    hold_latency_ms: float
     worker_id: str | None
     job_id: UUID | None
 

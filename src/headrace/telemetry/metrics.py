@@ -24,7 +24,7 @@ from headrace.telemetry.job_events import (
     JobTimeout,
 )
 from headrace.telemetry.limit_events import RateLimited
-from headrace.telemetry.lock_events import LockAcquired, LockReleased
+from headrace.telemetry.lock_events import LockAcquired, LockRefused, LockReleased
 from headrace.telemetry.messaging_events import MessageSettled, MessagesPublished
 from headrace.telemetry.outbox_events import OutboxPublished
 from headrace.telemetry.request_events import RequestServed
@@ -95,8 +95,9 @@ LATENCIES: Final[Mapping[type[Event], Latency]] = MappingProxyType(
         BatchClaimed: Latency("claim_latency", "latency_ms"),
         MessageSettled: Latency("message_latency", "message_latency_ms", ("kind", "outcome")),
         MessagesPublished: Latency("topic_latency", "publish_latency_ms", ("topic",)),
-        LockAcquired: Latency("lock_wait", "wait_ms"),
-        LockReleased: Latency("lock_hold", "held_ms"),
+        LockAcquired: Latency("lock_wait", "wait_latency_ms", outcome="granted"),
+        LockRefused: Latency("lock_wait", "wait_latency_ms", outcome="refused"),
+        LockReleased: Latency("lock_hold", "hold_latency_ms"),
         OutboxPublished: Latency("publish_latency", "publish_latency_ms", ("channel",)),
         RequestServed: Latency("request_latency", "latency_ms", ("method", "route")),
     }
@@ -112,7 +113,7 @@ HISTOGRAMS: Final = MappingProxyType(
         "topic_latency": "Publishing messages to a topic of Pub/Sub, in one request.",
         "publish_latency": "Sending one event to a webhook, or a batch of messages to a topic.",
         "request_latency": "One request of the HTTP API.",
-        "lock_wait": "From asking for a lock to its grant.",
+        "lock_wait": "From asking for a lock to its grant, or until the caller gave up.",
         "lock_hold": "From a lock's grant to its release.",
     }
 )
