@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from datetime import timedelta
 
@@ -283,6 +284,45 @@ class TestLosing:
                     return (await engine.job(job)).state is JobState.CANCELLED
 
                 await eventually(is_cancelled)
+
+
+class TestDeadWorkers:
+    async def test_a_living_worker_frees_the_locks_of_a_dead_one(self, make_engine: MakeEngine):
+        async with make_engine([]) as engine, engine.worker():
+            locks, nobody = engine.app.locks, 999_999
+            lease = await locks.acquire(locks.request("repo:42", tenant=TENANT, worker=nobody))
+
+            async def is_freed() -> bool:
+                return ("superseded", lease.token) in await changes(engine, "repo:42")
+
+            await eventually(is_freed)
+
+    async def test_a_worker_that_was_given_up_hears_that_it_lost_its_locks(
+        self, make_engine: MakeEngine
+    ):
+        pipe = Pipeline("pipe", input=int, output=int)
+        held: list[SyncLock] = []
+        go_on = threading.Event()
+
+        @pipe.step
+        def work(number: int, ctx: SyncContext) -> int:
+            if held:
+                return number
+            with ctx.lock("repo:42", ttl=3_600) as lock:
+                held.append(lock)
+                go_on.wait()
+            return number
+
+        async with make_engine([pipe]) as engine:
+            await engine.submit(pipe, 7)
+            async with engine.worker():
+                await eventually(lambda: held)
+                async with engine.app.connection() as connection:
+                    await connection.execute("update headrace.workers set lost_at = now()")
+                try:
+                    await eventually(lambda: held[0].is_lost)
+                finally:
+                    go_on.set()
 
 
 class TestRefusing:
