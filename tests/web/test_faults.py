@@ -1,4 +1,4 @@
-"""Each fault that the API is built for is tried by a test, which names it in its docstring.
+"""Each fault that the API and reviews are built for is tried by a test; its docstring names it.
 
 `grep -rn 'A7[:,]' tests` finds the tests of one.
 """
@@ -32,6 +32,13 @@ FAULTS = {
     "J8": "every route without its scope, and identities that are only claimed",
     "J9": "tokens in addresses, and of any size",
     "J10": "statements that forget the tenant",
+    "L1": "answers that are no JSON, or no answer: wrong types, other values, prose, cut off",
+    "L2": "a model that refuses",
+    "L3": "a model server that is busy, overloaded, or whose account is spent",
+    "L5": "an error or a reset in the middle of an answer",
+    "L7": "scripts, terminal codes, secrets and 10 MB in an answer",
+    "L8": "a worker that dies between a paid answer and its checkpoint",
+    "L9": "a wrong key, a forbidden model, a model that is not there",
     "O1": "forged lines, and secrets, in everything that is logged",
     "O2": "labels that strangers choose",
     "O3": "health and readiness while the database is away",
