@@ -75,7 +75,7 @@ async def ask_once(clock: StillClock, numbers: Numbers, wish: Wish) -> Turn:
 
 
 class TestOverAnyStretchOfTime:
-    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("seed", range(4))
     async def test_no_more_passes_than_the_bucket_and_what_flows_in(
         self, clock: StillClock, seed: int
     ):
@@ -132,7 +132,7 @@ class TestOverAnyStretchOfTime:
 
 
 class TestWhileCallersWait:
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(2))
     async def test_it_is_never_idle(self, clock: StillClock, seed: int):
         random, rate = Random(seed), 20.0  # noqa: S311 - as a test needs
         numbers = Numbers(rate, None, 1, 0.2)
@@ -148,7 +148,7 @@ class TestWhileCallersWait:
                 level -= 1
 
     async def test_thousands_who_are_sent_away_come_back_in_line(self, clock: StillClock):
-        rate, count = 50.0, 600
+        rate, count = 50.0, 400
         numbers = Numbers(rate, None, 1, 0.2)
         due = [(0.0, number, 0) for number in range(count)]
         went: dict[int, float] = {}
