@@ -1,4 +1,4 @@
-"""The statements of locks touch what they are about, however many there are, and old rows go."""
+"""The statements of locks touch what they are about, however many there are."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from datetime import timedelta
 
 import pytest_asyncio
 
-from headrace.store.locks import (
-    Claimant,
-    acquire_lock,
-    prune_grants,
-    prune_locks,
-    release_lock,
-)
 from headrace.store.pool import connect
 from headrace.store.session import ENGINE_SETTINGS
-from tests.engine_rows import Rows
 from tests.store.plans import Connection, explain
 
 TTL = timedelta(seconds=60)
@@ -85,22 +77,3 @@ async def test_retention_reads_a_page(many: Connection) -> None:
     found = await explain(many, "locks.prune_grants", timedelta(days=7), 500)
     assert found["lock_grants"].ways <= {"lock_grants_pkey", "Tid Scan"}
     assert found["lock_grants"].rows <= 1_000
-
-
-async def test_what_nobody_held_for_long_goes_and_what_is_held_stays(database: str) -> None:
-    rows = await Rows.open(database)
-    at = rows.connection
-    for key in ("old", "held"):
-        claimant = Claimant(holder=key)
-        await acquire_lock(at, "acme", key, lease=timedelta(days=30), claimant=claimant)
-    await release_lock(at, "acme", "old", token=None, holder="old")
-    assert (await prune_locks(at), await prune_grants(at)) == (0, 0)
-    await rows.wait(timedelta(days=2))
-    assert (await prune_locks(at), await prune_grants(at)) == (1, 0)
-    assert await at.fetchval("select key from headrace.locks") == "held"
-    await rows.wait(timedelta(days=6))
-    assert (await prune_locks(at), await prune_grants(at)) == (0, 3)
-    standing = await acquire_lock(at, "acme", "old", lease=TTL, claimant=Claimant(holder="new"))
-    assert standing is not None
-    assert standing.token > 2
-    await rows.close()

@@ -16,6 +16,7 @@ from headrace.store.idempotency import (
     complete_operation,
     list_operations,
 )
+from headrace.store.locks import Claimant, acquire_lock, release_lock
 from headrace.store.pool import connect
 from headrace.store.requests import RequestKey, begin_request
 from headrace.store.retention import RetentionRules, take_duty
@@ -187,6 +188,25 @@ class TestCleanup:
         await rows.wait(timedelta(hours=2))
         await Janitor(session, 1, Timing(), KEEP).tick()
         assert await rows.count("request_keys") == 0
+
+    async def test_locks_that_nobody_held_for_long_and_old_grants_are_deleted(
+        self, rows: Rows, session: Session
+    ) -> None:
+        at, lease = rows.connection, timedelta(days=30)
+        for key in ("old", "held"):
+            await acquire_lock(at, "acme", key, lease=lease, claimant=Claimant(holder=key))
+        await release_lock(at, "acme", "old", token=None, holder="old")
+        await rows.wait(timedelta(days=2))
+        await Janitor(session, 1, Timing(), KEEP).tick()
+        assert await at.fetchval("select string_agg(key, ' ') from headrace.locks") == "held"
+        assert await rows.count("lock_grants") == 3
+        await rows.wait(timedelta(days=6))
+        await Janitor(session, 1, Timing(), KEEP).tick()
+        assert await rows.count("lock_grants") == 0
+        again = Claimant(holder="new")
+        standing = await acquire_lock(at, "acme", "old", lease=HOUR, claimant=again)
+        assert standing is not None
+        assert standing.token > 2
 
     async def test_outcomes_of_operations_are_deleted_when_their_time_is_over(
         self, rows: Rows, session: Session
