@@ -147,7 +147,9 @@ class TestEnds:
         """One that writes history in another way would be seen here."""
         writers = {one.name for one in SQL if "insert into headrace.job_events" in one.text}
         begins = {
-            name for name in writers if name.split(".")[0] in {"submit", "requests", "claims"}
+            name
+            for name in writers
+            if name.split(".")[0] in {"submit", "requests", "claims", "gates"}
         }
         others = {"operations.reopen_job", "erasure.put_events"}
         assert writers - begins - others == {

@@ -76,3 +76,14 @@ async def test_workers_what_they_run_and_what_failed_is_counted(engine: Engine):
             await eventually(lambda: is_served(engine))
     assert signals.dead_letters == 1
     assert signals.dead_letter_age_s is not None
+
+
+async def test_what_a_key_keeps_out_is_counted(engine: Engine):
+    async with engine:
+        await engine.submit(plain, 1, ordering_key="a", due=timedelta(hours=1))
+        await engine.submit(plain, 2, ordering_key="a")
+        await engine.submit(plain, 3)
+        await engine.run_until_empty()
+        signals = await signals_of(engine)
+    assert signals.blocked == {"ordering_key": 1, "concurrency_key": 0, "tenant_limit": 0}
+    assert [signals.depth["default", state] for state in STATES] == [0, 1, 1, 0, 0]

@@ -14,7 +14,7 @@ from headrace.store.sql import SQL
 from headrace.store.workers import affected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -103,10 +103,9 @@ async def list_tenants(connection: Connection) -> list[TenantLimit]:
     return [TenantLimit(*row) for row in await connection.fetch(SQL["gates.list_tenants"])]
 
 
-async def count_blocked(connection: Connection) -> dict[str, int]:
-    """How many jobs are kept out by each kind of gate."""
-    rows = await connection.fetch(SQL["gates.count_blocked"])
-    return dict.fromkeys(KINDS.values(), 0) | {KINDS[row["kind"]]: row["jobs"] for row in rows}
+def name_blocked(counts: Mapping[str, int]) -> dict[str, int]:
+    """How many jobs are kept out, by the names of what does it instead of the kinds of gates."""
+    return {name: counts.get(kind, 0) for kind, name in KINDS.items()}
 
 
 async def prune_ordered(connection: Connection) -> int:

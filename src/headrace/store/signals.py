@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import orjson
 
 from headrace.store.breakers import count_breakers
-from headrace.store.gates import count_blocked
+from headrace.store.gates import name_blocked
 from headrace.store.outbox import NOTHING_WAITS, Waiting, measure_outbox
 from headrace.store.sql import SQL
 
@@ -82,7 +82,7 @@ async def read_signals(connection: Connection) -> Signals:
         _age(row["dead_letter_age_s"]),
         await measure_outbox(connection),
         await count_breakers(connection),
-        await count_blocked(connection),
+        name_blocked(orjson.loads(row["blocked"] or "{}")),
     )
 
 

@@ -117,13 +117,6 @@ select
 from headrace.tenant_limits as limits
 order by limits.tenant;
 
--- name: count_blocked
--- How many jobs each kind of gate keeps out.
-select split_part(gate, E'\x1f', 1) as kind, count(*)::integer as jobs
-from headrace.blocked
-group by 1
-order by 1;
-
 -- name: prune_ordered
 -- Forgets the places of jobs that have ended, where nobody came to do it before.
 -- $1 most rows

@@ -49,6 +49,13 @@ select
             group by lane.queue, counted.state
         ) as part
     ) as parts,
+    (
+        select json_object_agg(kept.kind, kept.jobs) from (
+            select split_part(waiting.gate, E'\x1f', 1) as kind, count(*) as jobs
+            from headrace.blocked as waiting
+            group by 1
+        ) as kept
+    ) as blocked,
     (select json_agg(name) from headrace.queues) as queues,
     (select json_agg(name) from headrace.queues where paused_at is not null) as paused,
     (select count(*) from alive) as workers,

@@ -43,6 +43,18 @@ left join lateral (
 ) as tried on true
 where job.state in ('queued', 'running')
 and not (job.wait_reason = 'scheduled' and job.state = 'queued' and job.due_at > headrace.now())
+-- Nor for what waits behind such a job.
+and not coalesce((
+    select head.wait_reason = 'scheduled' and head.state = 'queued'
+        and head.due_at > headrace.now()
+    from headrace.ordered as place
+    join headrace.jobs as head
+        on head.id = place.job and head.position = place.position
+        and head.state in ('queued', 'running')
+    where place.gate = kept.gate
+    order by place.position
+    limit 1
+), false)
 order by job.id
 limit $1;
 
