@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from headrace.cli.asking import actor
+from headrace.cli.options import Api
 from headrace.cli.output import Json, print_json, print_table, text_of
 from headrace.cli.running import run_async
 from headrace.cli.shipped import load_app_for
@@ -106,6 +107,7 @@ def revise(
         str | None, typer.Option("--timeout", metavar="TIME", help="Wait so long: 90s, 10m.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Review a completed job's proposal again, with changes, as a new job; print its result.
@@ -114,8 +116,10 @@ def revise(
     blocking issue. The other reviews are taken over, and cost nothing.
     """
     from headrace.cli.parsing import read_seconds, read_text
+    from headrace.cli.remote import check_alone
     from headrace.pipelines.consensus import Edit
 
+    check_alone(api, app)
     if persona and nobody:
         raise OptionError("--nobody", "somebody is named by --persona: leave one of them out")
     edit = Edit(
@@ -126,7 +130,11 @@ def revise(
     timeout_s = read_seconds("--timeout", timeout)
     revision = _Revision(job, edit, key, tenant, owner)
     shown = _Shown(timeout_s, quiet, as_json)
-    raise typer.Exit(run_async(_revise(app, revision, shown)))
+    raise typer.Exit(
+        run_async(
+            _revise(app, revision, shown) if api is None else _revise_at(api, revision, shown)
+        )
+    )
 
 
 @group.command()
@@ -137,10 +145,17 @@ def diff(
     app: ConsensusApp = None,
     tenant: Tenant = "default",
     owner: Owner = "default",
+    api: Api = None,
     as_json: Json = False,
 ) -> None:
     """Show what differs between two jobs: JOB is before, OTHER after. No model is asked."""
-    found = run_async(_diff(app, job, other, (tenant, owner)))
+    from headrace.cli.remote import check_alone
+
+    check_alone(api, app)
+    whose = (tenant, owner)
+    found = run_async(
+        _diff(app, job, other, whose) if api is None else _diff_at(api, job, other, whose)
+    )
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -164,9 +179,7 @@ async def _revise(given: str | None, revision: _Revision, shown: _Shown) -> Exit
             actor=actor(),
             idempotency_key=revision.key,
         )
-        if not shown.quiet:
-            again = ", ".join(revised.personas_rerun) or "nobody"
-            typer.echo(f"headrace: {again} will review again", err=True)
+        _tell(revised.personas_rerun, shown)
         return await follow_to_result(
             app,
             revised.job.id,
@@ -175,6 +188,44 @@ async def _revise(given: str | None, revision: _Revision, shown: _Shown) -> Exit
             quiet=shown.quiet,
             as_json=shown.as_json,
         )
+
+
+async def _revise_at(api: str, revision: _Revision, shown: _Shown) -> ExitCode:
+    from headrace.cli.remote import refuse_local, remote_app
+    from headrace.cli.run import follow_at
+
+    refuse_local({"--tenant": revision.tenant, "--owner": revision.owner})
+    async with remote_app(api) as app:
+        revised = await app.client.reviews.revise(
+            revision.job,
+            edited_proposal=revision.edit.proposal,
+            edit_notes=revision.edit.notes,
+            personas=revision.edit.personas,
+            idempotency_key=revision.key,
+        )
+        _tell(revised.personas_rerun, shown)
+        return await follow_at(
+            app,
+            app.client.job(revised.job_id),
+            PIPELINE,
+            timeout_s=shown.timeout_s,
+            quiet=shown.quiet,
+            as_json=shown.as_json,
+        )
+
+
+def _tell(again: list[str], shown: _Shown) -> None:
+    if not shown.quiet:
+        typer.echo(f"headrace: {', '.join(again) or 'nobody'} will review again", err=True)
+
+
+async def _diff_at(api: str, job: str, other: str, whose: tuple[str, str]) -> JobDiff:
+    from headrace.cli.remote import refuse_local, remote_app
+    from headrace.pipelines.consensus import JobDiff
+
+    refuse_local({"--tenant": whose[0], "--owner": whose[1]})
+    async with remote_app(api) as app:
+        return JobDiff.model_validate(await app.client.reviews.diff(job, other))
 
 
 async def _diff(given: str | None, job: str, other: str, whose: tuple[str, str]) -> JobDiff:

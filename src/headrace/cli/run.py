@@ -29,7 +29,9 @@ from headrace.cli.submit import (
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.cli.live import Style
+    from headrace.cli.remote import RemoteApp
     from headrace.model.pipeline import Pipeline
+    from headrace.remote import RemoteJob
 
 
 def run(
@@ -121,18 +123,34 @@ async def follow_to_result(
 async def _run_at(
     api: str, submission: Submission, timeout_s: float | None, *, quiet: bool, as_json: bool
 ) -> ExitCode:
-    from headrace.cli.live import watch_to_exit
     from headrace.cli.remote import remote_app
+
+    async with remote_app(api) as app:
+        job = await submission.send_to(app.client)
+        return await follow_at(
+            app, job, submission.pipeline, timeout_s=timeout_s, quiet=quiet, as_json=as_json
+        )
+
+
+async def follow_at(
+    app: RemoteApp,
+    job: RemoteJob[Any],
+    pipeline: str,
+    *,
+    timeout_s: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Show how a job at an API goes, and print its result."""
+    from headrace.cli.live import watch_to_exit
     from headrace.cli.shipped import result_text
 
     style: Style = "none" if quiet else "auto"
-    async with remote_app(api) as app:
-        job = await submission.send_to(app.client)
-        code = await watch_to_exit(cast("Headrace", app), job.id, timeout_s=timeout_s, style=style)
-        if code is ExitCode.DONE:
-            result = await job.result()
-            text = None if as_json else result_text(submission.pipeline, result)
-            print_json(result) if text is None else typer.echo(text)
+    code = await watch_to_exit(cast("Headrace", app), job.id, timeout_s=timeout_s, style=style)
+    if code is ExitCode.DONE:
+        result = await job.result()
+        text = None if as_json else result_text(pipeline, result)
+        print_json(result) if text is None else typer.echo(text)
     return code
 
 

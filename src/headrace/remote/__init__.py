@@ -26,6 +26,7 @@ from headrace.remote.errors import (
 )
 from headrace.remote.handle import RemoteJob
 from headrace.remote.listing import Listing
+from headrace.remote.reviews import RemoteReviews, RemoteRevision
 from headrace.remote.values import (
     AddedDocument,
     Chunk,
@@ -68,6 +69,8 @@ __all__ = [
     "RemoteClient",
     "RemoteDocuments",
     "RemoteJob",
+    "RemoteReviews",
+    "RemoteRevision",
     "RemoteSubmitOptions",
     "ServerError",
     "ServiceUnavailableError",

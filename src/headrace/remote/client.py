@@ -23,6 +23,7 @@ from headrace.remote.following import Follower, PollPauses
 from headrace.remote.handle import RemoteJob
 from headrace.remote.overviews import Overviews
 from headrace.remote.problems import Subject
+from headrace.remote.reviews import RemoteReviews
 from headrace.remote.transport import JSON, Call, Limits, Transport, new_key
 from headrace.remote.values import HistoryEntry, JobStatus
 
@@ -95,6 +96,7 @@ class RemoteClient(Overviews):
         )
         super().__init__(Transport(address, limits))
         self.documents = RemoteDocuments(self._transport)
+        self.reviews = RemoteReviews(self._transport)
 
     def __repr__(self) -> str:
         return f"<RemoteClient {self._transport.address.url}>"
