@@ -123,19 +123,21 @@ class TestWaiting:
 
         def note(sent: LoggedQuery) -> None:
             if "nextval" in sent.query:
-                asked.append(sent.args[3])
+                asked.append(sent.args[7])
 
         locks = make_locks(sent=note)
         async with block(make_locks()):
             waiting = [
-                asyncio.create_task(locks.acquire(locks.request(KEY, tenant="t", wait=30)))
-                for _ in range(50)
+                asyncio.create_task(
+                    locks.acquire(locks.request(KEY, tenant="t", wait=30, reason=str(number)))
+                )
+                for number in range(50)
             ]
             await eventually(lambda: len(asked) >= 3)  # until it listens it polls
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        assert len(set(asked)) == 1
+        assert set(asked) == {"0"}
 
     async def test_who_gives_up_leaves_the_line_to_the_next(self, make_locks: MakeLocks):
         holder, locks = make_locks(), make_locks()
@@ -157,6 +159,23 @@ class TestWaiting:
                     locks.acquire(locks.request(KEY, tenant="t", wait=30))
                 )
                 await asyncio.sleep(0)
+            await locks.release(await waiting)
+            await locks.close()
+
+    async def test_who_waits_outlasts_a_database_that_is_away(
+        self, database: str, make_locks: MakeLocks
+    ):
+        async with proxy_to(database) as proxy:
+            locks = make_locks(proxy.address)
+            async with block(make_locks()):
+                waiting = asyncio.create_task(
+                    locks.acquire(locks.request(KEY, tenant="t", wait=50))
+                )
+                await eventually(lambda: locks._hub().is_listening)
+                proxy.refuse()
+                proxy.cut()
+                await eventually(lambda: not locks._hub().is_listening)
+            proxy.accept()
             await locks.release(await waiting)
             await locks.close()
 

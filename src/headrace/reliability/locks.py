@@ -7,12 +7,19 @@ import contextlib
 import os
 import platform
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from headrace.errors import InvalidError, LockBusyError, LockLostError, LockNotFoundError
-from headrace.reliability.hub import POLL_S
+from headrace.errors import (
+    DatabaseUnavailableError,
+    InvalidError,
+    LockBusyError,
+    LockLostError,
+    LockNotFoundError,
+)
+from headrace.reliability.hub import CUT, POLL_S
 from headrace.reliability.lock_keeping import Keeper
 from headrace.reliability.lock_lease import Request
 from headrace.reliability.lock_lines import Lines
@@ -42,6 +49,8 @@ WAIT_MOST: Final = timedelta(hours=1)
 LOOK_S: Final = 5.0
 """Who waits looks so often although nothing was rung: a ring can be lost with its connection."""
 SOONEST_S: Final = 0.01
+ANSWER_S: Final = 2.0
+"""So long a refusal waits to learn who the holder is."""
 
 
 class Locks:
@@ -83,7 +92,7 @@ class Locks:
         """
         check_key(key)
         claimant = Claimant(
-            holder=f"{self._process} {secrets.token_hex(4)}",
+            holder=self._holder(),
             worker=worker,
             job=job,
             step=step,
@@ -223,6 +232,9 @@ class Locks:
             await self._keeper.close()
             self._loop = None
 
+    def _holder(self) -> str:
+        return f"{self._process} {secrets.token_hex(4)}"
+
     def _start(self) -> Keeper:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # an `asyncio.run` after another one
@@ -240,7 +252,7 @@ class Locks:
             async with limit, self._lines.turn(request.place) as line:
                 while True:
                     line.bell.clear()
-                    lease, last = await self._keeper.ask(request)
+                    lease, last = await self._ask_patiently(request)
                     if lease is not None:
                         return lease, last
                     if not line.listen():  # else what was rung before was not heard
@@ -249,6 +261,15 @@ class Locks:
             if not limit.expired():
                 raise
         return None, last or await self._standing(request)
+
+    async def _ask_patiently(self, request: Request) -> tuple[Lease | None, Standing | None]:
+        """As `Keeper.ask`; while the database is away it says nothing."""
+        # Each time by another name: what a lost answer granted is given back by the old one.
+        claimant = replace(request.claimant, holder=self._holder())
+        try:
+            return await self._keeper.ask(replace(request, claimant=claimant))
+        except CUT:
+            return None, None
 
     async def _rest(self, line: Line, last: Standing | None) -> None:
         """Sleep until a ring, until the lease that is in the way ends, or until it is time."""
@@ -263,7 +284,11 @@ class Locks:
 
     async def _standing(self, request: Request) -> Standing | None:
         """Who is in the way of somebody whose turn did not come."""
-        held = await self.get(request.key, tenant=request.tenant)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                held = await self.get(request.key, tenant=request.tenant)
+        except TimeoutError as error:
+            raise DatabaseUnavailableError("the database does not answer") from error
         if held is None:
             return None
         return rows.Standing(
