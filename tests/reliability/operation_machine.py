@@ -37,8 +37,12 @@ WORKER: Final = """
     )
     values ($1, 'here', 1, '1', '{}', '{}', 1, now(), now())
 """
-KEEP_S: Final = 3_600
-PICK: Final = st.integers(0, 1_000)
+KEEPS_S: Final = (3_600, 172_800)
+PICK: Final = st.sampled_from([-1, -1, -1, -2, -3])
+"""Which holder, counted from the last."""
+
+
+THEN: Final = st.sampled_from(["nothing", "prune", "begin"])
 
 
 @dataclass
@@ -89,7 +93,10 @@ class OperationMachine(RuleBasedStateMachine):
     # --- moves ------------------------------------------------------------------------------------
 
     @rule(worker=st.sampled_from([*WORKERS, None]), takes=st.booleans())
-    def begin(self, worker: int | None, takes: bool) -> None:  # noqa: FBT001 - a move
+    def ask(self, worker: int | None, takes: bool) -> None:  # noqa: FBT001 - a move
+        self.begin(worker, takes=takes)
+
+    def begin(self, worker: int | None, *, takes: bool) -> None:
         """Somebody asks, and takes it over where its holder is gone, or leaves it."""
         wanted = Wanted(tenant="a", key="k", operation="f", input_hash=b"", worker=worker)
         holder = uuid.uuid4()
@@ -111,12 +118,18 @@ class OperationMachine(RuleBasedStateMachine):
         assert self.do(take_over_operation(self.connection, wanted, second, seen)) is None
         self.hold(Row(holder, token, wanted.worker, self.now, takeovers=row.takeovers + 1))
 
-    @rule(pick=PICK, fails=st.booleans())
-    def end(self, pick: int, fails: bool) -> None:  # noqa: FBT001 - a move
+    @rule(
+        pick=PICK,
+        fails=st.booleans(),
+        keep_s=st.sampled_from(KEEPS_S),
+        later=st.tuples(st.sampled_from([0, 3_599, 86_400, 172_800]), THEN),
+    )
+    def end(self, pick: int, fails: bool, keep_s: int, later: tuple[int, str]) -> None:  # noqa: FBT001 - a move
         """A holder, the present one or an earlier, comes with an outcome."""
-        if not self.turns:
+        turn = self.turn(pick)
+        if turn is None:
             return
-        turn, keep = self.turns[pick % len(self.turns)], timedelta(seconds=KEEP_S)
+        keep = timedelta(seconds=keep_s)
         work = (
             fail_operation(self.connection, "a", "k", turn.token, keep=keep, error="{}")
             if fails
@@ -126,13 +139,14 @@ class OperationMachine(RuleBasedStateMachine):
         assert is_stored == self.is_held_by(turn)
         if is_stored and self.row is not None:
             self.row.state = "failed" if fails else "completed"
-            self.row.expires_at = self.now + KEEP_S
+            self.row.expires_at = self.now + keep_s
+            self.wait(min(keep_s, later[0]), later[1])
 
     @rule(pick=PICK)
     def release(self, pick: int) -> None:
         """A holder leaves the key free."""
-        if self.turns:
-            turn = self.turns[pick % len(self.turns)]
+        turn = self.turn(pick)
+        if turn is not None:
             self.do(release_operation(self.connection, "a", "k", turn.holder))
             if self.is_held_by(turn):
                 self.row = None
@@ -140,8 +154,8 @@ class OperationMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def renew(self, pick: int) -> None:
         """A holder says that it is still there."""
-        if self.turns:
-            turn = self.turns[pick % len(self.turns)]
+        turn = self.turn(pick)
+        if turn is not None:
             done = self.do(renew_operation(self.connection, "a", "k", turn.token))
             assert done == self.is_held_by(turn)
             if done and self.row is not None:
@@ -154,12 +168,19 @@ class OperationMachine(RuleBasedStateMachine):
         lost = "update headrace.workers set lost_at = headrace.now() where id = $1"
         self.do(self.connection.execute(lost, worker))
 
-    @rule(seconds=st.sampled_from([1, 100, 300, 3_600, 86_400]))
-    def wait(self, seconds: int) -> None:
+    @rule(
+        seconds=st.sampled_from([300, 3_600, 86_400]),
+        then=THEN,
+    )
+    def wait(self, seconds: int, then: str) -> None:
+        """Time goes by, and somebody looks in that very instant."""
         self.now += seconds
         self.set_clock()
+        if then == "prune":
+            self.prune()
+        elif then == "begin":
+            self.begin(3, takes=True)
 
-    @rule()
     def prune(self) -> None:
         """What is out of date goes, and nothing else."""
         goes = self.row is not None and (
@@ -173,10 +194,10 @@ class OperationMachine(RuleBasedStateMachine):
         if goes:
             self.row = None
 
-    @rule()
-    def forget(self) -> None:
+    @rule(really=st.sampled_from([True, False, False, False]))
+    def forget(self, really: bool) -> None:  # noqa: FBT001 - a move
         """An operator frees the key, if it is not pending."""
-        if self.row is not None and self.row.state != "pending":
+        if really and self.row is not None and self.row.state != "pending":
             self.do(forget_operation(self.connection, "a", "k"))
             self.row = None
 
@@ -187,6 +208,9 @@ class OperationMachine(RuleBasedStateMachine):
         assert row.token > self.newest
         self.newest, self.row = row.token, row
         self.turns.append(Turn(row.holder, row.token))
+
+    def turn(self, pick: int) -> Turn | None:
+        return self.turns[pick] if len(self.turns) >= -pick else None
 
     def is_held_by(self, turn: Turn) -> bool:
         row = self.row
