@@ -1,0 +1,59 @@
+"""What a gated claim reads does not grow with what gates keep out, nor with what has ended."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from uuid import UUID
+
+from tests.gates.database import GatedDatabase
+
+READ = """
+    select relname, seq_scan, coalesce(idx_tup_fetch, 0) + seq_tup_read as rows
+    from pg_stat_xact_user_tables where schemaname = 'headrace'
+"""
+LARGE = ("jobs", "queued", "blocked", "ordered", "slots")
+MANY = 3_000
+
+
+async def read_by(gates: GatedDatabase, worker: int, ended: list[UUID]) -> dict[str, int]:
+    """The rows of each large table that one claim reads; it is taken back."""
+    transaction = gates.connection.transaction()
+    await transaction.start()
+    before = await counted(gates)
+    assert len(await gates.pass_gates(worker, ended=ended)) == 1
+    after = await counted(gates)
+    await transaction.rollback()
+    scans = {name: after[name][0] - before[name][0] for name in LARGE}
+    assert scans == dict.fromkeys(LARGE, 0)
+    return {name: after[name][1] - before[name][1] for name in LARGE}
+
+
+async def counted(gates: GatedDatabase) -> defaultdict[str, tuple[int, int]]:
+    """Scans of whole tables, and rows that were read, in this session so far."""
+    rows = await gates.connection.fetch(READ)
+    found = {row["relname"]: (row["seq_scan"], row["rows"]) for row in rows}
+    return defaultdict(lambda: (0, 0), found)
+
+
+async def test_thousands_of_blocked_jobs_are_not_read(gates: GatedDatabase) -> None:
+    worker = await gates.start_worker()
+    await gates.add(MANY, order="a")
+    await gates.add(MANY, key="b")
+    held = await gates.pass_gates(worker)
+    assert len(held) == 2
+    await gates.finish(worker, held[:1], "1")
+    await gates.connection.execute("vacuum analyze")
+    rows = await read_by(gates, worker, [held[0].job])
+    assert all(count < 60 for count in rows.values()), rows
+
+
+async def test_thousands_of_jobs_in_a_queue_at_its_limit_are_not_read(gates: GatedDatabase) -> None:
+    worker = await gates.start_worker()
+    await gates.submit(MANY)
+    await gates.limit_queue(2)
+    held = await gates.pass_gates(worker)
+    assert len(held) == 2
+    await gates.finish(worker, held[:1], "1")
+    await gates.connection.execute("vacuum analyze")
+    rows = await read_by(gates, worker, [held[0].job])
+    assert all(count < 60 for count in rows.values()), rows
