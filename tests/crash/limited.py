@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,10 +14,11 @@ from headrace import Pipeline, RateLimit, Retry, Use
 from headrace.reliability.breaker import CircuitBreaker
 
 ADDRESS: Final = "HEADRACE_TEST_SERVICE"
+LEFT: Final = "left-at"
+"""The header with the time when a call left, by the machine's one monotonic clock."""
 RATE: Final = 100.0
-BURST_S: Final = 0.2
 
-service = RateLimit("service", requests=RATE, per=1, burst=BURST_S)
+service = RateLimit("service", requests=RATE, per=1)
 breaker = CircuitBreaker("service")
 limited = Pipeline("limited", input=int, output=int)
 
@@ -32,6 +34,6 @@ async def open_http() -> AsyncIterator[httpx2.AsyncClient]:
 async def call(number: int, http: httpx2.AsyncClient = Use(open_http)) -> int:
     """Call the service; a failure of it would use up the only attempt."""
     async with breaker, service.reserve():
-        answer = await http.get("/")
+        answer = await http.get("/", headers={LEFT: str(time.monotonic())})
         answer.raise_for_status()
     return number
