@@ -1,6 +1,7 @@
 """Around each call: the breaker, the limit and the budgets, in jobs of a worker."""
 
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import pytest
 
@@ -16,11 +17,13 @@ class Scene:
     def __init__(self, engine: Engine, server: ModelServer) -> None:
         self.engine, self.server = engine, server
 
-    async def ask(self, *words: str, skip_waits: bool = True, **settings: object) -> list[JobState]:
+    async def ask(
+        self, *words: str, skip_waits: bool = True, concurrency: int = 10, **settings: object
+    ) -> list[JobState]:
         """Ask in a job for each word, to their end; how they ended, in their order."""
         PROBE[-1].settings = settings
         jobs = [await self.engine.submit(asking, word) for word in words]
-        await self.engine.run_until_empty(30, skip_waits=skip_waits)
+        await self.engine.run_until_empty(30, skip_waits=skip_waits, concurrency=concurrency)
         self.tries = [row for job in jobs for row in await self.engine.tries(job)]
         self.rows = [
             row for job in jobs for row in await self.engine.jobs() if row.id == str(job.id)
@@ -50,12 +53,28 @@ class TestBusyServer:
         assert len(refused) == 7
         assert {row.kind for row in scene.tries} == {"rate_limited"}
 
-    async def test_the_rate_of_all_jobs_is_kept(self, scene: Scene):
-        states = await scene.ask(*map(str, range(12)), llm_requests_per_min=600, llm_burst_s=0.1)
+    async def test_one_refusal_holds_back_all_jobs(self, scene: Scene):
+        """L3: the jobs after it wait, too, without asking."""
+        scene.server.fail_next(ModelFault.BUSY_UNTIL)
+        states = await scene.ask("one", "two", "three", "four", concurrency=1)
         assert set(states) == {JobState.COMPLETED}
-        times = sorted(call.at for call in scene.server.calls)
-        assert len(times) == 12
-        assert all(later - first > 0.85 for first, later in zip(times, times[10:], strict=False))
+        assert [call.status for call in scene.server.calls] == [429, 200, 200, 200, 200]
+        codes = sorted(row.code for row in scene.tries)
+        assert codes[0] == "LLM_RATE_LIMIT"
+        assert codes[1:4] == ["RATE_LIMITED"] * 3
+
+    async def test_the_rate_of_all_jobs_is_kept(self, scene: Scene):
+        begun = monotonic()
+        states = await scene.ask(
+            *map(str, range(11)),
+            skip_waits=False,
+            llm_requests_per_min=300,
+            llm_tokens_per_min=1_000_000_000,
+            llm_burst_s=0.2,
+        )
+        assert set(states) == {JobState.COMPLETED}
+        assert len(scene.server.calls) == 11
+        assert max(call.at for call in scene.server.calls) - begun >= 10 / 5
 
 
 class TestOutage:

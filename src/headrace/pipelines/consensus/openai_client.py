@@ -6,6 +6,7 @@ Imported only when it is opened: the client takes half a second to import.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -243,6 +244,8 @@ def open_openai(settings: ConsensusSettings, guards: Guards | None = None) -> Op
         ModelClientError: There is no key for OpenAI's own server, or the address is none.
     """
     key = _key_of(settings)
+    # What is asked is nobody's business but the server's: the client logs whole requests at DEBUG.
+    logging.getLogger("openai").setLevel(logging.INFO)
     try:
         client = openai.AsyncOpenAI(
             api_key=key,
