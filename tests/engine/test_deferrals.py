@@ -9,6 +9,7 @@ from headrace import JobState, PermanentError, Pipeline, Retry, RetryAfter, Step
 from headrace.errors import (
     BreakerOpenError,
     BudgetExhaustedError,
+    DatabaseUnavailableError,
     DefinitionError,
     HeadraceError,
     LockBusyError,
@@ -123,6 +124,28 @@ class TestHeldUp:
             row = await engine.job(job)
             assert (row.state, row.cause) == (JobState.FAILED, "wait_limit")
             assert len(await engine.tries(job)) == 4
+
+
+class TestOutages:
+    async def test_a_primitive_that_finds_no_database_costs_no_attempt(
+        self, make_engine: MakeEngine
+    ):
+        pipe = Pipeline("pipe", input=int, output=int)
+        starts: list[int] = []
+
+        @pipe.step(retry=Retry(attempts=1))
+        async def call(number: int, ctx: StepContext) -> int:
+            starts.append(ctx.attempt)
+            if len(starts) <= 2:
+                raise DatabaseUnavailableError("no server answers")
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty()
+            assert await job.result() == 7
+            assert starts == [1, 1, 1]
+            assert await engine.tries(job) == []
 
 
 class ModelDown(UnavailableError):  # noqa: N818 - as users name theirs

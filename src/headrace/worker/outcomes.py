@@ -13,6 +13,7 @@ from headrace.errors import (
     CancelJob,
     CheckpointCorruptError,
     CodecError,
+    DatabaseUnavailableError,
     DefinitionError,
     HeadraceError,
     IdempotencyKeyReusedError,
@@ -122,7 +123,7 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """The step's transaction lost the database; no attempt is used, and it starts again soon."""
+    """The step was cut off from the database; no attempt is used, and it starts again soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ def read_error(error: BaseException, step: Step) -> Outcome:
         return Cancelled(fit_text(error.reason))
     if isinstance(error, HELD_UP):
         return _held_up(error)
+    if isinstance(error, DatabaseUnavailableError):  # of a primitive: an outage costs no attempt
+        return CutOff()
     return _failure(error, step)
 
 
