@@ -29,8 +29,9 @@ LATELY: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 LATE_S: Final = 300.0
 SPARE_CONNECTIONS: Final = 10
-OWN_CONNECTIONS: Final = 6
-"""Of a worker beside its pools: claims, two of the ledger, upkeep, presence and its spare."""
+OWN_CONNECTIONS: Final = 8
+"""Of a worker beside its pools: claims, two of the ledger, upkeep, presence and its spare, those of
+locks, and the one that hears of changes."""
 MOST_WORKERS: Final = 1_000
 
 

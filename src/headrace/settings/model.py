@@ -99,7 +99,7 @@ class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings, Br
         ge=1,
         le=200,
         description="Most connections of a client; an API takes four more, a worker as many again "
-        "for its steps, and six of its own.",
+        "for its steps, and up to eight of its own.",
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="Address where the API listens.")
