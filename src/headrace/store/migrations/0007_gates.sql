@@ -437,13 +437,7 @@ begin
     end if;
     while free > 0 loop
         round := round + 1;
-        with recursive tenant_room as materialized (
-            select limits.tenant, limits.share,
-                limits.concurrency - headrace.slots_used(headrace.gate('tenant', limits.tenant))
-                    as room
-            from headrace.tenant_limits as limits
-        ),
-        place as materialized (
+        with recursive place as materialized (
             select
                 lane.id, lane.queue, lane.pipeline, lane.keyed or lane.limited as is_whole,
                 limits.key_concurrency,
@@ -485,7 +479,9 @@ begin
             union all
             select place.id, limited.share
             from place
-            cross join (select distinct tenant_room.share from tenant_room) as limited
+            cross join (
+                select distinct limits.share from headrace.tenant_limits as limits
+            ) as limited
             where not place.is_whole
         ),
         candidate as materialized (
@@ -513,6 +509,13 @@ begin
                 ) as entry
             ) as due
             join headrace.jobs as job on job.id = due.job and job.state = 'queued'
+        ),
+        tenant_room as materialized (
+            select limits.tenant,
+                limits.concurrency - headrace.slots_used(headrace.gate('tenant', limits.tenant))
+                    as room
+            from (select distinct candidate.tenant from candidate) as seen
+            join headrace.tenant_limits as limits on limits.tenant = seen.tenant
         ),
         verdict as materialized (
             select

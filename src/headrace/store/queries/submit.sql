@@ -159,4 +159,6 @@ values ($1, $2, $3, $4::json, $5, $6, $7)
 on conflict (name, version) do update
 set hash = excluded.hash, definition = excluded.definition,
     inline_output = excluded.inline_output
-where known.hash <> excluded.hash or known.inline_output <> excluded.inline_output;
+where known.hash <> excluded.hash or known.inline_output <> excluded.inline_output
+or known.concurrency is distinct from excluded.concurrency
+or known.key_concurrency <> excluded.key_concurrency;
