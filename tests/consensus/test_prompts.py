@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace import read_settings
+from headrace.errors import SettingsError
 from headrace.pipelines.consensus.blocks import (
     Shortened,
     proposal_text,
@@ -146,6 +148,22 @@ class TestSettings:
         assert ConsensusSettings(openai_api_key=key).chosen_client == "openai"  # type: ignore[arg-type]
         assert ConsensusSettings(openai_base_url="http://localhost:1/v1").chosen_client == "openai"
         assert ConsensusSettings(openai_api_key=key, client="offline").chosen_client == "offline"  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("CLIENT", "nothing"),
+            ("CLIENT", "module:"),
+            ("OPENAI_API_KEY", "changeme"),
+            ("OPENAI_API_KEY", " "),
+            ("MAX_RETRIES", "11"),
+            ("RERUN_THRESHOLD", "1.1"),
+        ],
+    )
+    def test_what_is_not_accepted_is_told_with_its_variable(self, name: str, text: str):
+        variable = f"HEADRACE_CONSENSUS_{name}"
+        with pytest.raises(SettingsError, match=variable):
+            read_settings(ConsensusSettings, {variable: text})
 
     def test_fewer_personas_than_the_most_may_be_asked_for(self):
         with pytest.raises(ValueError, match="MIN_PERSONA_COUNT"):

@@ -31,8 +31,10 @@ class ConsensusSettings(BaseSettings):
         description="What answers: `openai` (any server with its protocol), `offline` (a stand-in "
         "that computes its answers from the idea's words), or a factory of your own as "
         "`module:attribute`.",
+        pattern=r"^(openai|offline|[\w.]+:[\w.]+)$",
         json_schema_extra={
-            "default_text": "`openai` where its key or its address is set here, else `offline`"
+            "default_text": "`openai` where its key or its address is set here, else `offline`",
+            "takes": "openai, offline, or module:attribute",
         },
     )
     model: _Name = Field(default="gpt-5.1", description="Model of all steps.")
@@ -58,7 +60,10 @@ class ConsensusSettings(BaseSettings):
         default=None,
         min_length=1,
         description="Key for the server of `openai`.",
-        json_schema_extra={"default_text": "OPENAI_API_KEY, where CLIENT is `openai`"},
+        json_schema_extra={
+            "default_text": "OPENAI_API_KEY, where CLIENT is `openai`",
+            "takes": "a key, and no placeholder of one",
+        },
     )
     openai_base_url: str | None = Field(
         default=None,
