@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -45,6 +46,11 @@ class Server:
             return "", ""
         code = body.get("code") or body.get("type")
         return str(code), self.masked(str(body.get("message") or ""))
+
+
+def keep_requests_out_of_logs() -> None:
+    """Let the client of openai say nothing at DEBUG: it would log whole requests."""
+    logging.getLogger("openai").setLevel(logging.INFO)
 
 
 def wait_s(headers: Mapping[str, str]) -> float:

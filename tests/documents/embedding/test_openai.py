@@ -1,5 +1,6 @@
 """The client of OpenAI's protocol, against a real server with every fault."""
 
+import logging
 import traceback
 from array import array
 from collections.abc import AsyncIterator
@@ -238,6 +239,13 @@ class TestKeys:
         shown = "".join(traceback.format_exception(info.value))
         assert "Incorrect API key provided: ***" in shown
         assert "canary" not in shown
+
+    async def test_neither_it_nor_a_text_is_logged_at_debug(
+        self, embedder: Embedder, caplog: pytest.LogCaptureFixture
+    ):
+        caplog.set_level(logging.DEBUG)
+        await embedder.embed(["a text-canary"])
+        assert "canary" not in caplog.text
 
     def test_a_password_in_the_address_is_not_shown(self):
         shown = str(Server("embedding", "https://user:canary@models.example:8080/v1/", KEY))

@@ -6,7 +6,6 @@ Imported only when it is opened: the client takes half a second to import.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -47,7 +46,7 @@ from headrace.pipelines.consensus.openai_steering import (
     through_guards,
 )
 from headrace.pipelines.consensus.settings import ConsensusSettings, is_placeholder
-from headrace.pipelines.openai_servers import Server
+from headrace.pipelines.openai_servers import Server, keep_requests_out_of_logs
 
 NAME: Final = "openai"
 TURNS: Final = 2
@@ -244,8 +243,7 @@ def open_openai(settings: ConsensusSettings, guards: Guards | None = None) -> Op
         ModelClientError: There is no key for OpenAI's own server, or the address is none.
     """
     key = _key_of(settings)
-    # What is asked is nobody's business but the server's: the client logs whole requests at DEBUG.
-    logging.getLogger("openai").setLevel(logging.INFO)
+    keep_requests_out_of_logs()
     try:
         client = openai.AsyncOpenAI(
             api_key=key,

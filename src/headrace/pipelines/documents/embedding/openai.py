@@ -24,7 +24,7 @@ from headrace.pipelines.documents.embedding.errors import (
 from headrace.pipelines.documents.embedding.openai_errors import steering
 from headrace.pipelines.documents.embedding.options import EmbedderOptions
 from headrace.pipelines.documents.embedding.space import Embedded
-from headrace.pipelines.openai_servers import Server
+from headrace.pipelines.openai_servers import Server, keep_requests_out_of_logs
 
 with installed_with("openai", embedder="openai"):
     import openai
@@ -155,6 +155,7 @@ def open_openai(options: EmbedderOptions) -> OpenAIEmbedder:
         EmbedderError: There is no key for OpenAI's own server.
     """
     key = _key_of(options)
+    keep_requests_out_of_logs()
     try:
         client = openai.AsyncOpenAI(
             api_key=key, base_url=options.base_url, max_retries=0, timeout=options.timeout_s
