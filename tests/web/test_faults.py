@@ -36,6 +36,7 @@ FAULTS = {
     "L2": "a model that refuses",
     "L3": "a model server that is busy, overloaded, or whose account is spent",
     "L5": "an error or a reset in the middle of an answer",
+    "L6": "documents that command the model, and answers that claim who speaks",
     "L7": "scripts, terminal codes, secrets and 10 MB in an answer",
     "L8": "a worker that dies between a paid answer and its checkpoint",
     "L9": "a wrong key, a forbidden model, a model that is not there",
