@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from headrace import Pipeline, Retry, StepContext
 from headrace.errors import DefinitionError, OptionError, UnavailableError
 from headrace.testing import Engine
+from headrace.worker.timing import Timing
 from tests.waiting import eventually
 
 MakeEngine = Callable[..., Engine]
@@ -40,8 +42,8 @@ class Watch:
         self.now[name] -= 1
 
 
-def watched(watch: Watch, **options: object) -> Pipeline[int, int]:
-    pipe = Pipeline("pipe", input=int, output=int, **options)  # type: ignore[arg-type]
+def watched(watch: Watch, name: str = "pipe", **options: object) -> Pipeline[int, int]:
+    pipe = Pipeline(name, input=int, output=int, **options)  # type: ignore[arg-type]
 
     @pipe.step
     async def work(number: int) -> int:
@@ -103,6 +105,23 @@ class TestOrderingKey:
         async with make_engine([pipe]) as engine:
             with pytest.raises(OptionError, match="ordering_key"):
                 await engine.submit(pipe, 1, ordering_key="a\x1fb")
+
+
+class TestManyWorkers:
+    async def test_a_key_goes_from_the_worker_of_one_queue_to_that_of_another(
+        self, make_engine: MakeEngine
+    ):
+        watch = Watch()
+        pipes = [watched(watch, name=name, queue=name) for name in ("left", "right")]
+        no_sweep = replace(Timing().scaled(1 / 15), sweep=timedelta(hours=1))
+        async with make_engine(pipes, timing=no_sweep) as engine:
+            jobs = [
+                await engine.submit(pipes[number % 2], number, ordering_key="a")
+                for number in range(6)
+            ]
+            async with engine.worker(queues=["left"]), engine.worker(queues=["right"]):
+                assert [await job.result(timeout=20) for job in jobs] == list(range(6))
+        assert watch.order == list(range(6))
 
 
 class TestFromSteps:
