@@ -122,9 +122,9 @@ class TestMetrics:
     async def test_what_it_tells_is_what_the_reference_names(self, api: Api):
         await api.engine.submit(double, 4)
         async with api.engine.worker():
-            answer = await (await api.stranger()).get("/metrics")
+            text = await read_metrics(await api.stranger())
         kinds: dict[str, set[str]] = {}
-        for family in text_string_to_metric_families(answer.text):
+        for family in text_string_to_metric_families(text):
             if family.name.startswith("headrace_"):
                 kinds.setdefault(family.type, set()).add(family.name.removeprefix("headrace_"))
         assert kinds["gauge"] <= set(GAUGES)
@@ -136,12 +136,21 @@ OF_WORKERS = {name for name in GAUGES if name.startswith("worker")}
 OF_FAILURES = {"dead_letter_oldest_age_seconds"}
 
 
+async def read_metrics(client: httpx2.AsyncClient) -> str:
+    """What is told once the state of the service was read: the first answers do not wait for it."""
+
+    async def told() -> str:
+        answer = await client.get("/metrics")
+        assert answer.status_code == 200, answer.text
+        return answer.text if "headrace_queue_depth{" in answer.text else ""
+
+    return await eventually(told)
+
+
 async def scraped(client: httpx2.AsyncClient) -> dict[tuple[str, ...], float]:
-    answer = await client.get("/metrics")
-    assert answer.status_code == 200, answer.text
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(await read_metrics(client))
         for sample in family.samples
     }
 
