@@ -39,7 +39,7 @@ async def test_thousands_of_blocked_jobs_are_not_read(gates: GatedDatabase) -> N
     worker = await gates.start_worker()
     await gates.add(MANY, order="a")
     await gates.add(MANY, key="b")
-    held = await gates.pass_gates(worker)
+    held = [one for _ in range(6) for one in await gates.pass_gates(worker)]
     assert len(held) == 2
     await gates.finish(worker, held[:1], "1")
     await gates.connection.execute("vacuum analyze")

@@ -71,7 +71,7 @@ class TestSabotage:
     """What the machine is worth: each of these databases has to be caught."""
 
     def test_a_claim_that_looks_at_no_order_is_caught(self, run: Run) -> None:
-        change = ("claim_gated", "earlier.position < candidate.position", "false")
+        change = ("claim_gated", "then candidate.order_gate", "then null")
         with pytest.raises(Broken, match="runs before"):
             run(change, BREAK)
 
