@@ -28,6 +28,7 @@ WEIGHTS: Final = {
     "threaded": 4,
     "stubborn": 2,
     "locked": 15,
+    "paid": 10,
     "limited": 10,
 }
 AT_ONCE: Final = 20

@@ -325,8 +325,25 @@ async def squeeze(order: Order, ctx: StepContext) -> Done:
         return execution.done()
 
 
+# --- an operation that is done once for a tenant
+
+paid = Pipeline("paid", input=Order, output=Done)
+
+
+async def take_money(number: int) -> int:
+    await pause(0.0, 0.1)
+    return number
+
+
+@paid.step
+async def pay(order: Order, ctx: StepContext) -> Done:
+    with running(ctx, "pay") as execution:
+        await ctx.idempotent(f"order {order.number}", take_money, order.number)
+        return execution.done()
+
+
 ALL: Final = (
     *(single, chain, fixed, dynamic, careful, flaky, transfer, slow, stubborn, threaded),
-    locked,
+    *(locked, paid),
     limited,
 )
