@@ -340,6 +340,12 @@ class BreakerNotFoundError(UnknownNameError):
     code = "breaker_not_found"
     kind = "breaker"
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        if "did you mean" in text:
+            return text
+        return f"{text}; `headrace breakers list` shows those that calls have used"
+
 
 # --- ConflictError --------------------------------------------------------------------------------
 

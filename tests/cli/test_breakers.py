@@ -70,3 +70,17 @@ class TestBreakers:
     async def test_a_name_that_no_call_used_is_refused(self, headrace: Headrace) -> None:
         refused = await headrace("breakers", "trip", "opnai", **ENV)
         assert (refused.code, "did you mean 'openai'" in refused.err) == (22, True)
+
+    async def test_where_no_name_is_near_the_way_to_them_is_told(self, headrace: Headrace) -> None:
+        refused = await headrace("breakers", "reset", "bank", **ENV)
+        assert (refused.code, "`headrace breakers list` shows" in refused.err) == (22, True)
+
+    async def test_a_time_has_a_unit_or_is_seconds(self, headrace: Headrace) -> None:
+        mine = ("openai", "--tenant", "acme")
+        timed = await headrace("breakers", "trip", *mine, "--for", "10m", **ENV)
+        assert timed.out.strip() == "openai of acme is open for 600 s; it was open"
+
+    @pytest.mark.parametrize("time", ["0", "2d", "soon"])
+    async def test_a_time_that_cannot_be_is_refused(self, headrace: Headrace, time: str) -> None:
+        refused = await headrace("breakers", "trip", "openai", "--for", time, **ENV)
+        assert (refused.code, f"--for: '{time}'" in refused.err) == (20, True)

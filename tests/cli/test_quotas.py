@@ -42,6 +42,14 @@ class TestLimits:
         assert refused.code == 20
         assert "requests: it is 0; give a number above 0" in refused.err
 
+    async def test_its_times_have_units_or_are_seconds(self, headrace: Headrace):
+        given = ("--requests", "30", "--per", "1m", "--burst", "5")
+        assert (await headrace("limits", "set", "openai", *given)).code == 0
+        [limit] = (await headrace("limits", "list", "--json")).json()
+        assert (limit["per_s"], limit["burst_s"]) == (60, 5)
+        refused = await headrace("limits", "set", "openai", "--per", "soon")
+        assert (refused.code, "--per: 'soon'" in refused.err) == (20, True)
+
 
 class TestBudgets:
     async def test_one_is_set_for_a_tenant_shown_and_left_to_the_code_again(

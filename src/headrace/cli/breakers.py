@@ -42,22 +42,21 @@ def list_(limit: Limit = 100, as_json: Json = False) -> None:
 def trip(
     name: Name,
     tenant: Tenant = None,
-    seconds: Annotated[
-        int | None,
+    time: Annotated[
+        str | None,
         typer.Option(
             "--for",
-            metavar="SECONDS",
-            min=1,
-            max=LONGEST_S,
-            help="Try a call after this time; until it is reset if left out.",
+            metavar="TIME",
+            help="Try a call after this time, as 90s or 10m, 1d at most; until it is reset if left "
+            "out.",
         ),
     ] = None,
     reason: Reason = None,
 ) -> None:
     """Open a breaker: no call gets through, and steps wait."""
-    open_for = None if seconds is None else timedelta(seconds=seconds)
+    open_for = _read_time(time)
+    until = "until it is reset" if open_for is None else f"for {open_for.total_seconds():.0f} s"
     for done in ask(lambda app: _set(app, name, "open", tenant, reason, open_for=open_for)):
-        until = "until it is reset" if seconds is None else f"for {seconds} s"
         typer.echo(f"{_called(name, done)} is open {until}; it was {done.from_state}")
 
 
@@ -66,6 +65,18 @@ def reset(name: Name, tenant: Tenant = None, reason: Reason = None) -> None:
     """Close a breaker, and forget its failures."""
     for done in ask(lambda app: _set(app, name, "closed", tenant, reason)):
         typer.echo(f"{_called(name, done)} is closed; it was {done.from_state}")
+
+
+def _read_time(given: str | None) -> timedelta | None:
+    from headrace.cli.parsing import read_seconds
+    from headrace.errors import OptionError
+
+    seconds = read_seconds("--for", given)
+    if seconds is None:
+        return None
+    if not 1 <= seconds <= LONGEST_S:
+        raise OptionError("--for", f"{given!r} is out of range; give 1s to 1d")
+    return timedelta(seconds=seconds)
 
 
 async def _read(app: Headrace, limit: int) -> list[BreakerRow]:

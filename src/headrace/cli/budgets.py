@@ -44,7 +44,7 @@ def set_(
     clear: Clear = False,
     reason: Reason = None,
 ) -> None:
-    """Set amounts of a budget; those left out are the code's."""
+    """Set amounts of a budget, from the next call on; those left out are the code's."""
     if clear and (tokens is not None or money is not None):
         raise typer.BadParameter("--clear takes no amounts")
 

@@ -60,7 +60,8 @@ MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         "add`: a file was refused that was named, or is a document all the same; the others were "
         "taken.",
         ExitCode.CONFIGURATION: "A setting, the APP or the definition of a pipeline is wrong.",
-        ExitCode.NOT_FOUND: "There is no such job, document, pipeline, step, preset or queue.",
+        ExitCode.NOT_FOUND: "There is no such job, document, pipeline, step, preset, queue, "
+        "breaker or operation, or nobody holds the lock.",
         ExitCode.CONFLICT: "The state does not allow it: the job has ended already or not yet, the "
         "schema is of another version.",
         ExitCode.KEY_REUSED: "The idempotency key was used with another input.",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(help="Look at rate limits, and set their numbers.", rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(help="The name in the code.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name in the code.")]
 Tenant = Annotated[
     str, typer.Option("--tenant", help="Only this tenant's; all others' if left out.")
 ]
@@ -52,19 +52,22 @@ def set_(
     requests: Annotated[float | None, typer.Option(help="Requests in --per.")] = None,
     tokens: Annotated[float | None, typer.Option(help="Tokens in --per.")] = None,
     per: Annotated[
-        float | None, typer.Option("--per", metavar="SECONDS", help="To which those belong.")
+        str | None, typer.Option("--per", metavar="TIME", help="For which those are: 60s, 1m, 1d.")
     ] = None,
     burst: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            "--burst", metavar="SECONDS", help="The bucket holds what flows in during this time."
+            "--burst", metavar="TIME", help="The bucket holds what flows in during this time."
         ),
     ] = None,
     concurrent: Annotated[int | None, typer.Option(help="Calls at a time.")] = None,
     clear: Clear = False,
     reason: Reason = None,
 ) -> None:
-    """Set numbers of a limit; those left out are the code's."""
+    """Set numbers of a limit, from the next call on; those left out are the code's."""
+    from headrace.cli.parsing import read_seconds
+
+    per_s, burst_s = read_seconds("--per", per), read_seconds("--burst", burst)
     given = (requests, tokens, per, burst, concurrent)
     if clear and any(number is not None for number in given):
         raise typer.BadParameter("--clear takes no numbers")
@@ -76,7 +79,7 @@ def set_(
             typer.echo(f"{name} has the code's numbers" if cleared else f"{name} was not set")
             return
         await quotas.set_limit(
-            name, tenant=tenant, requests=requests, tokens=tokens, per_s=per, burst_s=burst,
+            name, tenant=tenant, requests=requests, tokens=tokens, per_s=per_s, burst_s=burst_s,
             concurrent=concurrent, actor=actor(), reason=reason,
         )  # fmt: skip
         typer.echo(f"{name} is set")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.store.locks import HeldLock
 
-group = typer.Typer(help="Locks that jobs and programs hold.", rich_markup_mode=None)
+group = typer.Typer(help="Look at locks, and take them away.", rich_markup_mode=None)
 
 COLUMNS: Final = (
     "key", "tenant", "token", "worker", "job", "step", "reason", "acquired_at", "expires_at",

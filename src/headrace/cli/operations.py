@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.store.idempotency import OperationRecord
 
-group = typer.Typer(help="What was done once for a tenant.", rich_markup_mode=None)
+group = typer.Typer(
+    help="Look at what was done once for a tenant, and free keys.", rich_markup_mode=None
+)
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="As `list` shows it.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose key it is.")]

@@ -13,7 +13,7 @@ from headrace.cli.output import Json, print_json, print_table
 if TYPE_CHECKING:
     from headrace.app import Headrace
 
-group = typer.Typer(help="Look at queues, close and open them.", rich_markup_mode=None)
+group = typer.Typer(help="Look at queues, close, open and limit them.", rich_markup_mode=None)
 
 Names = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="Names of queues.")]
 COLUMNS = (

@@ -38,7 +38,10 @@ class OperationNotFoundError(NotFoundError):
         self.tenant, self.key = tenant, key
 
     def __str__(self) -> str:
-        return f"no operation {self.key!r} of tenant {self.tenant!r}"
+        return (
+            f"no operation {self.key!r} of tenant {self.tenant!r}; "
+            "`headrace operations list` shows those that are kept"
+        )
 
 
 class OperationPendingError(ConflictError):
