@@ -57,3 +57,42 @@ async def test_thousands_of_jobs_in_a_queue_at_its_limit_are_not_read(gates: Gat
     await gates.connection.execute("vacuum analyze")
     rows = await read_by(gates, worker, [held[0].job])
     assert all(count < 60 for count in rows.values()), rows
+
+
+async def test_one_claim_puts_aside_what_it_has_time_for_and_rings_for_the_rest(
+    gates: GatedDatabase,
+) -> None:
+    worker = await gates.start_worker()
+    await gates.add(MANY, key="a")
+    rung: list[object] = []
+    await gates.connection.add_listener("headrace_jobs", lambda *heard: rung.append(heard))
+    assert len(await gates.pass_gates(worker)) == 1
+    assert 0 < await blocked(gates) < MANY - 1
+    while rung:
+        rung.clear()
+        assert await gates.pass_gates(worker) == []
+    assert await blocked(gates) == MANY - 1
+
+
+async def test_only_the_first_of_an_ordering_key_is_looked_for(gates: GatedDatabase) -> None:
+    worker = await gates.start_worker()
+    await gates.add(MANY, order="a")
+    await gates.connection.execute("vacuum analyze")
+    before = await entries_read(gates)
+    assert len(await gates.pass_gates(worker)) == 1
+    # Each job that is kept out finds that one before it.
+    assert await entries_read(gates) - before < 3 * MANY
+
+
+async def blocked(gates: GatedDatabase) -> int:
+    count: int = await gates.connection.fetchval("select count(*) from headrace.blocked")
+    return count
+
+
+async def entries_read(gates: GatedDatabase) -> int:
+    """How many entries of the index of ordering keys were read so far."""
+    await gates.connection.execute("select pg_stat_force_next_flush()")
+    count: int = await gates.connection.fetchval(
+        "select pg_stat_get_tuples_returned('headrace.ordered_pkey'::regclass)"
+    )
+    return count

@@ -398,7 +398,9 @@ end $$;
 
 -- As the statement claim_jobs, for keyed and limited lanes and for tenants with a limit. Each round
 -- looks at the first entries of each tenant's share, by turns: it takes those that pass all their
--- gates, and puts those aside that a gate keeps out, until there is nothing more to look at.
+-- gates, and puts those aside that a gate keeps out, until there is nothing more to look at. Where
+-- very many are put aside it leaves the others to a next claim, for which it rings: all wait for it,
+-- and its time is limited.
 create function headrace.claim_gated(
     claimer integer, carried integer[], most integer, suspects boolean, older integer[],
     left_jobs uuid[]
@@ -408,13 +410,16 @@ create function headrace.claim_gated(
     waited_ms bigint, preset text, parameters json, correlation_id text, late_s float8, age_s float8,
     first_of_run boolean, traceparent text, share smallint
 )
-language plpgsql as $$
+language plpgsql
+set enable_bitmapscan = off  -- the first that is before a job is enough: a bitmap has all of them
+as $$
 #variable_conflict use_column
 declare
     opened integer[];
     granted bigint;
     took uuid[] := '{}';
     free integer := most;
+    aside integer := 0;
     round integer := 0;
     first_share integer := floor(random() * 32768);
     shares integer := 32;
@@ -435,7 +440,7 @@ begin
         perform headrace.ring_lanes(opened);
         return;
     end if;
-    while free > 0 loop
+    while free > 0 and aside < 2000 loop
         round := round + 1;
         with recursive place as materialized (
             select
@@ -596,6 +601,7 @@ begin
             select kept.job, kept.gate, kept.rank
             from unnest(kept_jobs, kept_gates, kept_ranks) as kept (job, gate, rank)
             on conflict (job) do update set gate = excluded.gate, rank = excluded.rank;
+            aside := aside + cardinality(kept_jobs);
         end if;
         continue when places is null;
         granted := coalesce(granted, nextval('headrace.tokens'));
@@ -650,6 +656,9 @@ begin
     end loop;
     if granted is not null then
         insert into headrace.claims (token, worker, jobs) values (granted, claimer, took);
+    end if;
+    if free > 0 and aside >= 2000 then
+        perform headrace.ring_lanes(carried);
     end if;
     -- What was let in and is not for this worker, or too much for it, is for others.
     if cardinality(opened) > 0 then
