@@ -192,7 +192,7 @@ class Havoc:
                     await connection.execute("update chaos set conflicts = $1", share)
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError):
+            except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError):
                 await asyncio.sleep(0.2)  # the database is away
             else:
                 return
