@@ -85,8 +85,12 @@ language sql stable
 return (
     select count(*)::integer
     from headrace.slots as slot
-    join headrace.jobs as job on job.id = slot.job
-    where slot.gate = slots_used.gate and job.token = slot.token and job.state = 'running'
+    cross join lateral (
+        select from headrace.jobs as job
+        where job.id = slot.job and job.token = slot.token and job.state = 'running'
+        offset 0  -- else the planner may begin with all jobs
+    ) as holder
+    where slot.gate = slots_used.gate
 );
 
 -- What the newest version of a pipeline says counts for the jobs of all.
@@ -529,11 +533,14 @@ begin
                     when candidate.order_gate is not null and exists (
                         select
                         from headrace.ordered as earlier
-                        join headrace.jobs as job
-                            on job.id = earlier.job and job.position = earlier.position
+                        cross join lateral (
+                            select from headrace.jobs as job
+                            where job.id = earlier.job and job.position = earlier.position
+                            and job.state in ('queued', 'running')
+                            offset 0  -- else the planner may begin with all jobs
+                        ) as live
                         where earlier.gate = candidate.order_gate
                         and earlier.position < candidate.position
-                        and job.state in ('queued', 'running')
                     ) then candidate.order_gate
                     when key_room.room <= 0 then candidate.key_gate
                     when tenant_room.room <= 0 then headrace.gate('tenant', candidate.tenant)
