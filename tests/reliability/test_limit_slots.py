@@ -10,6 +10,7 @@ from headrace import RateLimit
 from headrace.errors import RateLimitedError
 from headrace.testing import Engine
 from tests.engine.conftest import MakeEngine
+from tests.engine.wire import Executes, wire_to
 from tests.reliability import limited
 from tests.reliability.limit_kit import limit_of, pipeline_of_nothing, tokens_left
 from tests.waiting import eventually
@@ -37,6 +38,28 @@ class TestSlots:
             call = await waiting
             await call.__aexit__(None, None, None)
             assert (await limit_of(engine)).slots_taken == 0
+
+    async def test_one_whose_answer_came_too_late_for_its_caller_is_given_back(
+        self, make_engine: MakeEngine
+    ):
+        limit = RateLimit("service", requests=1_000, per=1, concurrent=1)
+        async with (
+            make_engine([pipeline_of_nothing()]) as engine,
+            wire_to(engine.database) as wire,
+            engine.app_with([], database=wire.address) as app,
+            app.primitives(),
+        ):
+            wire.hold_answer("", Executes("rate_slots as taken", nth=2))
+            async with limit:
+                pass
+            call = asyncio.ensure_future(limit.reserve().__aenter__())
+            await eventually(lambda: has_slots(engine, 1))
+            assert wire.fired.is_set()
+            call.cancel()
+            wire.release()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert await has_slots(engine, 0)
 
     async def test_operators_may_limit_what_the_code_does_not(self, make_engine: MakeEngine):
         limit = RateLimit("service", requests=1_000, per=1)

@@ -37,6 +37,8 @@ SLOT_RETRY_S: Final = (1.0, 5.0)
 """When a call comes back for which no slot was free: nobody knows when one will be."""
 SLOT_LASTS: Final = timedelta(minutes=10)
 """Of a call outside of a worker, whose end by a crash nobody would see."""
+FREE_WAIT_S: Final = 2.0
+"""So long a call that did not begin waits until its slot is given back."""
 SHORTEST: Final = timedelta(seconds=1)
 """Before a call that was refused with 429 is tried again."""
 
@@ -123,7 +125,7 @@ class Reservation:
                 await self._wait(bucket, await self._take(bucket, replace(wish, is_back=True)))
         except BaseException:
             self._give_back(bucket)
-            await self._exits.aclose()
+            await self._leave()
             raise
         return self
 
@@ -163,11 +165,19 @@ class Reservation:
     async def _take_slot(self, around: Surroundings, bucket: Bucket, concurrent: int) -> None:
         until = monotonic() + IN_PLACE_S
         holder = getrandbits(62)
-        while (slot := await _try_slot(around, bucket, concurrent, holder)) is None:
+        self._exits.push_async_callback(_free, around, bucket, holder)
+        # Cut off in here it may have a slot although no answer came.
+        while await _try_slot(around, bucket, concurrent, holder) is None:
             if monotonic() >= until:
+                self._exits.pop_all()
                 raise self._sent_away(uniform(*SLOT_RETRY_S), "slots")  # noqa: S311
             await asyncio.sleep(uniform(0.5, 1) * SLOT_LOOK_S)  # noqa: S311
-        self._exits.push_async_callback(_free, around, bucket, slot)
+
+    async def _leave(self) -> None:
+        """Give the slot back, at once or as soon as the database is back."""
+        leaving = asyncio.ensure_future(self._exits.aclose())
+        leaving.add_done_callback(_forget)
+        await asyncio.wait({leaving}, timeout=FREE_WAIT_S)
 
     async def _exit(self, error: BaseException | None) -> None:
         around, bucket = self._around, self._bucket
@@ -210,8 +220,14 @@ async def _try_slot(
     )
 
 
-async def _free(around: Surroundings, bucket: Bucket, slot: Slot) -> None:
-    await ask_database(around, lambda connection: free_slot(connection, bucket.key, slot))
+async def _free(around: Surroundings, bucket: Bucket, holder: int) -> None:
+    await ask_database(around, lambda connection: free_slot(connection, bucket.key, holder))
+
+
+def _forget(leaving: asyncio.Task[None]) -> None:
+    """Nobody is told that a slot was not given back: what ended the call says more."""
+    if not leaving.cancelled():
+        leaving.exception()
 
 
 async def hold_bucket(bucket: Bucket, around: Surroundings, lasts: timedelta) -> float:

@@ -232,11 +232,9 @@ async def take_slot(
     return None if row is None else Slot(*row)
 
 
-async def free_slot(connection: Connection, key: BucketKey, slot: Slot) -> None:
-    """Give a slot back, unless it is another's by now."""
-    await connection.execute(
-        SQL["rate_limits.free_slot"], key.name, key.tenant, slot.number, slot.holder
-    )
+async def free_slot(connection: Connection, key: BucketKey, holder: int) -> None:
+    """Give a holder's slot back, if it has one."""
+    await connection.execute(SQL["rate_limits.free_slot"], key.name, key.tenant, holder)
 
 
 async def list_limits(connection: Connection, *, limit: int = 1_000) -> list[LimitStatus]:

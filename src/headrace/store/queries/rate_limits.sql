@@ -274,10 +274,10 @@ union all
 select slot, holder from taking;
 
 -- name: free_slot
--- Gives a slot back, unless it is another's by now.
--- $1 name, $2 tenant, $3 slot, $4 holder
+-- Gives a holder's slot back, if it has one.
+-- $1 name, $2 tenant, $3 holder
 delete from headrace.rate_slots
-where name = $1 and tenant = $2 and slot = $3 and holder = $4;
+where name = $1 and tenant = $2 and holder = $3;
 
 -- name: list_limits
 -- Every limit that was used or set, with its numbers and what is left.
