@@ -16,6 +16,26 @@ where lost_at is null and stopped_at is null;
 -- What a test that waits until nothing is left would have to wait for: all that runs, and all that
 -- is queued, but for what was submitted for a later time.
 -- $1 most rows
+with later as materialized (
+    select known.gate
+    from (select distinct gate from headrace.blocked) as known
+    cross join lateral (
+        select head.*
+        from headrace.ordered as place
+        cross join lateral (
+            select job.state, job.wait_reason, job.due_at
+            from headrace.jobs as job
+            where job.id = place.job and job.position = place.position
+            and job.state in ('queued', 'running')
+            offset 0  -- else the planner may begin with all jobs
+        ) as head
+        where place.gate = known.gate
+        order by place.position
+        limit 1
+    ) as first
+    where first.state = 'queued' and first.wait_reason = 'scheduled'
+    and first.due_at > headrace.now()
+)
 select
     job.id, lane.queue, lane.pipeline, lane.version, job.state, job.wait_reason,
     extract(epoch from job.due_at - headrace.now())::float8 as wait_s,
@@ -44,17 +64,7 @@ left join lateral (
 where job.state in ('queued', 'running')
 and not (job.wait_reason = 'scheduled' and job.state = 'queued' and job.due_at > headrace.now())
 -- Nor for what waits behind such a job.
-and not coalesce((
-    select head.wait_reason = 'scheduled' and head.state = 'queued'
-        and head.due_at > headrace.now()
-    from headrace.ordered as place
-    join headrace.jobs as head
-        on head.id = place.job and head.position = place.position
-        and head.state in ('queued', 'running')
-    where place.gate = kept.gate
-    order by place.position
-    limit 1
-), false)
+and (kept.gate is null or kept.gate not in (select gate from later))
 order by job.id
 limit $1;
 
