@@ -279,7 +279,7 @@ class JobNotFoundError(NotFoundError):
 class UnknownNameError(NotFoundError):
     """Nothing of this kind has this name; `known` are the names that exist."""
 
-    kind = "thing"
+    kind, shown_by = "thing", ""
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
         super().__init__(name, known)
@@ -287,7 +287,7 @@ class UnknownNameError(NotFoundError):
 
     def __str__(self) -> str:
         close = get_close_matches(self.name, self.known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else self.shown_by
         return f"no {self.kind} {self.name!r}{hint}"
 
 
@@ -339,12 +339,7 @@ class BreakerNotFoundError(UnknownNameError):
 
     code = "breaker_not_found"
     kind = "breaker"
-
-    def __str__(self) -> str:
-        text = super().__str__()
-        if "did you mean" in text:
-            return text
-        return f"{text}; `headrace breakers list` shows those that calls have used"
+    shown_by = "; `headrace breakers list` shows those that calls have used"
 
 
 # --- ConflictError --------------------------------------------------------------------------------
