@@ -84,6 +84,7 @@ class ConsensusSettings(BaseSettings):
         default=False,
         description="Whether answers are asked for as streams: for servers behind something that "
         "cuts connections on which nothing is said.",
+        json_schema_extra={"default_text": "false", "takes": "true or false"},
     )
     llm_requests_per_min: int = Field(
         default=500, ge=1, le=1_000_000, description="Questions of all workers in a minute."
