@@ -11,7 +11,7 @@ from headrace.errors import DefinitionError, InvalidError
 from headrace.model.duration import Duration, to_timedelta
 from headrace.reliability.bucket import Bucket
 from headrace.reliability.refusals import read_wait
-from headrace.reliability.reservation import Reservation, hold_bucket
+from headrace.reliability.reservation import MOST, Reservation, hold_bucket
 from headrace.reliability.surroundings import surroundings
 from headrace.store.rate_limits import BucketKey, Numbers
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from headrace.store.pool import Pool
 
 NAME_MOST: Final = 200
-MOST: Final = 1e12
 LONGEST_S: Final = 86_400.0
 CONCURRENT_MOST: Final = 10_000
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace.reliability.surroundings import Surroundings
     from headrace.store.rate_limits import Slot
 
+MOST: Final = 1e12
 LATE_S: Final = 0.1
 """A turn that was missed by more is asked for anew: on a machine that stood still all who missed
 theirs would go together."""
@@ -64,15 +65,15 @@ class Reservation:
         Say it for failed calls, too: without it the estimate stands. The last word counts.
 
         Args:
-            tokens: 0 or more.
-            requests: 0 or more; 1 is assumed, or what was reserved.
+            tokens: 0 to 1e12.
+            requests: 0 to 1e12; 1 is assumed, or what was reserved.
 
         Raises:
-            InvalidError: A number is negative.
+            InvalidError: A number is negative, or larger.
         """
         for name, given in (("tokens", tokens), ("requests", requests)):
-            if given is not None and not 0 <= given < float("inf"):
-                raise InvalidError(f"settle({name}={given!r}): write 0 or more")
+            if given is not None and not 0 <= given <= MOST:
+                raise InvalidError(f"settle({name}={given!r}): write 0 to {MOST:,.0f}")
         if tokens is not None:
             self._used_tokens = tokens
         if requests is not None:

@@ -132,24 +132,24 @@ served as (
     cross join lateral (
         select
             each.*,
-            greatest(
+            least(1e9, greatest(
                 case when due.requests > 0 then each.requests_s end,
                 case when due.tokens > 0 then each.tokens_s end,
                 due.wait_s
-            ) as s
+            )) as s
         from (
-            select
-                greatest(
+            select  -- 30 years at most: a time that cannot be stored would be everybody's error
+                least(1e9, greatest(
                     before.line_requests_s,
                     start.held_s - before.requests_left / number.requests_rate
-                ) + due.requests / number.requests_rate as requests_s,
-                coalesce(
+                ) + due.requests / number.requests_rate) as requests_s,
+                least(1e9, coalesce(
                     greatest(
                         before.line_tokens_s,
                         start.held_s - due.tokens_left / number.tokens_rate
                     ) + due.tokens / number.tokens_rate,
                     before.line_tokens_s
-                ) as tokens_s
+                )) as tokens_s
         ) as each
     ) as turn
     cross join lateral (
