@@ -226,6 +226,20 @@ class TestDeadWorkers:
             assert not await dead.release(lease)
             assert not lock.is_lost
 
+    async def test_a_worker_that_is_lost_and_has_not_heard_of_it_gets_none(
+        self, make_locks: MakeLocks, lock_rows: Rows
+    ):
+        dead, alive = make_locks(), make_locks()
+        worker = await lock_rows.worker()
+        await lock_rows.connection.execute(
+            "update headrace.workers set lost_at = headrace.now() where id = $1", worker
+        )
+        with pytest.raises(LockBusyError):
+            await dead.acquire(dead.request(KEY, tenant="t", worker=worker))
+        await alive.release(await alive.acquire(alive.request(KEY, tenant="t")))
+        with pytest.raises(LockBusyError):
+            await dead.acquire(dead.request(KEY, tenant="t", worker=worker))
+
     async def test_a_worker_that_hears_that_it_was_lost_drops_what_it_held(
         self, make_locks: MakeLocks, lock_rows: Rows
     ):

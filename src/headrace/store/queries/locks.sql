@@ -1,7 +1,8 @@
 -- name: acquire_lock
 -- Takes a lock that is free, expired, of a dead worker, or the caller's own by an earlier, lost
 -- reply. Who finds it held waits for nobody and locks nothing. One whose row is locked is about to
--- be taken, or guards a transaction that has not ended.
+-- be taken, or guards a transaction that has not ended. A worker that is not alive gets none: it
+-- would be void.
 -- $1 tenant, $2 key, $3 lease, $4 holder, $5 worker or null, $6 job or null, $7 step or null,
 -- $8 reason or null
 with free as materialized (
@@ -30,8 +31,19 @@ taken as (
     select
         $1, $2, nextval('headrace.tokens'), $4, $5::integer, $6::uuid, $7, $8, headrace.moment(),
         headrace.now() + $3::interval
-    where exists (select from free)
-    or not exists (select from headrace.locks as known where known.tenant = $1 and known.key = $2)
+    where (
+        exists (select from free)
+        or not exists (
+            select from headrace.locks as known where known.tenant = $1 and known.key = $2
+        )
+    )
+    and (
+        $5::integer is null
+        or exists (
+            select from headrace.workers as worker
+            where worker.id = $5 and worker.lost_at is null and worker.stopped_at is null
+        )
+    )
     on conflict (tenant, key) do update
     -- Not the token drawn above: that was before the row was locked.
     set token = nextval('headrace.tokens'), holder = excluded.holder, worker = excluded.worker,
