@@ -45,10 +45,11 @@ class TestReview:
         parent = re.search(r"job (\S+) completed", first.err)
         assert parent is not None
 
+        missing = ("consensus", "revise", parent[1], "--proposal", "edit.json")
+        refused = await fresh(*missing)
+        assert (refused.code, "--proposal: 'edit.json' is no file" in refused.err) == (20, True)
         (tmp_path / "edit.json").write_text('{"proposed_solution": "Only an encrypted hint."}')
-        second = await fresh(
-            "consensus", "revise", parent[1], "--proposal", "edit.json", "--persona", "critic"
-        )
+        second = await fresh(*missing, "--persona", "critic")
         assert second.code == 0, second.err
         assert "headrace: critic will review again" in second.err
         assert second.out.count("(of the job before)") == 4

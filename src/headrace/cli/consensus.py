@@ -115,7 +115,7 @@ def revise(
     Without --persona and --nobody those review again whose confidence was below 0.70 or who had a
     blocking issue. The other reviews are taken over, and cost nothing.
     """
-    from headrace.cli.parsing import read_seconds, read_text
+    from headrace.cli.parsing import read_seconds
     from headrace.cli.remote import check_alone
     from headrace.pipelines.consensus import Edit
 
@@ -123,7 +123,7 @@ def revise(
     if persona and nobody:
         raise OptionError("--nobody", "somebody is named by --persona: leave one of them out")
     edit = Edit(
-        proposal=None if proposal is None else _object_or_text(read_text("--proposal", proposal)),
+        proposal=None if proposal is None else _read_proposal(proposal),
         notes=notes,
         personas=[] if nobody else persona or None,
     )
@@ -236,9 +236,14 @@ async def _diff(given: str | None, job: str, other: str, whose: tuple[str, str])
         return await Reviews(app).diff(job, other, tenant=tenant, owner=owner)
 
 
-def _object_or_text(text: str) -> Any:  # noqa: ANN401 - JSON
+def _read_proposal(given: str) -> Any:  # noqa: ANN401 - JSON
     import json
 
+    from headrace.cli.parsing import PATH, read_text
+
+    text = read_text("--proposal", given)
+    if text == given and PATH.fullmatch(given):
+        raise OptionError("--proposal", f"{given[:200]!r} is no file, and no JSON")
     try:
         value = json.loads(text)
     except ValueError:

@@ -62,7 +62,8 @@ async def _ask(
     except ModelUnavailableError as error:
         if ctx.failures + 1 < most:
             raise
-        raise spent_by(error.code)(f"{error} ({most} tries)") from error
+        word = "tries" if most > 1 else "try"
+        raise spent_by(error.code)(f"{error} ({most} {word})") from error
 
 
 async def _told(
