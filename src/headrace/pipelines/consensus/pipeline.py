@@ -10,6 +10,7 @@ from headrace.pipelines.consensus import storing
 from headrace.pipelines.consensus.clients import open_model
 from headrace.pipelines.consensus.decision import aggregate
 from headrace.pipelines.consensus.edits import changed_fields
+from headrace.pipelines.consensus.errors import ModelClientError
 from headrace.pipelines.consensus.model import ModelClient
 from headrace.pipelines.consensus.outcomes import ConsensusResult, Expansion, Reviewed
 from headrace.pipelines.consensus.prompts import prompt_set
@@ -28,7 +29,7 @@ from headrace.pipelines.consensus.working import (
 ROWS: Final = tuple(persona.row for persona in prompt_set().personas)
 MOST_TRIES: Final = 10
 """Of a step; how often the model is asked, the job and the settings say."""
-RETRY: Final = Retry(attempts=MOST_TRIES, first=2.0, most=60.0)
+RETRY: Final = Retry(attempts=MOST_TRIES, first=2.0, most=60.0, unless=(ModelClientError,))
 LIMIT: Final = timedelta(seconds=min(consensus_settings().llm_timeout_s + 30, 1_800))
 """Of a step: a question, and storing its answer."""
 
