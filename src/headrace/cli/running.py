@@ -96,7 +96,7 @@ async def together(*works: Coroutine[Any, Any, object]) -> None:
         async with asyncio.TaskGroup() as group:
             for work in works:
                 group.create_task(work)
-    except* Exception as errors:  # noqa: BLE001 - it is raised again
+    except BaseExceptionGroup as errors:  # not `except*`: before 3.11.4 it puts into a group again
         raise _first(errors) from None
 
 

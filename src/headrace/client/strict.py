@@ -64,7 +64,7 @@ def load_strict(body: bytes | bytearray) -> Any:  # noqa: ANN401 - any JSON valu
     return value
 
 
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"?', re.DOTALL)
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 
 

@@ -17,16 +17,18 @@ _MARK: Final = re.compile(
 
 _STOP: Final = r"[ ]{0,3}\#{1,6}(?:[ \t]|$)|[ \t]*+\|"  # what ends any paragraph
 _REST: Final = r"[ \t]*+\S.*"
+# Each round of a repeated group begins with a character that no other part of it takes, so none is
+# tried twice. Not possessive: before 3.11.5 Python got repeated groups wrong that are.
 _BLOCK: Final = re.compile(
     rf"""^(?:
     (?P<heading> [ ]{{0,3}}\#{{1,6}}(?:[ \t].*)?$ )
-    | (?P<rule> [ ]{{0,3}}(?:(?:-[ \t]*+){{3,}}+|(?:\*[ \t]*+){{3,}}+|(?:_[ \t]*+){{3,}}+)$ )
-    | (?P<table> [ \t]*+\|.*(?:\n[ \t]*+\|.*)*+ )
+    | (?P<rule> [ ]{{0,3}}(?:(?:-[ \t]*+){{3,}}|(?:\*[ \t]*+){{3,}}|(?:_[ \t]*+){{3,}})$ )
+    | (?P<table> [ \t]*+\|.*(?:\n[ \t]*+\|.*)* )
     | (?P<list> [ \t]*+(?:[-*+]|\d{{1,9}}[.)])(?=[ \t]|$).*
         (?: \n(?!{_STOP}){_REST}                                        # of the same paragraph
-          | (?:\n[ \t]*+(?=\n))++\n(?=[ ]{{2}}|\t)(?!{_STOP}){_REST}    # indented, after a blank
-        )*+ )
-    | (?P<paragraph> {_REST}(?:\n(?!{_STOP}|[ ]{{0,3}}(?:[-*+]|1[.)])[ \t]){_REST})*+ )
+          | (?:\n[ \t]*+(?=\n))+\n(?=[ ]{{2}}|\t)(?!{_STOP}){_REST}    # indented, after a blank
+        )* )
+    | (?P<paragraph> {_REST}(?:\n(?!{_STOP}|[ ]{{0,3}}(?:[-*+]|1[.)])[ \t]){_REST})* )
     )""",
     re.MULTILINE | re.VERBOSE,
 )
