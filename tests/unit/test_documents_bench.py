@@ -43,7 +43,7 @@ class TestProcessors:
 
     def test_time_of_a_process_that_ended_counts(self) -> None:
         before = used(os.getpid(), backend=0)
-        subprocess.run([sys.executable, "-c", "sum(range(5_000_000))"], check=True)
+        subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
         assert used(os.getpid(), backend=0).since(before).children >= 0.05
 
 

@@ -35,6 +35,7 @@ SAMPLES: dict[str, Any] = {
     "int | None": 4,
     "object": "0198",
     "timedelta": timedelta(seconds=2),
+    "timedelta | None": timedelta(seconds=3),
     "float | timedelta": 5,
     "Sequence[str]": ("one",),
     "Sequence[Problem]": (Problem("$.a", "wrong"),),
