@@ -32,7 +32,7 @@ class WorkerSideError(HeadraceError):
 def write_error(error: BaseException) -> dict[str, Any]:
     """An exception as JSON."""
     described: dict[str, Any] = {"type": type(error).__name__, "text": str(error)}
-    if type(error).__module__ == errors.__name__:
+    if getattr(errors, type(error).__name__, None) is type(error):
         described["args"] = [_write(argument) for argument in error.args]
     return described
 
