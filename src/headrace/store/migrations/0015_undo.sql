@@ -1,0 +1,2 @@
+-- Written by the change that needs it.
+select;
