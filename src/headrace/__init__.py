@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headrace.model.context import Row, StepContext, SyncContext, Transaction
     from headrace.model.job import JobState
     from headrace.model.lock import Lock, SyncLock
-    from headrace.model.markers import Each, Use
+    from headrace.model.markers import Each, Signal, Use
     from headrace.model.pipeline import Pipeline
     from headrace.model.retry import Retry
     from headrace.reliability.breaker import CircuitBreaker
@@ -63,6 +63,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Row",
+    "Signal",
     "Skip",
     "Statements",
     "StepContext",
@@ -100,6 +101,7 @@ _MODULES: Final = {
     "Retry": "model.retry",
     "RetryAfter": "errors",
     "Row": "model.context",
+    "Signal": "model.markers",
     "Skip": "errors",
     "Statements": "statements",
     "StepContext": "model.context",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from headrace.client.handle import JobHandle
 from headrace.client.operations import Operations
 from headrace.client.options import Given
+from headrace.client.sending import encode_signal, send, send_from_step
 from headrace.client.status import read_status
 from headrace.client.submission import Limits, Submitter, parse_id
 from headrace.client.waiting import follow, wait_for_result
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.store.artifacts import ArtifactStore
     from headrace.store.connections import Connections
     from headrace.store.reads import HistoryEntry
+    from headrace.store.signalling import Fate
 
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
@@ -202,6 +204,36 @@ class Client(Operations):
     def follow(self, job: str | UUID, *, after: int = 0) -> AsyncIterator[HistoryEntry]:
         """The transitions of a job as they happen; see `JobHandle.events`."""
         return follow(self._connections, parse_id(job), after=after)
+
+    # --- send -------------------------------------------------------------------------------------
+
+    async def send(self, job: str | UUID, name: str, value: object, *, actor: str = "user") -> bool:
+        """Send a value to a job, whose step waits for it or will do so; see `JobHandle.send`."""
+        return (await self.send_signal(job, name, value, actor=actor)).stands
+
+    async def send_signal(
+        self, job: str | UUID, name: str, value: object, *, actor: str = "user"
+    ) -> Fate:
+        """As `send`; tells what became of the value."""
+
+        def encode(pipeline: str) -> str:
+            most = self._limits().max_payload_bytes
+            return encode_signal(self.pipeline(pipeline), name, value, most)
+
+        async with self._connections.use() as connection:
+            return await send(
+                connection, parse_id(job), name, encode, actor=actor, ring=self._broker.echo
+            )
+
+    async def send_from_step(
+        self, job: UUID, token: int, name: str, text: str, *, sender: str
+    ) -> Fate:
+        """Send a value, which is encoded already, from a step to its own job.
+
+        Raises:
+            LeaseLostError: The job has passed to another worker.
+        """
+        return await send_from_step(self._connections, job, token, name, text, sender=sender)
 
     def _use_broker(self, broker: Broker) -> None:
         """Ring by another broker from now on."""

@@ -24,6 +24,8 @@ class JobHandle(Generic[T]):
     """
 
     __slots__ = ("_client", "_id")
+    is_job_handle = True
+    """By which a step is known that returns a child job."""
 
     def __init__(self, client: Client, job: object) -> None:
         """Use `Client.submit` or `Client.job`.
@@ -75,6 +77,29 @@ class JobHandle(Generic[T]):
         """
         value: T = await self._client.wait_for_result(self.id, timeout)
         return value
+
+    async def send(self, name: str, value: object, *, actor: str = "user") -> bool:
+        """Send a value to the job, for the steps that take it as `Signal(...)`.
+
+        It may come before a step waits for it. The first value of a name stands, also where the
+        sender did not hear the answer and sends it again.
+
+        Args:
+            name: That of the steps' parameter.
+            value: What its annotation says.
+            actor: Who sends it, kept with it.
+
+        Returns:
+            Whether this value stands: False where another one came before, or the time was over.
+
+        Raises:
+            SignalNotFoundError: No step of the job's pipeline takes a signal of this name.
+            InputError: The value does not fit; the error says where.
+            JobFinishedError: The job has ended without it.
+            JobNotFoundError: There is no such job.
+            PipelineNotFoundError: This app does not have the job's pipeline.
+        """
+        return await self._client.send(self.id, name, value, actor=actor)
 
     async def cancel(self, reason: str | None = None, *, actor: str = "user") -> JobState:
         """Cancel the job: a queued one at once, a running one within seconds; outputs are kept.

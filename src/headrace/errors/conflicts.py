@@ -80,6 +80,19 @@ class NotCompletedError(ConflictError):
         return f"job {self.job_id} has no result: it is {self.state}"
 
 
+class JobFinishedError(ConflictError):
+    """The job has ended: what was sent was not stored."""
+
+    code = "job_finished"
+
+    def __init__(self, job_id: object) -> None:
+        super().__init__(job_id)
+        self.job_id = job_id
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} has ended; nothing was stored"
+
+
 class JobFailedError(ConflictError):
     """The job has no result because it failed.
 

@@ -60,6 +60,17 @@ class StepNotFoundError(UnknownNameError):
     kind = "step"
 
 
+class SignalNotFoundError(UnknownNameError):
+    """No step of the pipeline waits for a signal of this name."""
+
+    code = "signal_not_found"
+    kind = "signal"
+
+    def __str__(self) -> str:
+        names = ", ".join(self.known) or "none"
+        return f"{super().__str__()}; its pipeline waits for: {names}"
+
+
 class QueueNotFoundError(UnknownNameError):
     """No job was ever submitted to a queue of this name."""
 

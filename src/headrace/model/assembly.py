@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.model.awaited import child_result
+from headrace.model.fan_out import gathered_type
 from headrace.model.graph import wire
 from headrace.model.site import did_you_mean
 from headrace.model.slot import steps_text
@@ -37,12 +39,16 @@ def assemble(
     """
     site = declaration.site
     _refuse_taken_names(options, around, site)
-    output = storable(declaration.returns, site, "the output")
+    of_child = child_result(declaration.returns, site)
+    returns = declaration.returns if of_child is None else of_child
+    output = storable(returns, site, "the output")
     wiring = wire(declaration, around)
-    _refuse_idle_option(options, wiring, site)
+    _refuse_idle_option(options, wiring, site, has_child=of_child is not None)
     if options.name == wiring.input_name:
         raise _named_as_input(options.name, site)
-    produces: Annotation = list[output.annotation] if wiring.each else output.annotation  # type: ignore[name-defined]
+    produces: Annotation = output.annotation
+    if wiring.each is not None:
+        produces = gathered_type(produces, wiring.each)
     step = Step(
         name=options.name,
         was=options.was,
@@ -61,17 +67,31 @@ def assemble(
         timeout=options.timeout,
         parallel=options.parallel,
         produces=produces,
+        signals=wiring.signals,
+        delay=options.delay,
+        has_child=of_child is not None,
     )
     return step, wiring.input_name
 
 
-def _refuse_idle_option(options: CheckedOptions, wiring: Wiring, site: Site) -> None:
+def _refuse_idle_option(
+    options: CheckedOptions, wiring: Wiring, site: Site, *, has_child: bool
+) -> None:
     if options.resumable and not any(
         binding.source is Source.CONTEXT for binding in wiring.bindings
     ):
         raise site.error(
             "STEP_OPTION",
             "resumable=True is for a step that stores what it did with `once`; take a StepContext",
+        )
+    if has_child and (
+        options.runs_in == "process"
+        or not any(binding.source is Source.CONTEXT for binding in wiring.bindings)
+    ):
+        raise site.error(
+            "CHILD_TYPE",
+            "a step that returns a JobHandle submits its child with `ctx.submit`; take a "
+            "StepContext (or a SyncContext in a plain function that runs in a thread)",
         )
 
 
@@ -84,6 +104,12 @@ def _refuse_taken_names(options: CheckedOptions, around: Surroundings, site: Sit
                 f"`{name}` is the name, or an earlier name, of the step {owners[name].name}, and "
                 "outputs are stored by name; rename one of them, or use name=",
             )
+    if options.name in around.signals:
+        raise site.error(
+            "SIGNAL_NAME",
+            f"`{options.name}` is the name of a signal of this pipeline; rename the step, or give "
+            "it another stored name with name=",
+        )
     if options.name == around.input_name:
         raise _named_as_input(options.name, site)
 

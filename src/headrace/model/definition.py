@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.model.annotations import Annotation
-from headrace.model.markers import EachSpec, UseSpec, spec_of
+from headrace.model.markers import Spec, spec_of
 from headrace.model.site import Site, did_you_mean, site_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Parameter:
 
     name: str
     annotation: Annotation
-    spec: EachSpec | UseSpec | None
+    spec: Spec | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,7 @@ def _read_parameter(parameter: inspect.Parameter, hints: dict[str, Any], site: S
         raise site.error(
             "PARAMETER_DEFAULT",
             f"`{parameter.name}` has a plain default, which nothing would ever replace; remove "
-            "it, or write a constant in the function. Defaults may be Each(...) and Use(...)",
+            "it, or write a constant in the function. Defaults may be Each(...), Signal(...) and "
+            "Use(...)",
         )
     return Parameter(parameter.name, hints.get(parameter.name, MISSING), spec)

@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from headrace.model.annotations import Annotation, accepts_none, plain, type_text, without_none
+from headrace.model.awaited import bind_signal
 from headrace.model.context import StepContext, SyncContext, Transaction
 from headrace.model.data import bind_input, bind_output
 from headrace.model.definition import MISSING
 from headrace.model.fan_out import bind_each
 from headrace.model.items import EachBinding
-from headrace.model.markers import EachSpec, UseSpec
+from headrace.model.markers import EachSpec, SignalSpec, UseSpec
 from headrace.model.slot import Slot, Surroundings
 from headrace.model.step import Binding, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from headrace.model.awaited import AwaitedSignal
     from headrace.model.definition import Declaration
 
 ASKED_BY_TYPE: Final = (StepContext, SyncContext, Transaction)
@@ -31,6 +33,7 @@ class Wiring:
     bindings: tuple[Binding, ...] = ()
     each: EachBinding | None = None
     input_name: str | None = None
+    signals: tuple[AwaitedSignal, ...] = ()
 
 
 def wire(declaration: Declaration, around: Surroundings) -> Wiring:
@@ -41,14 +44,19 @@ def wire(declaration: Declaration, around: Surroundings) -> Wiring:
     """
     bindings: list[Binding] = []
     each: EachBinding | None = None
+    signals: list[AwaitedSignal] = []
     for parameter in declaration.parameters:
         slot = Slot(declaration, parameter, around)
-        binding, found = _bind(slot, each)
+        if isinstance(parameter.spec, SignalSpec) and parameter.annotation is not MISSING:
+            binding, signal = bind_signal(slot, parameter.spec)
+            signals.append(signal)
+        else:
+            binding, found = _bind(slot, each)
+            each = found or each
         bindings.append(binding)
-        each = found or each
         if binding.source is Source.INPUT:
             around = replace(around, input_name=parameter.name)
-    return Wiring(tuple(bindings), each, around.input_name)
+    return Wiring(tuple(bindings), each, around.input_name, tuple(signals))
 
 
 def _bind(slot: Slot, each: EachBinding | None) -> tuple[Binding, EachBinding | None]:
@@ -75,6 +83,8 @@ def _expected(slot: Slot) -> str:
         return f"write the type of an element: `{slot.name}: ... = Each(...)`"
     if isinstance(slot.parameter.spec, UseSpec):
         return f"write the type of the client: `{slot.name}: ... = Use(...)`"
+    if isinstance(slot.parameter.spec, SignalSpec):
+        return f"write the type of the value: `{slot.name}: ... = Signal(...)`"
     step = slot.around.steps.get(slot.name)
     if step is not None:
         returned = type_text(step.produces)

@@ -1,4 +1,4 @@
-"""Defaults that say how a step's parameter is filled: `Each` and `Use`.
+"""Defaults that say how a step's parameter is filled: `Each`, `Signal` and `Use`.
 
 To a type checker both return the value that the parameter will get; at run time they return a
 marker, which only the engine understands. Using a marker raises `MarkerUsedError`.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar, overload
 
 from headrace.errors import MarkerUsedError
+from headrace.model.duration import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 T = TypeVar("T")
+SIGNAL_TIMEOUT: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class EachSpec:
 
     source: object
     key: Callable[[Any], str] | None
+    at_least: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,27 @@ class UseSpec:
     factory: Callable[[], object]
 
 
+@dataclass(frozen=True, slots=True)
+class SignalSpec:
+    """What a `Signal` says: how long a step waits for it."""
+
+    timeout: Duration
+
+
+Spec: TypeAlias = EachSpec | SignalSpec | UseSpec
+
+
 class Marker:
     """Stands for a value that the engine fills in; every use of it as that value raises."""
 
     # One unlikely name: an attribute of the value that it stands for must not be found here.
     __slots__ = ("_headrace_spec",)
 
-    def __init__(self, spec: EachSpec | UseSpec) -> None:
+    def __init__(self, spec: Spec) -> None:
         self._headrace_spec = spec
 
     def __repr__(self) -> str:
-        return "Each(...)" if isinstance(self._headrace_spec, EachSpec) else "Use(...)"
+        return f"{type(self._headrace_spec).__name__.removesuffix('Spec')}(...)"
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # Python itself asks for these, and goes on without
@@ -62,7 +76,12 @@ class Marker:
 
 
 @overload
-def Each(source: list[T] | tuple[T, ...], *, key: Callable[[T], str] | None = None) -> T: ...
+def Each(
+    source: list[T] | tuple[T, ...],
+    *,
+    key: Callable[[T], str] | None = None,
+    at_least: int | None = None,
+) -> T: ...
 
 
 @overload
@@ -70,16 +89,22 @@ def Each(
     source: Callable[..., Awaitable[list[T] | tuple[T, ...]]],
     *,
     key: Callable[[T], str] | None = None,
+    at_least: int | None = None,
 ) -> T: ...
 
 
 @overload
 def Each(
-    source: Callable[..., list[T] | tuple[T, ...]], *, key: Callable[[T], str] | None = None
+    source: Callable[..., list[T] | tuple[T, ...]],
+    *,
+    key: Callable[[T], str] | None = None,
+    at_least: int | None = None,
 ) -> T: ...
 
 
-def Each(source: object, *, key: Callable[[Any], str] | None = None) -> Any:  # noqa: N802 - stands for a value
+def Each(  # noqa: N802 - stands for a value
+    source: object, *, key: Callable[[Any], str] | None = None, at_least: int | None = None
+) -> Any:
     """Run the step once for each element; the parameter is the element.
 
     Later steps that ask for the step get the list of its outputs, in the order of the elements.
@@ -91,11 +116,16 @@ def Each(source: object, *, key: Callable[[Any], str] | None = None) -> Any:  # 
         key: Gives each element the name under which its output is stored: a text of 1 to 200
             characters, unique in the list. If left out, the elements of a fixed sequence are
             named by their content, and those of a step's list by their index.
+        at_least: Items may fail for good, each after its own tries, while this many have an
+            output: 0 to 10,000, and not more than a fixed sequence has. Later steps get a list of
+            `ItemResult`, with the output or the error of each. As soon as fewer can succeed, the
+            job fails. If left out, all have to succeed.
 
     Returns:
         The element, to a type checker; a marker at run time.
     """
-    return Marker(EachSpec(tuple(source) if isinstance(source, list) else source, key))
+    given = tuple(source) if isinstance(source, list) else source
+    return Marker(EachSpec(given, key, at_least))
 
 
 @overload
@@ -130,6 +160,26 @@ def Use(factory: Callable[[], object]) -> Any:  # noqa: N802 - stands for a valu
     return Marker(UseSpec(factory))
 
 
-def spec_of(default: object) -> EachSpec | UseSpec | None:
+def Signal(*, timeout: Duration = SIGNAL_TIMEOUT) -> Any:  # noqa: ANN401, N802 - stands for a value
+    """Wait for a value that is sent to the job under the parameter's name.
+
+    The step is not started before the value is there, and holds no slot while it waits. It comes
+    from `handle.send`, `ctx.send`, a signed link or the API; it is checked against the annotation
+    and stored. It may come before the step asks for it, and the first one stands.
+
+    Where none comes in time, the parameter is None if its annotation is `T | None`; else the job
+    fails.
+
+    Args:
+        timeout: How long the step waits, from the moment its other inputs are there: seconds or a
+            timedelta, up to 365 days; 7 days if left out.
+
+    Returns:
+        The value, to a type checker; a marker at run time.
+    """
+    return Marker(SignalSpec(timeout))
+
+
+def spec_of(default: object) -> Spec | None:
     """What a parameter's default says, if it is a marker."""
     return default._headrace_spec if isinstance(default, Marker) else None  # noqa: SLF001 - ours

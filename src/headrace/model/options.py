@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.model.definition import Declaration
 
 MAX_STEP_SECONDS: Final = 1_800
+MAX_DELAY: Final = timedelta(days=365)
 MAX_NAME_LENGTH: Final = 100
 MAX_PARALLEL: Final = 1_000
 MIN_MEMORY, MAX_MEMORY = 32, 1_048_576
@@ -36,6 +37,9 @@ class StepOptions:
     runs_in: RunsIn | None = None
     memory: int | None = None
     resumable: bool = False
+    delay: Duration | None = None
+    undo: Callable[..., object] | None = None
+    undo_retry: Retry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class CheckedOptions:
     runs_in: RunsIn | None
     memory: int | None
     resumable: bool
+    delay: timedelta | None
+    undo: Callable[..., object] | None
+    undo_retry: Retry | None
 
 
 def options_of(functions: tuple[object, ...], options: dict[str, Any], owner: str) -> StepOptions:
@@ -101,11 +108,14 @@ def check_options(options: StepOptions, declaration: Declaration) -> CheckedOpti
         was=tuple(_checked_name("was", old, declaration) for old in was),
         after=_checked_after(options.after, declaration),
         timeout=_checked_timeout(options.timeout, declaration),
-        retry=_checked_retry(options.retry, declaration),
+        retry=_checked_retry("retry", options.retry, declaration),
         parallel=_checked_count("parallel", options.parallel, (1, MAX_PARALLEL), declaration),
         runs_in=_checked_runs_in(options.runs_in, declaration),
         memory=_checked_memory(options, declaration),
         resumable=_checked_resumable(options.resumable, declaration),
+        delay=_checked_delay(options.delay, declaration),
+        undo=options.undo,
+        undo_retry=_checked_undo_retry(options, declaration),
     )
 
 
@@ -139,10 +149,25 @@ def _checked_timeout(timeout: Duration | None, declaration: Declaration) -> time
         raise _refusal(str(error), declaration) from None
 
 
-def _checked_retry(retry: Retry | None, declaration: Declaration) -> Retry | None:
+def _checked_delay(delay: Duration | None, declaration: Declaration) -> timedelta | None:
+    if delay is None:
+        return None
+    try:
+        return to_timedelta(delay, "delay", least=0.001, most=MAX_DELAY.total_seconds())
+    except ValueError as error:
+        raise _refusal(str(error), declaration) from None
+
+
+def _checked_retry(option: str, retry: Retry | None, declaration: Declaration) -> Retry | None:
     if retry is not None and not isinstance(retry, Retry):
-        raise _refusal(f"retry={retry!r}; write Retry(attempts=...)", declaration)
+        raise _refusal(f"{option}={retry!r}; write Retry(attempts=...)", declaration)
     return retry
+
+
+def _checked_undo_retry(options: StepOptions, declaration: Declaration) -> Retry | None:
+    if options.undo_retry is not None and options.undo is None:
+        raise _refusal("undo_retry= is of the function that undo= names: add it", declaration)
+    return _checked_retry("undo_retry", options.undo_retry, declaration)
 
 
 def _checked_count(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from headrace.model import facts
@@ -16,12 +17,14 @@ from headrace.model.options import StepOptions, check_options, options_of
 from headrace.model.site import site_of_caller
 from headrace.model.slot import Surroundings
 from headrace.model.storable import storable
+from headrace.model.undo import UndoGraph, add_undo, undo_graph
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from typing_extensions import TypeForm
 
+    from headrace.model.awaited import AwaitedSignal
     from headrace.model.codec import Codec
     from headrace.model.context import JsonValue
     from headrace.model.duration import Duration
@@ -60,6 +63,7 @@ class Pipeline(Generic[InputT, OutputT]):
         input_name: The parameter that takes the input; None until a step takes it.
         steps: By name, in the order of their definition.
         dependents: For each step, the steps that wait for it.
+        signals: What can be sent to its jobs, by name.
     """
 
     def __init__(
@@ -125,9 +129,11 @@ class Pipeline(Generic[InputT, OutputT]):
         self.input_name: str | None = None
         self.steps: dict[str, Step] = {}
         self.dependents: dict[str, tuple[str, ...]] = {}
+        self.signals: dict[str, AwaitedSignal] = {}
         self._site = site
         self._hash: str | None = None
         self._result: tuple[Step, Codec[OutputT]] | None = None
+        self._undo_graph: UndoGraph | None = None
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name} {self.version}: {', '.join(self.steps) or 'no steps'}>"
@@ -148,15 +154,18 @@ class Pipeline(Generic[InputT, OutputT]):
         runs_in: RunsIn | None = None,
         memory: int | None = None,
         resumable: bool = False,
+        delay: Duration | None = None,
+        undo: Callable[..., object] | None = None,
+        undo_retry: Retry | None = None,
     ) -> Callable[[FunctionT], FunctionT]: ...
 
     def step(self, *functions: Any, **options: Any) -> Any:
         """Make a function a step of this pipeline; the function itself stays what it is.
 
-        A parameter is filled by the first rule that applies: its default is `Each(...)` or
-        `Use(...)`; its annotation is `StepContext`, `SyncContext` or `Transaction`; its name is
-        that of an earlier step, whose output it gets (the list of outputs, where that step runs
-        once per item); else it is the job's input.
+        A parameter is filled by the first rule that applies: its default is `Each(...)`,
+        `Signal(...)` or `Use(...)`; its annotation is `StepContext`, `SyncContext` or
+        `Transaction`; its name is that of an earlier step, whose output it gets (the list of
+        outputs, where that step runs once per item); else it is the job's input.
 
         Args:
             *functions: The function, where the decorator is written without parentheses.
@@ -167,7 +176,11 @@ class Pipeline(Generic[InputT, OutputT]):
                 of one job at the same time, 1 to 1,000, 10 if left out. `runs_in`: "thread" (if
                 left out) or "process", for plain functions. `memory`: MiB for its process.
                 `resumable`: it stores what it did by `once`, so a worker whose time is over may
-                cut it off.
+                cut it off. `delay`: it starts that long after its inputs are there, up to 365 days;
+                meanwhile it holds no slot. `undo`: a function that takes back what the step did,
+                called when its job fails or is cancelled afterwards; it takes what the step made
+                and what the step was given, each by its name. `undo_retry`: how that is tried;
+                as the step, if left out.
 
         Returns:
             The function itself, or a decorator that returns it.
@@ -183,13 +196,16 @@ class Pipeline(Generic[InputT, OutputT]):
     def _add(self, function: Any, given: StepOptions) -> Any:  # noqa: ANN401 - any function
         declaration = read_function(self.name, function)
         options = check_options(given, declaration)
-        around = Surroundings(self.steps, self.input.annotation, self.input_name)
-        step, self.input_name = assemble(declaration, options, around, self.retry)
+        around = Surroundings(self.steps, self.input.annotation, self.input_name, self.signals)
+        step, input_name = assemble(declaration, options, around, self.retry)
+        around = replace(around, input_name=input_name)
+        step, self.input_name = add_undo(step, options, around, self.name)
         self.steps[step.name] = step
         self.dependents[step.name] = ()
+        self.signals |= {signal.name: signal for signal in step.signals}
         for needed in step.needs:
             self.dependents[needed] += (step.name,)
-        self._hash = self._result = None
+        self._hash = self._result = self._undo_graph = None
         return function
 
     def check(self) -> None:
@@ -217,6 +233,13 @@ class Pipeline(Generic[InputT, OutputT]):
             DefinitionError: As `check`.
         """
         return self._known_result()[1]
+
+    @property
+    def undo_graph(self) -> UndoGraph:
+        """The steps of the job that undoes a run; empty where no step has an undo."""
+        if self._undo_graph is None:
+            self._undo_graph = undo_graph(self.steps)
+        return self._undo_graph
 
     @property
     def definition_hash(self) -> str:

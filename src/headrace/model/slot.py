@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace.model.annotations import Annotation, type_text
@@ -12,6 +12,7 @@ from headrace.model.step import Step
 
 if TYPE_CHECKING:
     from headrace.errors import DefinitionError
+    from headrace.model.awaited import AwaitedSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,13 @@ class Surroundings:
         steps: Earlier steps by name, in order.
         input_type: The type of the job's input.
         input_name: Its name; None until a parameter takes it.
+        signals: What earlier steps wait for, by name.
     """
 
     steps: Mapping[str, Step]
     input_type: Annotation
     input_name: str | None
+    signals: Mapping[str, AwaitedSignal] = field(default_factory=dict)
 
     def step_of(self, function: object) -> Step | None:
         """The latest step that is this function."""
@@ -68,7 +71,7 @@ class Slot:
         context = "StepContext or Transaction" if self.declaration.is_async else "SyncContext"
         return (
             f"accepted here are {steps_text(self.around.steps)}, {the_input}, and parameters with "
-            f"Each(...), Use(...), {context}; steps are declared above their use"
+            f"Each(...), Signal(...), Use(...), {context}; steps are declared above their use"
         )
 
 

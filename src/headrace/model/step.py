@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.model.annotations import Annotation
 from headrace.model.codec import Codec
 from headrace.model.items import EachBinding
 from headrace.model.options import RunsIn
 from headrace.model.retry import Retry
+
+if TYPE_CHECKING:
+    from headrace.model.awaited import AwaitedSignal
 
 
 class Source(Enum):
@@ -26,10 +29,14 @@ class Source(Enum):
     """The stored outputs of an earlier step that runs once per item, as one list in item order."""
     ITEM = "item"
     """The item of this execution."""
+    ITEM_OUTPUT = "item_output"
+    """In an undo step: what the step that it undoes returned for the item."""
     CLIENT = "client"
     """What `factory` opens, once a worker."""
     CONTEXT = "context"
     """A `StepContext`, or a `SyncContext` in a plain function."""
+    SIGNAL = "signal"
+    """What was sent to the job under the parameter's name; None where nothing came in time."""
     TRANSACTION = "transaction"
     """A `Transaction`."""
 
@@ -41,9 +48,9 @@ class Binding:
     Attributes:
         parameter: Its name; the engine passes it by keyword.
         source: Where the value comes from.
-        step: The earlier step, for `OUTPUT` and `OUTPUTS`.
-        codec: Reads the stored value, for `INPUT`, `OUTPUT`, `OUTPUTS` and `ITEM`. For `OUTPUTS`
-            it reads the whole list.
+        step: The earlier step, for `OUTPUT`, `OUTPUTS` and `ITEM_OUTPUT`.
+        codec: Reads the stored value, for `INPUT`, `OUTPUT`, `OUTPUTS`, `ITEM` and `SIGNAL`. For
+            `OUTPUTS` it reads the whole list.
         factory: Opens the client, for `CLIENT`; the same factory is the same client.
     """
 
@@ -77,6 +84,11 @@ class Step:
         timeout: The limit of one try; None for the worker's default.
         parallel: The most items of one job that run at the same time.
         produces: The type that later steps see: a list, where it runs once per item.
+        signals: What must have been sent to the job before it starts.
+        delay: How long after its inputs are there it starts; None for at once.
+        has_child: Whether it returns a child job, whose result is its output.
+        undo: The step of an undo job that takes back what this one did.
+        undoes: Of such a step: the name of the one that it undoes.
     """
 
     name: str
@@ -96,3 +108,13 @@ class Step:
     timeout: timedelta | None
     parallel: int
     produces: Annotation
+    signals: tuple[AwaitedSignal, ...] = ()
+    delay: timedelta | None = None
+    has_child: bool = False
+    undo: Step | None = None
+    undoes: str | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for more than its inputs."""
+        return bool(self.signals) or self.delay is not None

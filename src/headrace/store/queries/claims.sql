@@ -214,6 +214,43 @@ join headrace.records as record on record.job = wanted.job and record.run = want
 select job, step, item, charges from headrace.progress
 where job = any($1::uuid[]) and recorded;
 
+-- name: expire_signals
+-- Stores that signals did not come in time to these jobs, behind the fence.
+-- $1 ids uuid[], $2 tokens bigint[]
+with fenced as materialized (
+    select job.id, job.run
+    from unnest($1::uuid[], $2::bigint[]) as given (id, token)
+    join headrace.jobs as job on job.id = given.id
+    where job.token = given.token and job.state = 'running'
+    for no key update of job
+)
+insert into headrace.signals (job, run, name, expired)
+select distinct fenced.id, fenced.run, wait.name, true
+from fenced
+join headrace.waits as wait on wait.job = fenced.id and wait.run = fenced.run
+where wait.kind = 'signal' and wait.due_at <= headrace.now()
+on conflict do nothing;
+
+-- name: load_signals
+-- What was sent to these jobs' present runs; a null value did not come in time.
+-- $1 ids uuid[], $2 runs integer[]
+select sent.job, sent.name, sent.value
+from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
+join headrace.signals as sent on sent.job = wanted.job and sent.run = wanted.run;
+
+-- name: load_waits
+-- What the steps of these jobs' present runs began to wait for; of a child, whether it has ended.
+-- $1 ids uuid[], $2 runs integer[]
+select wait.job, wait.step, wait.item, wait.kind, wait.name,
+    extract(epoch from wait.due_at - headrace.now())::float8 as wait_s,
+    wait.kind = 'child' and not exists (
+        select from headrace.jobs as child
+        where child.id = case when wait.kind = 'child' then wait.name::uuid end
+        and child.state in ('queued', 'running')
+    ) as has_ended
+from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
+join headrace.waits as wait on wait.job = wanted.job and wait.run = wanted.run;
+
 -- name: held_jobs
 -- What the database says this worker holds.
 -- $1 worker
@@ -247,8 +284,8 @@ and not exists (
 );
 
 -- name: work_left
--- Whether a queued job of these lanes waits for more than its scheduled time, other jobs or other
--- code.
+-- Whether a queued job of these lanes waits for more than its time, other jobs, other code or
+-- somebody outside.
 -- $1 lanes integer[]
 select exists (
     select
@@ -256,7 +293,7 @@ select exists (
     join headrace.jobs as job on job.id = entry.job
     join headrace.lanes as lane on lane.id = entry.lane
     where entry.lane = any($1::integer[]) and entry.due_at < 'infinity'  -- else it is blocked
-    and job.wait_reason not in ('scheduled', 'unclaimable')
+    and job.wait_reason not in ('scheduled', 'unclaimable', 'external', 'child', 'delay')
     and not exists (
         select from headrace.queues as queue
         where queue.name = lane.queue and queue.paused_at is not null

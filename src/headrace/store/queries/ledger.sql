@@ -217,34 +217,77 @@ dead as (
 )
 select id, state from done;
 
+-- name: insert_waits
+-- Stores what steps begin to wait for; seconds from now, null for a wait that ends by itself.
+-- $1 jobs uuid[], $2 runs integer[], $3 steps text[], $4 items text[], $5 kinds text[],
+-- $6 names text[], $7 seconds float8[], $8 tokens bigint[]
+insert into headrace.waits (job, run, step, item, kind, name, due_at, token)
+select
+    given.job, given.run, given.step, given.item, given.kind, given.name,
+    headrace.now() + given.wait_s * interval '1 second', given.token
+from unnest(
+    $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[],
+    $8::bigint[]
+) as given (job, run, step, item, kind, name, wait_s, token)
+on conflict do nothing;
+
 -- name: release_jobs
 -- Puts fenced jobs back into their queue, due after a wait; one with a cancel request ends instead.
+-- One whose signal has come, or whose child has ended, is due now: see 0013_waits.sql.
 -- $1 ids uuid[], $2 waits in seconds float8[], $3 wait reasons text[], $4 errors text[],
--- $5 worker, $6 head start of one priority point
-with target as materialized (
+-- $5 worker, $6 head start of one priority point, $7 awaited signals text[], $8 awaited children
+-- text[]: each a list with commas, or null
+with awaited as materialized (
+    select given.id, given.wait_s, given.wait_reason, given.error,
+        coalesce(
+            given.signals is not null and exists (
+                select from headrace.signals as sent
+                where sent.job = job.id and sent.run = job.run
+                and sent.name = any(string_to_array(given.signals, ','))
+            ), false
+        ) or coalesce(
+            given.children is not null
+            and cardinality(string_to_array(given.children, ',')) > (
+                select count(*) from (
+                    select from headrace.children as bound
+                    where bound.child = any(string_to_array(given.children, ',')::uuid[])
+                    for share skip locked
+                ) as alive
+            ), false
+        ) as has_come
+    from unnest($1::uuid[], $2::float8[], $3::text[], $4::text[], $7::text[], $8::text[])
+        as given (id, wait_s, wait_reason, error, signals, children)
+    join headrace.jobs as job on job.id = given.id
+),
+target as materialized (
     select
-        job.id, given.wait_reason, given.error,
+        job.id, awaited.wait_reason, awaited.error,
         job.cancel_requested_at is not null as cancelled,
         -- A job that is handed back, and does not wait, keeps its place in the queue.
         case
-            when given.wait_s > 0 then headrace.now() + given.wait_s * interval '1 second'
-            else job.due_at
+            when awaited.wait_s > 0 and not awaited.has_come
+            then headrace.now() + awaited.wait_s * interval '1 second'
+            else least(job.due_at, headrace.now())
         end as due_at,
         case
-            when given.wait_reason in (
-                'rate_limited', 'breaker_open', 'budget', 'lock_busy', 'external'
-            ) then 1000 * given.wait_s
+            when awaited.wait_reason in ('rate_limited', 'breaker_open', 'budget', 'lock_busy')
+            then 1000 * awaited.wait_s
             else 0
         end as waits_ms
-    from unnest($1::uuid[], $2::float8[], $3::text[], $4::text[])
-        as given (id, wait_s, wait_reason, error)
-    join headrace.jobs as job on job.id = given.id
+    from awaited
+    join headrace.jobs as job on job.id = awaited.id
 ),
 done as (
     update headrace.jobs as job
     set state = case when target.cancelled then 'cancelled' else 'queued' end,
         worker = null, seq = job.seq + 1, wait_reason = target.wait_reason,
-        due_at = target.due_at, rank = target.due_at - job.priority * $6::interval,
+        due_at = target.due_at,
+        -- What waits for others is not behind what came since: it may be woken before its time.
+        rank = case
+            when target.wait_reason in ('external', 'child')
+            then least(target.due_at, headrace.now())
+            else target.due_at
+        end - job.priority * $6::interval,
         error = coalesce(target.error::json, job.error),
         ran_ms = job.ran_ms + 1000 * extract(epoch from clock_timestamp() - job.claimed_at),
         waited_ms = job.waited_ms + target.waits_ms,

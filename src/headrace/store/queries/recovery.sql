@@ -39,7 +39,8 @@ verdict as materialized (
         case
             when worst.charges is not null then headrace.now() + $5::interval
             when lost.suspicion = 1 and started.found then headrace.now() + $4::interval
-            else lost.was_due_at -- it keeps its place: it is claimed before what came later
+            -- It keeps its place: it is claimed before what came later.
+            else least(lost.was_due_at, headrace.now())
         end as due_at
     from lost
     left join lateral (
