@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from headrace.model.annotations import or_none, type_text, without_none
+from headrace.model.annotations import (
+    Annotation,
+    or_none,
+    origin_of,
+    plain,
+    type_text,
+    without_none,
+)
 from headrace.model.codec import codec_for
 from headrace.model.fan_out import element_of
 from headrace.model.fitting import fit
+from headrace.model.item_result import ItemResult
 from headrace.model.site import did_you_mean
 from headrace.model.step import Binding, Source
 
@@ -63,8 +71,11 @@ def _list_mismatch(slot: Slot, step: Step) -> DefinitionError:
     returned = step.output.annotation
     hint = f"write `{slot.name}: {type_text(step.produces)}`"
     element = element_of(slot.annotation)
-    if element is None or fit(returned, slot.annotation) is not None:
-        return slot.error("FAN_IN_LIST", f"the step {step.name} runs once per item: {hint}")
+    takes_results, may_fail = _is_result(element), _is_result(element_of(step.produces))
+    if takes_results != may_fail or element is None or fit(returned, slot.annotation) is not None:
+        return slot.error("FAN_IN_LIST", f"{_runs(step, may_fail=may_fail)}: {hint}")
+    if may_fail:
+        element = next(iter(get_args(plain(element))), None)
     if step.may_skip and fit(without_none(returned), element) is not None:
         return slot.error(
             "TYPE_OPTIONAL", f"an item of the step {step.name} may be None or skipped: {hint}"
@@ -73,6 +84,16 @@ def _list_mismatch(slot: Slot, step: Step) -> DefinitionError:
         "TYPE_MISMATCH",
         f"{slot.written} does not accept the outputs of the step {step.name}: {hint}",
     )
+
+
+def _is_result(element: Annotation) -> bool:
+    bare = plain(element)
+    return bare is ItemResult or origin_of(bare) is ItemResult
+
+
+def _runs(step: Step, *, may_fail: bool) -> str:
+    which = "and some may fail" if may_fail else "and all have to succeed, without at_least="
+    return f"the step {step.name} runs once per item, {which}"
 
 
 def _other_name(slot: Slot) -> DefinitionError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, get_args
 
 from headrace.errors import ItemsError
 from headrace.model.annotations import accepts_none, origin_of, plain, type_text
 from headrace.model.fitting import fit
-from headrace.model.items import EachBinding, fixed_items
+from headrace.model.item_result import ItemResult
+from headrace.model.items import MAX_ITEMS, EachBinding, fixed_items
 from headrace.model.site import did_you_mean
 from headrace.model.slot import steps_text
 from headrace.model.storable import storable
@@ -39,9 +41,10 @@ def bind_each(slot: Slot, spec: EachSpec, other: EachBinding | None) -> EachBind
             f"`{other.parameter}` and `{slot.name}` are both Each(...); return a list of pairs "
             "from an earlier step, and use one Each on it",
         )
+    at_least = _checked_count(slot, spec)
     if isinstance(spec.source, tuple):
-        return _fixed(slot, spec.source, spec)
-    return _listed(slot, spec)
+        return replace(_fixed(slot, spec.source, spec), at_least=at_least)
+    return replace(_listed(slot, spec), at_least=at_least)
 
 
 def element_of(annotation: Annotation) -> Annotation:
@@ -53,6 +56,28 @@ def element_of(annotation: Annotation) -> Annotation:
     if origin_of(bare) is tuple:
         return args[0] if args[1:] == (Ellipsis,) else None
     return args[0]
+
+
+def gathered_type(annotation: Annotation, each: EachBinding) -> Annotation:
+    """The type that later steps get of a step that runs once per item and returns `annotation`."""
+    if each.at_least is None:
+        return list[annotation]
+    return list[ItemResult[annotation]]
+
+
+def _checked_count(slot: Slot, spec: EachSpec) -> int | None:
+    at_least, source = spec.at_least, spec.source
+    if at_least is None:
+        return None
+    most = min(len(source), MAX_ITEMS) if isinstance(source, tuple) else MAX_ITEMS
+    if type(at_least) is int and 0 <= at_least <= most:
+        return at_least
+    limit = "as many as the sequence has" if isinstance(source, tuple) else "the most items"
+    raise slot.error(
+        "EACH_AT_LEAST",
+        f"Each(..., at_least={at_least!r}) of `{slot.name}`; write how many items have to "
+        f"succeed: a whole number from 0 to {most:,}, {limit}",
+    )
 
 
 def _fixed(slot: Slot, sequence: tuple[object, ...], spec: EachSpec) -> EachBinding:

@@ -16,7 +16,7 @@ _NAMED: Final = frozenset({"properties", "$defs", "patternProperties"})
 
 
 def definition_hash(pipeline: Pipeline[Any, Any]) -> str:
-    """16 hexadecimal digits over what is stored under which name, and who waits for whom."""
+    """16 hexadecimal digits over what is stored and undone, and who waits for whom."""
     facts = {
         "name": pipeline.name,
         "input": shape_of(pipeline.input.schema()),
@@ -26,6 +26,9 @@ def definition_hash(pipeline: Pipeline[Any, Any]) -> str:
             for step in pipeline.steps.values()
         ],
     }
+    undone = [(step.name, step.was) for step in pipeline.steps.values() if step.undo is not None]
+    if undone:  # others keep the hash that they had
+        facts["undo"] = undone
     text = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:16]
 
@@ -45,8 +48,9 @@ def shape_of(schema: Any) -> Any:  # noqa: ANN401 - JSON
     }
 
 
-def _each_of(step: Step) -> str | int | None:
-    """The step that gives the items, or the number of fixed ones."""
+def _each_of(step: Step) -> str | int | tuple[str | int, str] | None:
+    """The step that gives the items, or the number of fixed ones; whether items may fail."""
     if step.each is None:
         return None
-    return step.each.source_step or len(step.each.items)
+    source = step.each.source_step or len(step.each.items)
+    return source if step.each.at_least is None else (source, "at_least")

@@ -35,6 +35,7 @@ class EachBinding:
         source_step: The step whose output is the list; None for a fixed sequence.
         items: Of a fixed sequence, with their keys.
         key_of: The `key=` of `Each`, for lists that a step returned.
+        at_least: How many items have to succeed; None for all.
     """
 
     parameter: str
@@ -42,6 +43,11 @@ class EachBinding:
     source_step: str | None = None
     items: Items = ()
     key_of: Callable[[Any], str] | None = None
+    at_least: int | None = None
+
+    def needed(self, items: int) -> int:
+        """How many of so many items have to succeed."""
+        return items if self.at_least is None else self.at_least
 
     def plan(self, encoded_list: str | None, *, limit: int = MAX_ITEMS) -> list[tuple[str, str]]:
         """The items of one job, each as its key and its stored value, in order.
@@ -51,7 +57,7 @@ class EachBinding:
             limit: The most items that are accepted.
 
         Raises:
-            ItemsError: Too many items, or two of one key, or a key that cannot be used.
+            ItemsError: Too many items, too few, two of one key, or a key that cannot be used.
             CodecError: A stored item does not fit, where `key_of` needs to see it.
         """
         if encoded_list is None:
@@ -62,6 +68,11 @@ class EachBinding:
             refuse_duplicates(self.parameter, (key for key, _ in planned))
         if len(planned) > limit:
             raise ItemsError(self.parameter, f"{len(planned):,} items; at most {limit:,} can run")
+        if len(planned) < self.needed(len(planned)):
+            raise ItemsError(
+                self.parameter,
+                f"{len(planned):,} items; at least {self.at_least:,} have to succeed",
+            )
         return planned
 
     def _keys_of(self, values: list[str]) -> list[str]:

@@ -65,6 +65,7 @@ async def register(
         pipeline.inline_output,
         pipeline.concurrency,
         pipeline.key_concurrency,
+        _undone_names(pipeline),
     )
     await limit_pipeline(
         connection,
@@ -109,13 +110,24 @@ def describe(pipeline: Pipeline[Any, Any]) -> str:
     ).decode()
 
 
+def _undone_names(pipeline: Pipeline[Any, Any]) -> list[str]:
+    """Under which names outputs are stored that can be undone."""
+    undone = [step for step in pipeline.steps.values() if step.undo is not None]
+    return [name for step in undone for name in (step.name, *step.was)]
+
+
 def _describe_step(step: Step) -> dict[str, object]:
     return {
         "name": step.name,
         "was": step.was,
         "needs": step.needs,
         "each": step.each is not None,
+        "at_least": step.each and step.each.at_least,
         "may_skip": step.may_skip,
+        "signals": [signal.name for signal in step.signals],
+        "delay_s": step.delay and step.delay.total_seconds(),
+        "has_child": step.has_child,
+        "undo": step.undo is not None,
         "runs_in": step.runs_in,
         "parallel": step.parallel,
         "attempts": step.retry.attempts,

@@ -8,6 +8,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import CodecError, HeadraceError
+from headrace.model.item_result import result_text
 from headrace.model.step import Source
 from headrace.worker.context import AsyncContext, BlockingContext, StepTransaction
 from headrace.worker.stored import Artifact
@@ -113,7 +114,16 @@ async def _stored(attempt: Attempt, binding: Binding, engine: Engine) -> str:
 async def _gathered(run: JobRun, name: str, engine: Engine) -> str:
     """The outputs of a fan-out as one list, in item order."""
     fan = run.fans[name]
-    texts = [await _text(fan.outputs[key], engine) for key in fan.values]
+    each = run.pipeline.steps[name].each
+    texts = [
+        fan.errors[key] if key in fan.errors else await _text(fan.outputs[key], engine)
+        for key in fan.values
+    ]
+    if each is not None and each.at_least is not None:
+        texts = [
+            result_text(key, text, failed=key in fan.errors)
+            for key, text in zip(fan.values, texts, strict=True)
+        ]
     return "[" + ",".join(texts) + "]"
 
 

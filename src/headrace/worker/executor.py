@@ -16,11 +16,12 @@ from headrace.store.entries import Committed, Refused, Stale
 from headrace.telemetry.tracing import adopt_tracing
 from headrace.worker import report
 from headrace.worker.attempt import Attempt
+from headrace.worker.failure import Failure
 from headrace.worker.gating import Gates
 from headrace.worker.outcomes import Interrupted, Lost
 from headrace.worker.performing import perform
 from headrace.worker.planning import plan
-from headrace.worker.run import Failure, JobRun, Stop
+from headrace.worker.run import JobRun, Stop
 from headrace.worker.settling import Policy, decide, settle
 from headrace.worker.stored import as_output
 from headrace.worker.traced import traced

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.telemetry.events import emit
 from headrace.telemetry.step_events import StepAbandoned
+from headrace.worker.failure import Failure
 from headrace.worker.outcomes import Interrupted, timed_out
-from headrace.worker.run import Failure, Stop
+from headrace.worker.run import Stop
 from headrace.worker.service import PeriodicService
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.store.entries import Entry
 from headrace.worker.blueprint import blueprint_of
 from headrace.worker.claim import SUSPECT, WATCHED
+from headrace.worker.failure import too_few
 from headrace.worker.stored import Fan, as_output, read_plan
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.worker.attempt import Attempt
     from headrace.worker.blueprint import Blueprint
     from headrace.worker.claim import Claim
+    from headrace.worker.failure import Failure
     from headrace.worker.stored import Output
 
     Key: TypeAlias = tuple[str, str]
@@ -44,29 +45,6 @@ class Tally:
     failures: int = 0
     timeouts: int = 0
     busy: int = 0
-
-
-@dataclass(slots=True)
-class Failure:
-    """Why the job will fail, once what runs has ended."""
-
-    cause: str
-    code: str
-    kind: str
-    message: str
-    step: str | None = None
-    item: str | None = None
-
-    def as_json(self) -> str:
-        """The error as it is stored with the job."""
-        fields = {
-            "code": self.code,
-            "class": self.kind,
-            "message": self.message,
-            "step": self.step,
-            "item": self.item or None,
-        }
-        return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
 @dataclass(slots=True)
@@ -159,11 +137,16 @@ class JobRun:
             if plan is None:
                 continue
             fan = self.plan(step.name, read_plan(plan[1] or "[]"))
-            for (owner, item), (_, output, artifact) in found.items():
+            for (owner, item), (state, output, artifact) in found.items():
                 if owner == name and item in fan.values:
-                    fan.outputs[item] = as_output(output, artifact)
                     fan.left -= 1
-            fan.waiting = deque(key for key in fan.values if key not in fan.outputs)
+                    if state == "failed":
+                        fan.errors[item] = output or "{}"
+                    else:
+                        fan.outputs[item] = as_output(output, artifact)
+            fan.waiting = deque(key for key in fan.values if not fan.has(key))
+            fan.failed = len(fan.errors)
+            self.failure = self.failure or too_few(step, fan)
             if not fan.left:
                 self.left -= 1
                 self._complete(step.name, None)
@@ -189,8 +172,11 @@ class JobRun:
                 self.ready.append(self.pipeline.steps[row.step])
         elif row.item:
             fan = self.fans[row.step]
-            fan.outputs[row.item] = output
-            if len(fan.outputs) == len(fan.values):
+            if row.state == "failed":
+                fan.errors[row.item] = row.output or "{}"
+            else:
+                fan.outputs[row.item] = output
+            if len(fan.outputs) + len(fan.errors) == len(fan.values):
                 self._complete(row.step, None)
         else:
             self._complete(row.step, output)
@@ -218,7 +204,7 @@ class JobRun:
         if not item:
             return self._is_complete(step) or step in self.fans
         fan = self.fans.get(step)
-        return fan is not None and item in fan.outputs
+        return fan is not None and fan.has(item)
 
     def outcome_known(self, step: Step, item: str) -> None:
         """A step or item has an output that is on its way to the database."""
@@ -229,6 +215,13 @@ class JobRun:
         fan.left -= 1
         if not fan.left:
             self.left -= 1
+
+    def fail_item(self, step: Step, item: str, failure: Failure) -> None:
+        """An item has failed for good, which is on its way to the database."""
+        fan = self.fans[step.name]
+        fan.failed += 1
+        self.outcome_known(step, item)
+        self.failure = self.failure or too_few(step, fan, failure)
 
     # --- what may run -----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.entries import End, Release, StepRow, TryRow
+from headrace.worker.failure import Failure
 from headrace.worker.outcomes import (
     Cancelled,
     CutOff,
@@ -20,7 +21,7 @@ from headrace.worker.outcomes import (
     Stored,
     fit_text,
 )
-from headrace.worker.run import Failure, Stop
+from headrace.worker.run import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,10 +144,25 @@ def _fail(attempt: Attempt, failed: Failed, now: float, policy: Policy, latency_
     cause = "budget_exhausted" if failed.kind == "budget" else "permanent_error"
     if failed.retried:
         cause = "step_timeout" if failed.kind == "timeout" else "attempts_exhausted"
-    if run.failure is None:
-        run.failure = Failure(
-            cause, failed.code, failed.kind, failed.message, step.name, attempt.item or None
+    failure = Failure(
+        cause, failed.code, failed.kind, failed.message, step.name, attempt.item or None
+    )
+    _give_up(attempt, failure, latency_us)
+
+
+def _give_up(attempt: Attempt, failure: Failure, latency_us: int) -> None:
+    """There is no further try: the job has failed, or only the item if it can do without."""
+    run, step, item = attempt.run, attempt.step, attempt.item
+    if not item or step.each is None or step.each.at_least is None:
+        run.failure = run.failure or failure
+        return
+    run.entry().add_step(
+        StepRow(
+            step.name, item, step.position, run.tally(attempt.key).attempts, latency_us,
+            failure.as_item(), state="failed", metadata=attempt.metadata_text,
         )
+    )  # fmt: skip
+    run.fail_item(step, item, failure)
 
 
 def _retry_wait(attempt: Attempt, failed: Failed, tally: Tally, policy: Policy) -> float | None:
@@ -172,14 +188,16 @@ def _defer(
         return
     tally.attempts += 1
     tally.busy += deferred.kind == "lock_busy"
+    has_waited = run.claim.waited_s + deferred.wait_s > policy.max_wait_s
     run.entry().add_try(
         TryRow(
             step.name, attempt.item, tally.attempts, latency_us, deferred.kind, deferred.code,
-            deferred.reason or "the step asked to be run later", None, deferred.wait_s,
+            deferred.reason or "the step asked to be run later", None,
+            None if has_waited else deferred.wait_s,
         )
     )  # fmt: skip
-    if run.claim.waited_s + deferred.wait_s > policy.max_wait_s:
-        run.failure = run.failure or Failure(
+    if has_waited:
+        failure = Failure(
             "wait_limit",
             "WAIT_LIMIT",
             deferred.kind,
@@ -188,6 +206,7 @@ def _defer(
             step.name,
             attempt.item or None,
         )
+        _give_up(attempt, failure, latency_us)
         return
     run.wait(attempt.key, now + deferred.wait_s)
     run.put_back(step, attempt.item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from headrace.model.items import split_list
@@ -24,13 +24,29 @@ Output = str | Artifact
 
 @dataclass(slots=True)
 class Fan:
-    """A fan-out whose items are stored."""
+    """A fan-out whose items are stored.
+
+    Attributes:
+        values: Of all items, by key.
+        waiting: The keys of those that are to start.
+        outputs: Of those that succeeded, or were skipped, once it is committed.
+        running: How many run.
+        left: How many have no outcome, committed or not.
+        failed: How many failed for good, committed or not.
+        errors: Of those that failed for good, once it is committed; as `Failure.as_item` writes it.
+    """
 
     values: dict[str, str]
     waiting: deque[str]
     outputs: dict[str, Output]
     running: int = 0
     left: int = 0
+    failed: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def has(self, item: str) -> bool:
+        """Whether an outcome of the item is committed."""
+        return item in self.outputs or item in self.errors
 
 
 def as_output(output: str | None, artifact: str | None) -> Output:
