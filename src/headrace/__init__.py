@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from headrace.inbox.message import compose_message
     from headrace.model.context import Row, StepContext, SyncContext, Transaction
+    from headrace.model.item_result import ItemError, ItemResult
     from headrace.model.job import JobState
     from headrace.model.lock import Lock, SyncLock
     from headrace.model.markers import Each, Signal, Use
@@ -51,6 +52,8 @@ __all__ = [
     "Headrace",
     "HeadraceError",
     "InvalidError",
+    "ItemError",
+    "ItemResult",
     "JobHandle",
     "JobState",
     "Lock",
@@ -89,6 +92,8 @@ _MODULES: Final = {
     "Headrace": "app",
     "HeadraceError": "errors",
     "InvalidError": "errors",
+    "ItemError": "model.item_result",
+    "ItemResult": "model.item_result",
     "JobHandle": "client",
     "JobState": "model.job",
     "Lock": "model.lock",
