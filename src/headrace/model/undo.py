@@ -92,7 +92,7 @@ def add_undo(
 
 def undo_graph(steps: Mapping[str, Step]) -> UndoGraph:
     """What undoes these steps: one after the other, against the order of their definition."""
-    undos = [step.undo for step in reversed(steps.values()) if step.undo is not None]
+    undos = [step.undo for step in reversed(tuple(steps.values())) if step.undo is not None]
     before = [(), *((undo.name,) for undo in undos[:-1])] if undos else []
     chain = [
         replace(undo, needs=needs, position=position)

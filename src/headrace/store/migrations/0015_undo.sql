@@ -1,2 +1,126 @@
--- Written by the change that needs it.
-select;
+-- Undoing what a run did that failed or was cancelled (docs/adr/0023-undo-jobs.md).
+--
+-- A run can end so in many ways: a step, a deadline, workers that died, an operator, somebody who
+-- cancels. All of them write the job's row, so a trigger there cannot be forgotten by any. It stores
+-- an *undo job* in the same transaction: an ordinary job, whose steps are the undo functions of the
+-- steps that were completed. It fires for no other change of a job.
+
+alter table headrace.jobs
+    add column undo_of uuid,
+    add column undo_run integer,
+    add constraint jobs_undo check ((undo_of is null) = (undo_run is null));
+
+-- The steps that have an undo function in a version, with their earlier names.
+alter table headrace.pipelines add column undos text[] not null default '{}';
+
+-- A version 7 id of this moment, as those that submitters make.
+create function headrace.new_id() returns uuid
+language sql volatile
+return (
+    left(headrace.first_id(clock_timestamp())::text, 13) || '-7'
+    || substr(gen_random_uuid()::text, 16)
+)::uuid;
+
+-- The lane of jobs without keys beside this one; made when all jobs so far had keys.
+create function headrace.plain_lane(of_lane integer) returns integer
+language plpgsql as $$
+declare
+    place headrace.lanes;
+    plain integer;
+begin
+    select lane.* into place from headrace.lanes as lane where lane.id = of_lane;
+    if not place.keyed then
+        return of_lane;
+    end if;
+    loop
+        select lane.id into plain
+        from headrace.lanes as lane
+        where lane.queue = place.queue and lane.pipeline = place.pipeline
+        and lane.version = place.version and not lane.keyed;
+        if found then
+            return plain;
+        end if;
+        insert into headrace.lanes (queue, pipeline, version, limited)
+        values (
+            place.queue, place.pipeline, place.version,
+            headrace.gate_limit(headrace.gate('queue', place.queue)) is not null
+            or headrace.gate_limit(headrace.gate('pipeline', place.pipeline)) is not null
+        )
+        on conflict do nothing;  -- another one makes it: the next look sees it
+        perform pg_notify('headrace_jobs', '*');
+    end loop;
+end $$;
+
+-- Whether a step of this run was completed that has an undo. What the run took over from an earlier
+-- one is not its own: that one ended in its own way. Whether there is anything to undo is what the
+-- job's version says; a newer one may have run it, under other names of the steps.
+create function headrace.has_to_undo(job uuid, run integer, lane integer) returns boolean
+language sql stable
+return exists (
+    select
+    from headrace.lanes as place
+    join headrace.pipelines as own
+        on own.name = place.pipeline and own.version = place.version and own.undos <> '{}'
+    cross join lateral (
+        select
+        from headrace.pipelines as known
+        cross join unnest(known.undos) as undo (step)
+        join headrace.steps as stored
+            on stored.job = has_to_undo.job and stored.run = has_to_undo.run
+            and stored.step = undo.step
+        where known.name = place.pipeline
+        and stored.state = 'completed' and stored.reused_from is null
+        limit 1
+    ) as done
+    where place.id = has_to_undo.lane
+);
+
+-- Whoever may end jobs need not be let into the tables here.
+create function headrace.begin_undo() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    undo_id uuid;
+    undo_lane integer;
+    starts_at timestamptz;
+    undo_rank timestamptz;
+begin
+    if not headrace.has_to_undo(new.id, new.run, new.lane) then
+        return null;
+    end if;
+    undo_id := headrace.new_id();
+    undo_lane := headrace.plain_lane(new.lane);
+    starts_at := headrace.now();
+    -- The head start of its priority is that of the job, whatever the setting is.
+    undo_rank := starts_at - (new.due_at - new.rank);
+    insert into headrace.jobs (
+        id, lane, tenant, owner, priority, due_at, rank, wait_reason, preset, parameters, metadata,
+        correlation_id, traceparent, parent_job, input, undo_of, undo_run
+    )
+    values (
+        undo_id, undo_lane, new.tenant, new.owner, new.priority, starts_at, undo_rank, 'undo',
+        new.preset, new.parameters, new.metadata, new.correlation_id, new.traceparent, new.id,
+        new.input, new.id, new.run
+    );
+    insert into headrace.queued (job, lane, ready, share, rank, due_at)
+    values (
+        undo_id, undo_lane, true, headrace.share_of(new.tenant), undo_rank, starts_at
+    );
+    insert into headrace.job_events (job, seq, run, to_state, reason, actor, metadata)
+    values (
+        undo_id, 1, 1, 'queued', 'submitted', 'undo',
+        json_build_object('undo_of', new.id, 'undo_run', new.run)
+    );
+    perform pg_notify('headrace_jobs', lane.queue)
+    from headrace.lanes as lane
+    where lane.id = undo_lane;
+    return null;
+end $$;
+
+create trigger jobs_undo after update of state on headrace.jobs
+for each row when (
+    new.state in ('failed', 'cancelled') and old.state in ('queued', 'running')
+    and new.undo_of is null
+)
+execute function headrace.begin_undo();

@@ -151,14 +151,14 @@ where queue = $1 and pipeline = $2 and version = $3 and not keyed;
 -- Records a definition; a version that is registered again keeps its time, its hash follows. Its
 -- limits follow by gates.limit_pipeline.
 -- $1 name, $2 version, $3 hash, $4 definition, $5 whether its outputs may leave with events,
--- $6 most jobs at once, $7 most jobs of one concurrency key at once
+-- $6 most jobs at once, $7 most jobs of one concurrency key at once, $8 steps with an undo text[]
 insert into headrace.pipelines as known (
-    name, version, hash, definition, inline_output, concurrency, key_concurrency
+    name, version, hash, definition, inline_output, concurrency, key_concurrency, undos
 )
-values ($1, $2, $3, $4::json, $5, $6, $7)
+values ($1, $2, $3, $4::json, $5, $6, $7, $8::text[])
 on conflict (name, version) do update
 set hash = excluded.hash, definition = excluded.definition,
-    inline_output = excluded.inline_output
+    inline_output = excluded.inline_output, undos = excluded.undos
 where known.hash <> excluded.hash or known.inline_output <> excluded.inline_output
 or known.concurrency is distinct from excluded.concurrency
 or known.key_concurrency <> excluded.key_concurrency;
