@@ -49,7 +49,7 @@ class Rerun:
         for name in begins:
             if name not in graph:
                 raise StepNotFoundError(name, tuple(graph))
-        return NewRun(_names_from(graph, begins), given)
+        return NewRun(_names_from(graph, begins), given, _uses(pipeline, definition))
 
     def _output(self, pipeline: Pipeline[Any, Any] | None, name: str) -> GivenOutput:
         if pipeline is None:
@@ -84,6 +84,31 @@ def _names_from(
             again.add(name)
             names.extend((name, *was))
     return names
+
+
+def _uses(
+    pipeline: Pipeline[Any, Any] | None, definition: Mapping[str, Any] | None
+) -> list[tuple[str, str]]:
+    """The steps whose items may fail, with each that needs them, under all their names."""
+    graph = _graph_of(pipeline, definition)
+    return [
+        (name, needing)
+        for step in _steps_that_may_fail(pipeline, definition)
+        for follower, (was, needs) in graph.items()
+        if step in needs
+        for name in (step, *graph[step][0])
+        for needing in (follower, *was)
+    ]
+
+
+def _steps_that_may_fail(
+    pipeline: Pipeline[Any, Any] | None, definition: Mapping[str, Any] | None
+) -> list[str]:
+    if pipeline is not None:
+        steps = pipeline.steps.values()
+        return [step.name for step in steps if step.each and step.each.at_least is not None]
+    found = definition["steps"] if definition else ()
+    return [step["name"] for step in found if step.get("at_least") is not None]
 
 
 def _graph_of(

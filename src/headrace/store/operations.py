@@ -55,6 +55,9 @@ class NewRun:
     """The steps whose outputs it does not take over; None for all."""
     given: Sequence[GivenOutput] = ()
     """Outputs in place of those of these steps, which are among `again`."""
+    uses: Sequence[tuple[str, str]] = ()
+    """Steps whose items may fail, each with one that needs it: where the new run has an output of
+    that one, the items that failed do not run again."""
 
 
 async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str | None) -> JobState:
@@ -183,6 +186,14 @@ async def _take_over(connection: Connection, ended: Ended, plan: NewRun) -> None
         columns = zip(*plan.given, strict=True)
         await connection.execute(
             SQL["operations.give_outputs"], ended.id, ended.run + 1, *map(list, columns)
+        )
+    if plan.uses:
+        await connection.execute(
+            SQL["operations.reuse_failed_items"],
+            ended.id,
+            ended.run,
+            [step for step, _ in plan.uses],
+            [needing for _, needing in plan.uses],
         )
 
 

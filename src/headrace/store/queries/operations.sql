@@ -59,7 +59,8 @@ where job.id = $1
 for no key update of job;
 
 -- name: reuse_steps
--- Gives a new run the stored outputs of the run before it, but for the named steps.
+-- Gives a new run the stored outputs of the run before it, but for the named steps. Items that
+-- failed run again.
 -- $1 job, $2 old run, $3 steps to run again text[] (null: reuse none)
 insert into headrace.steps (
     job, run, step, item, state, position, attempts, worker, token, latency_us, finished_at,
@@ -69,7 +70,35 @@ select
     job, $2::integer + 1, step, item, state, position, attempts, worker, token, latency_us,
     finished_at, coalesce(reused_from, run), output, artifact, reason, metadata
 from headrace.steps
-where job = $1 and run = $2 and $3::text[] is not null and not step = any($3::text[]);
+where job = $1 and run = $2 and $3::text[] is not null and not step = any($3::text[])
+and state <> 'failed';
+
+-- name: reuse_failed_items
+-- As reuse_steps, for the failed items of steps that another one needs whose output the new run has
+-- by now: what it was made from stands.
+-- $1 job, $2 old run, $3 steps text[], $4 a step that needs each of them text[]
+insert into headrace.steps (
+    job, run, step, item, state, position, attempts, worker, token, latency_us, finished_at,
+    reused_from, output, artifact, reason, metadata
+)
+select
+    job, $2::integer + 1, step, item, state, position, attempts, worker, token, latency_us,
+    finished_at, coalesce(reused_from, run), output, artifact, reason, metadata
+from headrace.steps as failed
+where job = $1 and run = $2 and state = 'failed'
+and exists (
+    select from headrace.steps as plan
+    where plan.job = $1 and plan.run = $2::integer + 1 and plan.step = failed.step
+    and plan.item = ''
+)
+and exists (
+    select
+    from unnest($3::text[], $4::text[]) as needed (step, by_step)
+    join headrace.steps as made
+        on made.job = $1 and made.run = $2::integer + 1 and made.step = needed.by_step
+        and made.item = ''
+    where needed.step = failed.step
+);
 
 -- name: reuse_records
 -- As reuse_steps, for the `once` records.
