@@ -77,6 +77,15 @@ class Answer:
     is_cut: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What is sent, wherever it goes."""
+
+    method: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
 class Egress:
     """Calls addresses that strangers name.
 
@@ -124,36 +133,54 @@ class Egress:
             UnavailableError: The name servers do not answer; nothing was sent.
             ValueError: A header would be two.
         """
+        return await self._call("POST", url, body, headers)
+
+    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Read what lies at an address.
+
+        Args:
+            url: Where.
+            headers: As for `post`.
+
+        Raises:
+            TargetError: The address may not be called; nothing was sent.
+            CallError: There was no answer in time, or none that is HTTP.
+            NotConnectedError: Nobody took the connection, or its certificate is not good.
+            UnavailableError: The name servers do not answer; nothing was sent.
+            ValueError: A header would be two.
+        """
+        return await self._call("GET", url, b"", headers or {})
+
+    async def _call(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         if any(not FORBIDDEN_IN_HEADERS.isdisjoint(text) for text in headers.values()):
             raise ValueError("a header has one line")
         target = parse_target(url, self.rules)
+        letter = _Letter(method, body, headers)
         try:
             async with asyncio.timeout(self._limits.total_s):
                 addresses = await locate(target, self._resolver)
-                return await self._try_each(target, addresses[:MOST_TRIED], body, headers)
+                return await self._try_each(target, addresses[:MOST_TRIED], letter)
         except TimeoutError:
             raise CallError(f"no answer within {self._limits.total_s:g} s") from None
 
     async def _try_each(
-        self, target: Target, addresses: Sequence[Address], body: bytes, headers: Mapping[str, str]
+        self, target: Target, addresses: Sequence[Address], letter: _Letter
     ) -> Answer:
         for address in addresses[:-1]:
             try:
-                return await self._send(target, address, body, headers)
+                return await self._send(target, address, letter)
             except NotConnectedError:  # nothing was sent: another one may be there
                 continue
-        return await self._send(target, addresses[-1], body, headers)
+        return await self._send(target, addresses[-1], letter)
 
-    async def _send(
-        self, target: Target, address: Address, body: bytes, headers: Mapping[str, str]
-    ) -> Answer:
+    async def _send(self, target: Target, address: Address, letter: _Letter) -> Answer:
         limits = self._limits
         host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
         request = httpx2.Request(
-            "POST",
+            letter.method,
             f"{target.scheme}://{host}:{target.port}{target.path}",
-            headers={**headers, "Host": target.authority, "Accept-Encoding": "identity"},
-            content=body,
+            headers={**letter.headers, "Host": target.authority, "Accept-Encoding": "identity"},
+            content=letter.body,
             extensions={
                 "sni_hostname": target.host,
                 "timeout": httpx2.Timeout(limits.total_s, connect=limits.connect_s).as_dict(),
