@@ -20,7 +20,7 @@ from headrace.pipelines.documents.parsing.errors import (
     NoTextError,
 )
 from headrace.pipelines.documents.parsing.limits import ParseLimits
-from headrace.pipelines.documents.parsing.result import Parsed, normalise, refuse_long
+from headrace.pipelines.documents.parsing.result import Parsed, join_pages, refuse_long
 
 _END_WITHIN: Final = 1024  # bytes; other readers look no further for the mark of a PDF's end
 _PADDING: Final = b"\0 \t\r\n"
@@ -117,20 +117,11 @@ def _origin(text_page: Any, index: int) -> tuple[float, float]:  # noqa: ANN401
 
 
 def _put_together(texts: list[str], limits: ParseLimits) -> Parsed:
-    parts: list[str] = []
-    pages: list[int] = []
-    line = 1
-    for text in map(normalise, texts):
-        pages.append(line)
-        if text:
-            parts.append(text)
-            line += text.count("\n") + 2  # and the empty line between two pages
-    markdown = "\n\n".join(parts)
-    if not parts:
+    markdown, pages = join_pages(texts)
+    if not markdown:
         raise NoTextError(
             f"no text on any page of the PDF ({len(texts):,}): it seems to be scanned;"
             " run text recognition (OCR) on it first"
         )
     refuse_long(len(markdown), limits)
-    last = markdown.count("\n") + 1
-    return Parsed(markdown, [min(start, last + 1) for start in pages])
+    return Parsed(markdown, pages)

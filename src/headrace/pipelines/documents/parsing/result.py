@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from headrace.pipelines.documents.parsing.errors import FileLimitError, NoTextError
@@ -44,6 +45,26 @@ def normalise(markdown: str) -> str:
     if _SURROGATE.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
+
+
+def join_pages(texts: Iterable[str]) -> tuple[str, list[int]]:
+    """The normalised Markdown of some pages, and the lines on which they begin, as in `Parsed`."""
+    parts: list[str] = []
+    pages: list[int] = []
+    line = 1
+    for text in map(normalise, texts):
+        pages.append(line)
+        if text:
+            parts.append(text)
+            line += text.count("\n") + 2  # and the empty line between two pages
+    markdown = "\n\n".join(parts)
+    return markdown, bounded_pages(pages, markdown)
+
+
+def bounded_pages(pages: Iterable[int], markdown: str) -> list[int]:
+    """The lines on which pages begin, none of them beyond one line past the end of the text."""
+    last = markdown.count("\n") + 1
+    return [min(start, last + 1) for start in pages]
 
 
 def checked(markdown: str, limits: ParseLimits) -> str:
