@@ -108,6 +108,8 @@ async def _stored(attempt: Attempt, binding: Binding, engine: Engine) -> str:
     name = binding.step or ""
     if binding.source is Source.OUTPUT:
         return await _text(run.outputs[name], engine)
+    if binding.source is Source.ITEM_OUTPUT:
+        return await _text(run.fans[name].outputs[attempt.item], engine)
     return await _gathered(run, name, engine)
 
 

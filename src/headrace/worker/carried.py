@@ -63,9 +63,11 @@ def read_claim(
                 worker_version=pipeline.version,
             )
         )  # fmt: skip
+    # An undo job takes over what was done before it was there.
+    is_fresh = seq == FIRST_CLAIM and first_of_run and suspicion == NORMAL
     return Claim(
         job, token, number, pipeline, lane.version, lane.queue, tenant, owner, text,
-        seq == FIRST_CLAIM and suspicion == NORMAL, suspicion, cancel_requested, limit_s, cause,
+        is_fresh, suspicion, cancel_requested, limit_s, cause,
         waited_ms / 1000, preset, orjson.loads(parameters) if parameters else None,
         correlation_id, late_s, age_s, first_of_run, worker,
         traceparent,

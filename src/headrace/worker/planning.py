@@ -27,6 +27,8 @@ async def plan(
 async def _plan(attempt: Attempt, engine: Engine) -> Outcome:
     each = attempt.step.each
     assert each is not None  # noqa: S101 - for the type checker
+    if attempt.run.undoing is not None:
+        return Planned(write_plan(attempt.run.undoing.items_of(attempt)))
     try:
         source = await source_text(attempt.run, each.source_step, engine)
         return Planned(write_plan(each.plan(source, limit=engine.limits.fan_out_most)))

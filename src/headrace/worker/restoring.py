@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from headrace.store.sql import SQL
+from headrace.worker.blueprint import names_of
 from headrace.worker.claim import NORMAL, SUSPECT, WATCHED
 from headrace.worker.stored import as_output
+from headrace.worker.undoing import load_undone
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from headrace.model.pipeline import Pipeline
     from headrace.store.pool import HeldConnection
     from headrace.worker.run import JobRun
 
@@ -25,6 +25,7 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
     numbers = [run.claim.run for run in runs]
     steps: defaultdict[UUID, list[tuple[Any, ...]]] = defaultdict(list)
     by_job = {run.claim.job: run for run in runs}
+    await load_undone(connection, by_job)
     for job, step, *stored in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
         steps[job].append((_present_name(by_job[job], step), *stored))
     for run in runs:
@@ -65,10 +66,4 @@ async def _restore_starts(
 
 def _present_name(run: JobRun, step: str) -> str:
     """What is stored under an earlier name of a step is the step's."""
-    return _names_of(run.pipeline).get(step, step)
-
-
-@lru_cache(maxsize=1_000)
-def _names_of(pipeline: Pipeline[Any, Any]) -> dict[str, str]:
-    """The present name of each earlier one."""
-    return {old: step.name for step in pipeline.steps.values() for old in step.was}
+    return names_of(run.graph).get(step, step)

@@ -11,7 +11,7 @@ from headrace.store.entries import Entry
 from headrace.worker.blueprint import blueprint_of
 from headrace.worker.claim import SUSPECT, WATCHED
 from headrace.worker.failure import too_few
-from headrace.worker.stored import Fan, as_output, read_plan
+from headrace.worker.stored import NULL, Fan, as_output, read_plan
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from headrace.model.step import Step
     from headrace.store.entries import StepRow, Writer
     from headrace.worker.attempt import Attempt
-    from headrace.worker.blueprint import Blueprint
+    from headrace.worker.blueprint import Blueprint, Graph
     from headrace.worker.claim import Claim
     from headrace.worker.failure import Failure
     from headrace.worker.stored import Output
+    from headrace.worker.undoing import Undoing
 
     Key: TypeAlias = tuple[str, str]
     """A step and an item; the item is empty for a step that runs once."""
@@ -69,6 +70,7 @@ class JobRun:
     writer: Writer
     started_at: float
     pipeline: Pipeline[Any, Any] = field(init=False)
+    graph: Graph = field(init=False)
     blueprint: Blueprint = field(init=False)
     outputs: dict[str, Output] = field(init=False)
     running: dict[Key, Attempt] = field(init=False)
@@ -93,11 +95,12 @@ class JobRun:
     cancel_note: str | None = None
     dead: bool = False
     began_alone: bool = False
+    undoing: Undoing | None = None
 
     def __post_init__(self) -> None:
         """Begin with nothing stored."""
         claim = self.claim
-        pipeline = self.pipeline = claim.pipeline
+        pipeline = self.pipeline = self.graph = claim.pipeline
         blueprint = self.blueprint = blueprint_of(pipeline)
         self.outputs = {}
         self.running = {}
@@ -113,12 +116,23 @@ class JobRun:
     def restore(self, rows: Iterable[tuple[str, str, str, str | None, str | None]]) -> None:
         """Take over what earlier claims stored: (step, item, state, output, artifact)."""
         found = {(step, item): (state, output, ref) for step, item, state, output, ref in rows}
-        for step in self.pipeline.steps.values():
+        for step in self.graph.steps.values():
             if step.each is None:
                 self._restore_step(step, found)
             else:
                 self._restore_fan(step, found)
         self.ready = deque(step for step in self.ready if not self._is_complete(step.name))
+
+    def begin_undo(self, undoing: Undoing) -> None:
+        """What was restored is what a run had done that is to be undone: its steps are others."""
+        graph = self.graph = self.pipeline.undo_graph
+        blueprint = self.blueprint = blueprint_of(graph)
+        self.undoing, self.failure, self.unmet = undoing, None, None
+        self.ready, self.left = deque(blueprint.first), blueprint.count
+        for name, step in graph.steps.items():
+            if step.undoes not in undoing.done:
+                self.left -= 1
+                self._complete(name, NULL)
 
     def _restore_step(
         self, step: Step, found: dict[Key, tuple[str, str | None, str | None]]
@@ -169,7 +183,7 @@ class JobRun:
                 self.left -= 1
                 self._complete(row.step, None)
             else:
-                self.ready.append(self.pipeline.steps[row.step])
+                self.ready.append(self.graph.steps[row.step])
         elif row.item:
             fan = self.fans[row.step]
             if row.state == "failed":
@@ -184,10 +198,10 @@ class JobRun:
     def _complete(self, name: str, output: Output | None) -> None:
         if output is not None:
             self.outputs[name] = output
-        followers = self.pipeline.dependents[name]
+        followers = self.graph.dependents[name]
         if not followers:
             return
-        steps, unmet = self.pipeline.steps, self.unmet
+        steps, unmet = self.graph.steps, self.unmet
         if unmet is None:
             unmet = self.unmet = self.blueprint.unmet.copy()
         for follower in followers:

@@ -35,6 +35,12 @@ TIMEOUT_RETRIES: Final = 2
 TIMEOUT_WAIT_S: Final = 2.0
 CUT_OFF_WAIT_S: Final = 1.0
 CANCELLED: Final = End("cancelled", "cancelled")
+UNDO_GOES_ON: Final = Failed(
+    "permanent",
+    "UNDO_CANCELLED",
+    "an undo cannot cancel its job: raise another error",
+    retried=False,
+)
 WAIT_REASONS: Final = MappingProxyType(
     {
         "rate_limited": "rate_limited",
@@ -106,6 +112,8 @@ def _settle_unfinished(
     attempt: Attempt, outcome: Outcome, now: float, policy: Policy, latency_us: int
 ) -> None:
     run = attempt.run
+    if isinstance(outcome, Cancelled) and run.undoing is not None:
+        outcome = UNDO_GOES_ON
     if isinstance(outcome, Failed):
         _fail(attempt, outcome, now, policy, latency_us)
     elif isinstance(outcome, Deferred):

@@ -1,0 +1,19 @@
+-- name: find_undo_jobs
+-- Which of these jobs undo a run of another one; with the steps that have an undo function in their
+-- version.
+-- $1 ids uuid[]
+select job.id, job.undo_of, job.undo_run, coalesce(known.undos, '{}') as undos
+from headrace.jobs as job
+join headrace.lanes as lane on lane.id = job.lane
+left join headrace.pipelines as known
+    on known.name = lane.pipeline and known.version = lane.version
+where job.id = any($1::uuid[]) and job.undo_of is not null;
+
+-- name: load_undone
+-- What is stored of the runs that are undone, and whether the run made it itself, in no order.
+-- $1 ids uuid[], $2 runs integer[]
+select
+    stored.job, stored.run, stored.step, stored.item, stored.state, stored.output, stored.artifact,
+    stored.reused_from is null as is_own
+from (select distinct * from unnest($1::uuid[], $2::integer[]) as given (job, run)) as wanted
+join headrace.steps as stored on stored.job = wanted.job and stored.run = wanted.run;
