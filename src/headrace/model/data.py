@@ -73,7 +73,7 @@ def _list_mismatch(slot: Slot, step: Step) -> DefinitionError:
     element = element_of(slot.annotation)
     takes_results, may_fail = _is_result(element), _is_result(element_of(step.produces))
     if takes_results != may_fail or element is None or fit(returned, slot.annotation) is not None:
-        return slot.error("FAN_IN_LIST", f"{_runs(step, may_fail=may_fail)}: {hint}")
+        return slot.error("FAN_IN_LIST", _gather_hint(step, hint, takes_results, may_fail))
     if may_fail:
         element = next(iter(get_args(plain(element))), None)
     if step.may_skip and fit(without_none(returned), element) is not None:
@@ -91,9 +91,13 @@ def _is_result(element: Annotation) -> bool:
     return bare is ItemResult or origin_of(bare) is ItemResult
 
 
-def _runs(step: Step, *, may_fail: bool) -> str:
-    which = "and some may fail" if may_fail else "and all have to succeed, without at_least="
-    return f"the step {step.name} runs once per item, {which}"
+def _gather_hint(step: Step, hint: str, takes_results: bool, may_fail: bool) -> str:  # noqa: FBT001 - of one caller
+    runs = f"the step {step.name} runs once per item"
+    if may_fail:
+        return f"{runs}, and items may fail: {hint}"
+    if takes_results:
+        return f"{runs}, and all have to succeed: {hint}, or let items fail with at_least="
+    return f"{runs}: {hint}"
 
 
 def _other_name(slot: Slot) -> DefinitionError:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from headrace import Each, Pipeline
+from headrace import Each, ItemError, ItemResult, Pipeline
+from headrace.errors import ItemsError
+from headrace.model.hashing import definition_hash
+from headrace.model.item_result import result_text
 from headrace.model.step import Source
 from tests.unit.model.consensus import (
     MIXED,
@@ -56,6 +59,144 @@ class TestFanIn:
         error = refused(step, pipeline)
         assert error.code == "TYPE_OPTIONAL"
         assert "write `judge: list[Review | None]`" in str(error)
+
+
+class TestFanInOfItemsThatMayFail:
+    def results(self) -> Pipeline[Any, Any]:
+        pipeline = consensus()
+
+        @pipeline.step
+        async def judge(p: Persona = Each(PERSONAS, at_least=1)) -> Review: ...
+
+        return pipeline
+
+    def test_what_became_of_each_arrives_as_one_list(self):
+        async def step(judge: list[ItemResult[Review]]) -> int: ...
+
+        binding = bound(step, self.results())
+        assert (binding.source, binding.step) == (Source.OUTPUTS, "judge")
+        assert binding.codec is not None
+        error = '{"code":"ValueError","kind":"unknown","message":"no","cause":"attempts_exhausted"}'
+        texts = (
+            result_text("a", '{"agrees":true}', failed=False),
+            result_text("b", error, failed=True),
+        )
+        first, second = binding.codec.decode(f"[{','.join(texts)}]")
+        assert first == ItemResult("a", Review(agrees=True))
+        assert second == ItemResult("b", error=ItemError("ValueError", "unknown", "no"))
+        assert [first.ok, second.ok] == [True, False]
+
+    @pytest.mark.parametrize(
+        "annotation", [list[Review], Review, list[Review | None], ItemResult[Review]]
+    )
+    def test_anything_but_a_list_of_results_is_refused(self, annotation: Any):
+        async def step(judge: annotation) -> int: ...
+
+        error = refused(step, self.results())
+        assert error.code == "FAN_IN_LIST"
+        assert "items may fail: write `judge: list[ItemResult[Review]]`" in str(error)
+
+    def test_results_of_another_type_are_a_mismatch(self):
+        async def step(judge: list[ItemResult[str]]) -> int: ...
+
+        error = refused(step, self.results())
+        assert error.code == "TYPE_MISMATCH"
+        assert "write `judge: list[ItemResult[Review]]`" in str(error)
+
+    def test_items_that_may_be_none_need_an_optional_output(self):
+        pipeline = consensus()
+
+        @pipeline.step
+        async def judge(n: int = Each([1, 2], at_least=0)) -> Review | None: ...
+
+        async def step(judge: list[ItemResult[Review]]) -> int: ...
+
+        error = refused(step, pipeline)
+        assert error.code == "TYPE_OPTIONAL"
+        assert "write `judge: list[ItemResult[Review | None]]`" in str(error)
+
+    def test_results_where_all_items_have_to_succeed_are_refused(self):
+        async def step(review: list[ItemResult[Review]]) -> int: ...
+
+        error = refused(step)
+        assert error.code == "FAN_IN_LIST"
+        assert "write `review: list[Review]`, or let items fail with at_least=" in str(error)
+
+    def test_the_list_may_be_the_result_of_the_pipeline(self):
+        pipeline = Pipeline("results", input=int, output=list[ItemResult[int]])
+
+        @pipeline.step
+        async def double(n: int = Each([1, 2], at_least=1)) -> int: ...
+
+        assert pipeline.result_step == "double"
+        assert pipeline.result.decode('[{"key":"a","output":1}]') == [ItemResult("a", 1)]
+
+
+class TestAtLeast:
+    @pytest.mark.parametrize("at_least", [0, 1, 2])
+    def test_it_may_be_as_many_as_a_fixed_sequence_has(self, at_least: int):
+        async def step(p: Persona = Each(PERSONAS, at_least=at_least)) -> int: ...
+
+        each = added(step).each
+        assert each is not None
+        assert (each.at_least, each.needed(2)) == (at_least, at_least)
+
+    @pytest.mark.parametrize("at_least", [-1, 3, 1.0, True, "1"])
+    def test_any_other_number_is_refused(self, at_least: Any):
+        async def step(p: Persona = Each(PERSONAS, at_least=at_least)) -> int: ...
+
+        error = refused(step)
+        assert error.code == "EACH_AT_LEAST"
+        assert f"at_least={at_least!r}" in str(error)
+        assert "from 0 to 2, as many as the sequence has" in str(error)
+
+    @pytest.mark.parametrize(("at_least", "fits"), [(10_000, True), (10_001, False)])
+    def test_of_a_steps_list_it_is_at_most_what_can_run(self, at_least: int, *, fits: bool):
+        pipeline = Pipeline("lists", input=int, output=int)
+
+        @pipeline.step
+        async def numbers(count: int) -> list[int]: ...
+
+        async def step(n: int = Each(numbers, at_least=at_least)) -> int: ...
+
+        if fits:
+            each = added(step, pipeline).each
+            assert each is not None
+            assert each.at_least == at_least
+        else:
+            assert refused(step, pipeline).code == "EACH_AT_LEAST"
+
+    def test_without_it_all_items_are_needed(self):
+        async def step(p: Persona = Each(PERSONAS)) -> int: ...
+
+        each = added(step).each
+        assert each is not None
+        assert each.needed(7) == 7
+
+    def test_a_list_that_is_shorter_is_refused_before_anything_runs(self):
+        pipeline = Pipeline("lists", input=int, output=int)
+
+        @pipeline.step
+        async def numbers(count: int) -> list[int]: ...
+
+        async def step(n: int = Each(numbers, at_least=3)) -> int: ...
+
+        each = added(step, pipeline).each
+        assert each is not None
+        assert len(each.plan("[1,2,3]")) == 3
+        with pytest.raises(ItemsError, match="2 items; at least 3 have to succeed"):
+            each.plan("[1,2]")
+
+    def test_the_definition_is_another_one_with_it_but_not_with_another_number(self):
+        hashes = []
+        for at_least in (None, 1, 2):
+            pipeline = Pipeline("results", input=int, output=int)
+
+            @pipeline.step
+            async def judge(p: Persona = Each(PERSONAS, at_least=at_least)) -> int: ...
+
+            hashes.append(definition_hash(pipeline))
+        assert hashes[0] != hashes[1] == hashes[2]
 
 
 class TestEachFixed:
