@@ -109,6 +109,7 @@ class JobHandle(Generic[T]):
 
         Raises:
             TransitionError: It has completed or failed.
+            UndoJobError: It undoes another job.
             JobNotFoundError: There is no such job.
         """
         return await self._client.cancel(self.id, reason=reason, actor=actor)

@@ -23,6 +23,7 @@ from headrace.errors import (
     PipelineNotFoundError,
     QueueNotFoundError,
     TransitionError,
+    UndoError,
 )
 from headrace.model.job import JobState
 from headrace.store import gates, operations, reads
@@ -74,7 +75,7 @@ class Redriven:
     runs: dict[str, int]
     """The new run of each job; empty in a dry run."""
     skipped: int
-    """Jobs that somebody else had restarted or erased by then."""
+    """Jobs that somebody else had restarted or erased by then, or that are not undone yet."""
 
 
 class Operations:
@@ -206,7 +207,7 @@ class Operations:
         Args:
             job: Its id.
             from_step: This step, and all that depend on it, run again; the rest is taken over.
-            force: Everything runs again.
+            force: Everything runs again, beside what could not be undone.
             override_outputs: Outputs, as JSON values by the name of their step, that stand in place
                 of what these steps made: they do not run, all that depend on them run again.
             reason: Kept in the job's history.
@@ -217,6 +218,9 @@ class Operations:
 
         Raises:
             TransitionError: The job is queued, running or completed.
+            UndoUnderWayError: What it had done is being undone.
+            UndoFailedError: That failed: its undo job is to be retried first; not with `force`.
+            UndoJobError: It is an undo job, which only goes on: no other option is taken.
             StepNotFoundError: Its pipeline has no such step.
             OptionError: An output does not fit its step, or its pipeline is not of this app.
             JobNotFoundError: There is no such job.
@@ -281,7 +285,7 @@ class Operations:
         for place, letter in enumerate(letters):
             if place:
                 await asyncio.sleep(1 / per_second)
-            with contextlib.suppress(TransitionError, JobNotFoundError):
+            with contextlib.suppress(TransitionError, JobNotFoundError, UndoError):
                 runs[letter.job] = await self.retry(
                     letter.job, from_step=from_step, force=force, reason=reason, actor=actor
                 )
@@ -311,7 +315,7 @@ class Operations:
                 key,
                 allowed=allowed,
                 again=lambda ended, definition: again.plan(
-                    self._pipelines.get(ended.pipeline), definition
+                    ended, self._pipelines.get(ended.pipeline), definition
                 ),
                 actor=actor,
                 word=word,

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from headrace.errors import CodecError, OptionError, OutputError, StepNotFoundError
+from headrace.errors import (
+    CodecError,
+    OptionError,
+    OutputError,
+    StepNotFoundError,
+    UndoFailedError,
+    UndoJobError,
+    UndoUnderWayError,
+)
+from headrace.model.job import JobState
 from headrace.store.operations import GivenOutput, NewRun
 
 if TYPE_CHECKING:
@@ -15,6 +24,7 @@ if TYPE_CHECKING:
 
     from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
+    from headrace.store.operations import Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +39,27 @@ class Rerun:
     force: bool = field(kw_only=True)
 
     def plan(
-        self, pipeline: Pipeline[Any, Any] | None, definition: Mapping[str, Any] | None
+        self,
+        ended: Ended,
+        pipeline: Pipeline[Any, Any] | None,
+        definition: Mapping[str, Any] | None,
     ) -> NewRun:
         """What the new run takes over.
 
         Args:
+            ended: What is to run again.
             pipeline: The code that will run, if this app has it.
             definition: What was registered of the job's version.
 
         Raises:
             StepNotFoundError: There is no such step.
             OptionError: An output that is given cannot be stored.
+            UndoError: What the job had done is not undone yet, or it is an undo job itself, which
+                only goes on.
         """
+        if ended.undo_of is not None:
+            return self._go_on(ended)
+        self._check_undone(ended)
         given = [self._output(pipeline, name) for name in self.overrides]
         if self.force:
             return NewRun(None, given)
@@ -49,7 +68,23 @@ class Rerun:
         for name in begins:
             if name not in graph:
                 raise StepNotFoundError(name, tuple(graph))
+        if ended.undo is not None:
+            begins |= _present_names(graph, ended.undo.undone)
         return NewRun(_names_from(graph, begins), given, _uses(pipeline, definition))
+
+    def _go_on(self, ended: Ended) -> NewRun:
+        if self.force or self.from_step is not None or self.overrides:
+            raise UndoJobError(ended.id, ended.undo_of)
+        return NewRun(())
+
+    def _check_undone(self, ended: Ended) -> None:
+        undo = ended.undo
+        if undo is None or undo.state is JobState.COMPLETED:
+            return
+        if not undo.state.is_final:
+            raise UndoUnderWayError(ended.id, undo.id)
+        if not self.force:
+            raise UndoFailedError(ended.id, undo.id)
 
     def _output(self, pipeline: Pipeline[Any, Any] | None, name: str) -> GivenOutput:
         if pipeline is None:
@@ -71,6 +106,14 @@ class Rerun:
         if len(text.encode()) > self.most_bytes:
             raise OptionError(option, f"it takes more than {self.most_bytes:,} bytes")
         return text
+
+
+def _present_names(
+    graph: Mapping[str, tuple[Sequence[str], Sequence[str]]], names: Sequence[str]
+) -> set[str]:
+    """The steps of these names, of which some may be earlier ones."""
+    wanted = set(names)
+    return {name for name, (was, _) in graph.items() if not wanted.isdisjoint((name, *was))}
 
 
 def _names_from(

@@ -75,6 +75,12 @@ from headrace.errors.unavailable import (
     RateLimitedError,
     TransactionTimeoutError,
 )
+from headrace.errors.undoing import (
+    UndoError,
+    UndoFailedError,
+    UndoJobError,
+    UndoUnderWayError,
+)
 
 __all__ = [
     "MAX_RETRY_AFTER",
@@ -125,6 +131,10 @@ __all__ = [
     "TransactionTimeoutError",
     "TransitionError",
     "UnavailableError",
+    "UndoError",
+    "UndoFailedError",
+    "UndoJobError",
+    "UndoUnderWayError",
     "UnknownNameError",
     "UserError",
 ]

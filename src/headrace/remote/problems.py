@@ -211,6 +211,8 @@ MAKERS: Final[Mapping[str, Callable[[Refusal], HeadraceError]]] = {
     "UNSUPPORTED_VERSION": lambda refusal: errors.InvalidError(refusal.detail),
     "NOT_FOUND": _not_found,
     "CONFLICT": _conflict,
+    "UNDO_UNDER_WAY": lambda refusal: errors.ConflictError(refusal.detail),
+    "UNDO_FAILED": lambda refusal: errors.ConflictError(refusal.detail),
     "STALE_TOKEN": lambda refusal: errors.ConflictError(refusal.detail),
     "NOT_COMPLETED": _not_completed,
     "IDEMPOTENCY_KEY_REUSED": lambda refusal: errors.IdempotencyKeyReusedError(

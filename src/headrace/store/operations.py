@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from headrace.errors import JobNotFoundError, TransitionError
+from headrace.errors import JobNotFoundError, TransitionError, UndoJobError
 from headrace.model.job import JobState
 from headrace.store.gates import settle_gates
 from headrace.store.sql import SQL
+from headrace.store.undo import lock_undo_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from headrace.store.pool import Connection
+    from headrace.store.undo import UndoJob
 
 SUSPECT: Final = 2
 PLACE_TRIES: Final = 100
@@ -36,6 +38,10 @@ class Ended:
     queue: str
     pipeline: str
     version: str
+    undo_of: UUID | None
+    """The job that it undoes, for an undo job."""
+    undo: UndoJob | None
+    """What undoes the run that ended; None where nothing does."""
 
 
 class GivenOutput(NamedTuple):
@@ -69,6 +75,7 @@ async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str 
     Raises:
         JobNotFoundError: There is no such job.
         TransitionError: It has completed or failed.
+        UndoJobError: It undoes another one.
     """
     for _ in range(PLACE_TRIES):
         place = await connection.fetchrow(SQL["operations.job_place"], job)
@@ -79,6 +86,8 @@ async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str 
             return state
         if state.is_final:
             raise TransitionError(state, "cancelled")
+        if place["undo_of"] is not None:
+            raise UndoJobError(job, place["undo_of"])
         if state is JobState.RUNNING:
             if await connection.fetch(SQL["operations.request_cancel"], job, by, reason):
                 return state
@@ -157,7 +166,12 @@ async def reopen_job(
         plan = again(ended, None if text is None else orjson.loads(text))
         await _take_over(connection, ended, plan)
         opened = await connection.fetchrow(
-            SQL["operations.reopen_job"], job, actor, word, metadata, head_start
+            SQL["operations.reopen_job"],
+            job,
+            actor,
+            word,
+            _with_undo(metadata, ended.undo),
+            head_start,
         )
         if opened is None:
             raise TransitionError(ended.state, word)
@@ -175,7 +189,24 @@ async def _lock_ended(
     state = JobState(row["state"])
     if state not in allowed:
         raise TransitionError(state, word)
-    return Ended(job, state, row["run"], row["queue"], row["pipeline"], row["version"])
+    return Ended(
+        job,
+        state,
+        row["run"],
+        row["queue"],
+        row["pipeline"],
+        row["version"],
+        row["undo_of"],
+        await lock_undo_job(connection, job, row["run"]),
+    )
+
+
+def _with_undo(metadata: str | None, undo: UndoJob | None) -> str | None:
+    """What is kept of a new run, with what was undone of the one before it."""
+    if undo is None:
+        return metadata
+    known = {} if metadata is None else orjson.loads(metadata)
+    return orjson.dumps({**known, "undo_job": str(undo.id), "undone": list(undo.undone)}).decode()
 
 
 async def _take_over(connection: Connection, ended: Ended, plan: NewRun) -> None:

@@ -53,6 +53,8 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "METHOD_NOT_ALLOWED": Code(405, "The path has no such method"),
         "UNSUPPORTED_MEDIA_TYPE": Code(415, "The body is of another type than this path takes"),
         "CONFLICT": Code(409, "The state does not allow it"),
+        "UNDO_UNDER_WAY": Code(409, "What the job had done is being undone"),
+        "UNDO_FAILED": Code(409, "What the job had done is not all undone"),
         "NOT_COMPLETED": Code(409, "The job has no result"),
         "IDEMPOTENCY_KEY_REUSED": Code(422, "The key was used with another request"),
         "STALE_TOKEN": Code(409, "Somebody else holds it by now"),
@@ -264,6 +266,9 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...
     (errors.JobFailedError, _hidden("NOT_COMPLETED")),
     (errors.JobCancelledError, _hidden("NOT_COMPLETED")),
     (errors.TransitionError, lambda error: _made("CONFLICT", error)),
+    (errors.UndoUnderWayError, lambda error: _made("UNDO_UNDER_WAY", error)),
+    (errors.UndoFailedError, lambda error: _made("UNDO_FAILED", error)),
+    (errors.UndoJobError, lambda error: _made("CONFLICT", error)),
     (errors.UnavailableError, _of_unavailable),
     (TimeoutError, _hidden("TIMEOUT")),
 )

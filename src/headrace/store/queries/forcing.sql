@@ -87,6 +87,9 @@ with picked as materialized (
     from headrace.queued as entry
     join headrace.lanes as lane on lane.id = entry.lane
     where lane.queue = $1 and entry.job < headrace.first_id($4::timestamptz)
+    and not exists (  -- which are not cancelled
+        select from headrace.jobs as undo where undo.id = entry.job and undo.undo_of is not null
+    )
     limit $5
     for update of entry skip locked
 ),

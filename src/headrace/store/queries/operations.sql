@@ -1,7 +1,7 @@
 -- name: job_place
 -- Where a job stands, without a lock.
 -- $1 id
-select id, state, tenant, lane, suspicion, rank, due_at, run, worker, cancel_requested_at
+select id, state, tenant, lane, suspicion, rank, due_at, run, worker, cancel_requested_at, undo_of
 from headrace.jobs where id = $1;
 
 -- name: take_queued
@@ -52,7 +52,7 @@ select id, pg_notify('headrace_cancel', worker || ' ' || id) from asked;
 -- $1 id
 select
     job.id, job.state, job.run, job.lane, job.priority, job.erased_at, lane.queue, lane.pipeline,
-    lane.version
+    lane.version, job.undo_of
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1

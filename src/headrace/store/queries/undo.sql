@@ -17,3 +17,28 @@ select
     stored.reused_from is null as is_own
 from (select distinct * from unnest($1::uuid[], $2::integer[]) as given (job, run)) as wanted
 join headrace.steps as stored on stored.job = wanted.job and stored.run = wanted.run;
+
+-- name: lock_undo_job
+-- The job that undoes a run of a job; held until the transaction ends.
+-- $1 job, $2 run
+select undo.id, undo.state, undo.run
+from headrace.jobs as undo
+where undo.parent_job = $1::uuid and undo.undo_of = $1::uuid and undo.undo_run = $2
+for no key update;
+
+-- name: list_undone
+-- The steps that an undo job has undone, in that order.
+-- $1 undo job, $2 its run
+select stored.step
+from headrace.steps as stored
+where stored.job = $1::uuid and stored.run = $2 and stored.item = ''
+and (
+    stored.state <> 'planned'
+    or json_array_length(stored.output) = (
+        select count(*)
+        from headrace.steps as item
+        where item.job = stored.job and item.run = stored.run and item.step = stored.step
+        and item.item <> ''
+    )
+)
+order by stored.position;
