@@ -198,6 +198,9 @@ def describe_step(step: StepStatus) -> str:
     if step.items is not None:
         done = sum(item.state in {"completed", "skipped"} for item in step.items)
         words.append(f"{done} of {len(step.items)} items")
+        failed = sum(item.state == "failed" for item in step.items)
+        if failed:
+            words.append(f"({failed} failed)")
     progress = step.progress
     if progress is not None and progress.done is not None:
         words.append(f"{progress.done}{f' of {progress.total}' if progress.total else ''}")
@@ -215,10 +218,13 @@ def describe_step(step: StepStatus) -> str:
 
 
 def shown_items(step: StepStatus) -> Sequence[ItemStatus]:
-    """The items of a fan-out that are shown: those that have names, where they are few."""
+    """The items of a fan-out that are shown: those that have names, where they are few.
+
+    Of others, the first that failed for good.
+    """
     items = step.items or ()
     if len(items) > MOST_ITEMS or all(NAMELESS.fullmatch(item.key) for item in items):
-        return ()
+        return [item for item in items if item.error and item.finished_at][:MOST_ITEMS]
     return items
 
 

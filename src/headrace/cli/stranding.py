@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import CodecError
+from headrace.model.item_result import result_text
 from headrace.model.step import Source
 
 if TYPE_CHECKING:
@@ -131,9 +132,12 @@ def _misread(stored: StoredOutput, step: Step, pipeline: Pipeline[Any, Any]) -> 
         return (
             f"step {step.name} ran {before} and now runs {now}: its outputs are not used; rename it"
         )
-    if stored.state == "planned" or stored.output is None:
+    if stored.state in {"planned", "failed"} or stored.output is None:
         return None
-    text = f"[{stored.output}]" if stored.item else stored.output
+    text = stored.output
+    if step.each is not None:
+        may_fail = step.each.at_least is not None
+        text = f"[{result_text(stored.item, text, failed=False) if may_fail else text}]"
     for reader, codec in _readers(step, pipeline):
         wrong = _misfit(codec, text)
         if wrong:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.model.items import split_list
 from headrace.model.job import JobState, StepState
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from headrace.store.pool import Connection
 
     Rows: TypeAlias = Sequence[asyncpg.Record]
+
+DONE: Final = frozenset({StepState.COMPLETED, StepState.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,17 +184,17 @@ class _Board:
 
     def _fan(self, name: str, keys: Sequence[str]) -> StepStatus:
         items = tuple(self._item(name, key) for key in keys)
-        states = {item.state for item in items}
+        state = self._sum_up(name, items)
         ends = [item.finished_at for item in items if item.finished_at]
         return StepStatus(
             name,
-            _sum_up(states),
+            state,
             max((item.attempts for item in items), default=0),
             sum(item.latency_ms or 0.0 for item in items),
             max(ends) if len(ends) == len(items) and ends else None,
             next((item.reused_from for item in items if item.reused_from), None),
             None,
-            next((item.error for item in items if item.error), None),
+            next((item.error for item in items if item.error and state != "completed"), None),
             min((item.next_try_at for item in items if item.next_try_at), default=None),
             None,
             items,
@@ -210,6 +212,7 @@ class _Board:
                 row["finished_at"],
                 row["reused_from"],
                 row["reason"],
+                _item_error(loaded(row["error"]), step, key),
                 metadata=loaded(row["metadata"]),
             )
         running = self._running.get((step, key))
@@ -232,18 +235,27 @@ class _Board:
             return StepState.FAILED if (error.item or "") == key else StepState.PENDING
         return StepState.SKIPPED if self._state is JobState.CANCELLED else StepState.PENDING
 
+    def _sum_up(self, name: str, items: Sequence[ItemStatus]) -> StepState:
+        if self._state is JobState.FAILED and self._error and self._error.step == name:
+            return StepState.FAILED
+        # An item that failed, and did not fail the job, is one that the job could do without.
+        states = {item.state for item in items}
+        if states <= {StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED}:
+            return StepState.SKIPPED if states == {StepState.SKIPPED} else StepState.COMPLETED
+        if states.isdisjoint({StepState.RUNNING, StepState.COMPLETED, StepState.FAILED}):
+            return StepState.PENDING
+        return StepState.RUNNING
+
 
 def _progress_of(row: asyncpg.Record) -> Progress:
     return Progress(row["started_at"], row["updated_at"], row["done"], row["total"], row["note"])
 
 
-def _sum_up(states: set[StepState]) -> StepState:
-    for state in (StepState.FAILED, StepState.RUNNING):
-        if state in states:
-            return state
-    if states <= {StepState.COMPLETED, StepState.SKIPPED}:
-        return StepState.COMPLETED if states != {StepState.SKIPPED} else StepState.SKIPPED
-    return StepState.RUNNING if StepState.COMPLETED in states else StepState.PENDING
+def _item_error(stored: Mapping[str, Any] | None, step: str, key: str) -> ErrorStatus | None:
+    """The error of an item that failed for good, where others may do without it."""
+    if not stored:
+        return None
+    return ErrorStatus(stored["code"], stored["kind"], stored["message"], step, key)
 
 
 def keys_of(plan: str) -> list[str]:
@@ -266,9 +278,9 @@ def error_of(stored: Mapping[str, Any] | None) -> ErrorStatus | None:
 
 def _share(step: StepStatus) -> float:
     if step.items:
-        done = {StepState.COMPLETED, StepState.SKIPPED}
-        return sum(item.state in done for item in step.items) / len(step.items)
-    return float(step.state in {StepState.COMPLETED, StepState.SKIPPED})
+        ended = (item.finished_at is not None or item.state in DONE for item in step.items)
+        return sum(ended) / len(step.items)
+    return float(step.state in DONE)
 
 
 def _job_status(row: asyncpg.Record, steps: Sequence[StepStatus]) -> JobStatus:

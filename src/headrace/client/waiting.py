@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.status import error_of, keys_of
@@ -15,6 +16,7 @@ from headrace.errors import (
     NotCompletedError,
 )
 from headrace.model.duration import to_timedelta
+from headrace.model.item_result import result_text
 from headrace.model.job import JobState
 from headrace.store.reads import loaded, read_history
 from headrace.store.sql import SQL
@@ -91,6 +93,29 @@ async def wait_for_result(
         await pauses.wait()
 
 
+async def read_result_text(
+    connections: Connections,
+    job: UUID,
+    pipeline_of: Callable[[str], Pipeline[Any, Any] | None],
+    artifacts: ArtifactStore | None,
+) -> str:
+    """The result of a job that has ended, as its stored JSON.
+
+    Raises:
+        JobFailedError: It failed.
+        JobCancelledError: It was cancelled.
+        NotCompletedError: It has not ended, or was erased.
+        JobNotFoundError: There is no such job.
+    """
+    async with connections.use() as connection:
+        row = await connection.fetchrow(SQL["reads.read_outcome"], job)
+        if row is None:
+            raise JobNotFoundError(job)
+        if not _has_completed(job, row):
+            raise NotCompletedError(job, row["state"])
+        return await read_output(connection, job, row, pipeline_of(row["pipeline"]), artifacts)
+
+
 async def follow(connections: Connections, job: UUID, *, after: int) -> AsyncIterator[HistoryEntry]:
     """The transitions of a job after `after`, until one is final."""
     pauses = Pauses(None)
@@ -146,8 +171,19 @@ async def read_output(
     row: asyncpg.Record,
     pipeline: Pipeline[Any, Any] | None,
     artifacts: ArtifactStore | None,
+    *,
+    shown: Callable[[str, str], str] = lambda _, message: message,
 ) -> str:
-    """The result as JSON: a step's output, or the list of its items'."""
+    """The result as JSON: a step's output, or the list of its items'.
+
+    Args:
+        connection: Where to read.
+        job: The job, which has completed.
+        row: Its `reads.read_outcome`.
+        pipeline: Its code; None where there is none.
+        artifacts: Where large outputs lie.
+        shown: Turns the code and the message of a failed item into what is shown of the message.
+    """
     step = None if pipeline is None else pipeline.steps.get(row["result_step"])
     names = [row["result_step"], *(step.was if step else ())]
     rows = await connection.fetch(SQL["reads.read_outputs"], job, row["run"], names)
@@ -158,7 +194,35 @@ async def read_output(
     if stored[""]["state"] != "planned":
         return await _text_of(stored[""], artifacts)
     keys = keys_of(stored[""]["output"])
-    return f"[{','.join([await _text_of(stored[key], artifacts) for key in keys])}]"
+    texts = [await _text_of(stored[key], artifacts) for key in keys]
+    if await _has_results(connection, row, pipeline):
+        texts = [
+            result_text(key, _error_text(text, shown), failed=True)
+            if stored[key]["state"] == "failed"
+            else result_text(key, text, failed=False)
+            for key, text in zip(keys, texts, strict=True)
+        ]
+    return f"[{','.join(texts)}]"
+
+
+async def _has_results(
+    connection: Connection, row: asyncpg.Record, pipeline: Pipeline[Any, Any] | None
+) -> bool:
+    """Whether the items of the result's step may fail."""
+    name = row["result_step"]
+    if pipeline is not None and name in pipeline.steps:
+        each = pipeline.steps[name].each
+        return each is not None and each.at_least is not None
+    text = await connection.fetchval(SQL["reads.read_definition"], row["pipeline"], row["version"])
+    steps = (loaded(text) or {"steps": ()})["steps"]
+    return any(step["name"] == name and step.get("at_least") is not None for step in steps)
+
+
+def _error_text(stored: str, shown: Callable[[str, str], str]) -> str:
+    """An `ItemError` as JSON, of what is stored with a failed item."""
+    error = loaded(stored)
+    message = shown(error["code"], error["message"])
+    return json.dumps({"code": error["code"], "kind": error["kind"], "message": message})
 
 
 async def _text_of(row: asyncpg.Record, artifacts: ArtifactStore | None) -> str:

@@ -66,6 +66,11 @@ class WaitReason(StrEnum):
     BUDGET = "budget"
     LOCK_BUSY = "lock_busy"
     EXTERNAL = "external"
+    """A step waits for a signal."""
+    CHILD = "child"
+    """A step waits for the end of its child job."""
+    DELAY = "delay"
+    """A step starts some time after its inputs are there."""
     SLICE = "slice"
     UNCLAIMABLE = "unclaimable"
     """What is stored cannot be read by the code that was there; it waits for code that can."""
@@ -120,6 +125,8 @@ WAIT_REASONS: Final[Mapping[Event, frozenset[WaitReason]]] = MappingProxyType(
                 WaitReason.BUDGET,
                 WaitReason.LOCK_BUSY,
                 WaitReason.EXTERNAL,
+                WaitReason.CHILD,
+                WaitReason.DELAY,
             }
         ),
         Event.RELEASED: frozenset({WaitReason.SLICE, WaitReason.RELEASED, WaitReason.UNCLAIMABLE}),
@@ -150,7 +157,10 @@ STEP_TRANSITIONS: Final[frozenset[tuple[StepState, StepState]]] = frozenset(
         (StepState.PENDING, StepState.SKIPPED),
     }
 )
-"""Every way between the states of a step. A step is failed only when its job is."""
+"""Every way between the states of a step.
+
+A step is failed only when its job is, and so is an item, but where `at_least` lets items fail.
+"""
 
 
 def follow(state: JobState | None, event: Event) -> JobState:

@@ -63,7 +63,8 @@ class StepRow:
     step: str
     item: str | None
     state: str
-    """`completed`, `skipped`, or `planned` for the items of a fan-out."""
+    """`completed`, `skipped`, `planned` for the items of a fan-out, or `failed` for one of them
+    that `at_least` lets fail: its output is the error."""
     attempts: int
     worker: int
     token: int

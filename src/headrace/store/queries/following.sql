@@ -30,13 +30,16 @@ cross join lateral (
             stored.finished_at as at, stored.step, stored.item, stored.attempts::integer,
             stored.latency_us, stored.reused_from,
             case when stored.state = 'planned' then stored.output end as plan,
-            null::timestamptz as other_at, null::json as details
+            null::timestamptz as other_at,
+            case when stored.state = 'failed' then stored.output end as details
         from epoch
         join headrace.steps as stored on stored.job = reader.job and stored.run = epoch.run
         where case when stored.reused_from is null
             then epoch.to_state = 'running' and stored.token = epoch.token
             else epoch.from_state in ('completed', 'failed', 'cancelled')
         end
+        -- That an item failed for good is told by its last try, in the run of that.
+        and (stored.state <> 'failed' or stored.reused_from is not null)
         union all
         select
             'try', epoch.seq, tried.run, null, null, tried.worker, tried.failed_at, tried.step,

@@ -15,11 +15,13 @@ join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1::uuid;
 
 -- name: read_steps
--- What is stored of one run, by position and time; the plan of a fan-out with its items.
+-- What is stored of one run, by position and time; the plan of a fan-out with its items, and the
+-- errors of those that failed for good.
 -- $1 job, $2 run
 select
     step, item, state, position, attempts, latency_us, finished_at, reused_from, reason, worker,
-    metadata, case when state = 'planned' then output end as plan
+    metadata, case when state = 'planned' then output end as plan,
+    case when state = 'failed' then output end as error
 from headrace.steps
 where job = $1::uuid and run = $2
 order by position, finished_at, item;
@@ -52,7 +54,7 @@ limit $3;
 -- name: read_outcome
 -- The little that a waiting caller asks for again and again.
 -- $1 id
-select job.state, job.run, job.cause, job.error, job.result_step, lane.pipeline
+select job.state, job.run, job.cause, job.error, job.result_step, lane.pipeline, lane.version
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1::uuid;

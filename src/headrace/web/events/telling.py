@@ -102,13 +102,21 @@ def _step(row: asyncpg.Record) -> dict[str, Any]:
         "finished_at": None if is_plan else row["at"],
         "reused_from": row["reused_from"],
         "reason": row["reason"],
-        "error": None,
+        "error": _error(row),
         "next_try_at": None,
     }
 
 
+def _error(row: asyncpg.Record) -> dict[str, Any] | None:
+    error = loaded(row["details"])
+    return error and {
+        "code": error["code"],
+        "kind": error["kind"],
+        "message": shown_message(error["code"], error["message"]),
+    }
+
+
 def _failed_try(row: asyncpg.Record) -> dict[str, Any]:
-    error = orjson.loads(row["details"])
     return {
         **_of_step(row),
         "state": "failed" if row["other_at"] is None else "pending",
@@ -116,11 +124,7 @@ def _failed_try(row: asyncpg.Record) -> dict[str, Any]:
         "finished_at": row["at"],
         "reused_from": None,
         "reason": None,
-        "error": {
-            "code": error["code"],
-            "kind": error["kind"],
-            "message": shown_message(error["code"], error["message"]),
-        },
+        "error": _error(row),
         "next_try_at": row["other_at"],
     }
 
@@ -191,6 +195,6 @@ async def _small_output(
     if size is None or size > RESULT_MOST:
         return None
     try:
-        return await read_output(connection, job, found, pipeline, None)
+        return await read_output(connection, job, found, pipeline, None, shown=shown_message)
     except (NotCompletedError, CheckpointCorruptError):
         return None

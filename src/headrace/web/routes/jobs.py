@@ -19,7 +19,7 @@ from headrace.web.auth.identity import Identity
 from headrace.web.owned import OwnedJob
 from headrace.web.problems import READING, ProblemError, not_found, responses
 from headrace.web.state import service_of
-from headrace.web.views.errors import shown_error
+from headrace.web.views.errors import shown_error, shown_message
 from headrace.web.views.jobs import (
     SOONEST,
     AttemptView,
@@ -77,7 +77,9 @@ async def get_result(request: Request, identity: Reader, job_id: OwnedJob) -> Re
             if status.state != "completed":  # else it has just ended: then its result is there
                 raise _no_result(status, more)
         pipeline = service.app.pipelines.get(row["pipeline"])
-        text = await read_output(connection, job_id, row, pipeline, service.app.artifacts)
+        text = await read_output(
+            connection, job_id, row, pipeline, service.app.artifacts, shown=shown_message
+        )
     return json_response(
         {
             "job_id": job_id,
