@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from headrace.client.handle import JobHandle
 from headrace.client.operations import Operations
 from headrace.client.options import Given
+from headrace.client.schedules import Schedules
 from headrace.client.sending import encode_signal, send, send_from_step
 from headrace.client.status import read_status
 from headrace.client.submission import Limits, Submitter, parse_id
-from headrace.client.waiting import follow, wait_for_result
+from headrace.client.waiting import follow, read_result_text, wait_for_result
 from headrace.errors import JobNotFoundError, OptionError
 from headrace.store.lanes import Lanes
 
@@ -61,6 +63,14 @@ class Client(Operations):
         self.lanes = Lanes(connections)
         self._artifacts = artifacts
         self.submitter = Submitter(connections, self.lanes, broker, limits)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """What submits jobs by the clock: listed, paused, resumed, triggered."""
+        return Schedules(self, self._connections, self._echo)
+
+    def _echo(self, queue: str) -> None:
+        self._broker.echo(queue)  # that of the moment: `_use_broker` may come later
 
     # --- submit -----------------------------------------------------------------------------------
 
@@ -199,6 +209,17 @@ class Client(Operations):
         """The result of a job; see `JobHandle.result`."""
         return await wait_for_result(
             self._connections, parse_id(job), timeout, self._pipelines.get, self._artifacts()
+        )
+
+    async def read_result(self, job: str | UUID) -> str:
+        """The result of a job that has ended, as its stored JSON.
+
+        Raises:
+            NotCompletedError: It has not ended, or was erased.
+            HeadraceError: As `JobHandle.result`.
+        """
+        return await read_result_text(
+            self._connections, parse_id(job), self._pipelines.get, self._artifacts()
         )
 
     def follow(self, job: str | UUID, *, after: int = 0) -> AsyncIterator[HistoryEntry]:

@@ -14,6 +14,7 @@ from headrace.model.definition import read_function
 from headrace.model.fitting import fit
 from headrace.model.hashing import definition_hash
 from headrace.model.options import StepOptions, check_options, options_of
+from headrace.model.schedule import Schedule, ScheduleOptions, define_schedule
 from headrace.model.site import site_of_caller
 from headrace.model.slot import Surroundings
 from headrace.model.storable import storable
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from headrace.model.duration import Duration
     from headrace.model.options import RunsIn
     from headrace.model.retry import Retry
+    from headrace.model.schedule import Decorator
+    from headrace.model.slots import Missed
     from headrace.model.step import Step
 
 InputT = TypeVar("InputT")
@@ -129,6 +132,7 @@ class Pipeline(Generic[InputT, OutputT]):
         self.input_name: str | None = None
         self.steps: dict[str, Step] = {}
         self.dependents: dict[str, tuple[str, ...]] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.signals: dict[str, AwaitedSignal] = {}
         self._site = site
         self._hash: str | None = None
@@ -192,6 +196,49 @@ class Pipeline(Generic[InputT, OutputT]):
         if functions:
             return self._add(functions[0], given)
         return lambda function: self._add(function, given)
+
+    def schedule(
+        self,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        missed: Missed = "once",
+        name: str | None = None,
+        tenant: str = "default",
+        owner: str = "default",
+    ) -> Decorator[InputT]:
+        """Submit a job at each slot of a cron expression; decorates what makes its input.
+
+        The function gets the time of the slot, in the schedule's zone, and returns the input. It is
+        plain or async, ends within 20 s, and may be called more than once for a slot, of which
+        there is one job all the same. The function itself stays what it is.
+
+        Args:
+            cron: Minute, hour, day of the month, month and day of the week, as "5 * * * *", or
+                @hourly, @daily, @weekly, @monthly, @yearly.
+            timezone: Name of a zone of the IANA database, whose clocks the expression means.
+            missed: What becomes of slots that were missed by more than SCHEDULE_GRACE_S, because
+                no worker ran: "skip" none has a job, "once" the latest, "all" each.
+            name: The stored name, that of the function if left out; unique in the pipeline.
+            tenant: Whose the jobs are.
+            owner: Whose, inside the tenant.
+
+        Returns:
+            A decorator that returns the function itself.
+
+        Raises:
+            DefinitionError: Something about it is wrong; it was not added.
+        """
+        given = ScheduleOptions(
+            cron=cron, timezone=timezone, missed=missed, name=name, tenant=tenant, owner=owner
+        )
+
+        def add(function: Any) -> Any:  # noqa: ANN401 - any function
+            made = define_schedule(self, function, given)
+            self.schedules[made.name] = made
+            return function
+
+        return add
 
     def _add(self, function: Any, given: StepOptions) -> Any:  # noqa: ANN401 - any function
         declaration = read_function(self.name, function)

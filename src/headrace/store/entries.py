@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,17 @@ class TryRow:
 
 
 @dataclass(slots=True)
+class WaitRow:
+    """What a step begins to wait for; `wait_s` is None for what ends by itself. Rows of `waits`."""
+
+    step: str
+    item: str
+    kind: Literal["signal", "child", "delay"]
+    name: str
+    wait_s: float | None
+
+
+@dataclass(slots=True)
 class End:
     """The job ends. A cancel request that is stored by then turns it into `cancelled`."""
 
@@ -73,11 +84,16 @@ class End:
 
 @dataclass(slots=True)
 class Release:
-    """The job goes back to its queue, due after `wait_s` seconds."""
+    """The job goes back to its queue, due after `wait_s` seconds.
+
+    It is due at once where one of these signals has come, or one of these children has ended.
+    """
 
     wait_s: float
     reason: str
     error: str | None = None
+    signals: Sequence[str] = ()
+    children: Sequence[str] = ()
 
 
 Move: TypeAlias = End | Release
@@ -126,6 +142,7 @@ class Entry:
         records: `once` records.
         tries: Failed tries.
         starts: (step, item) that are about to run in a job that has lost a worker before.
+        waits: What steps begin to wait for.
         clears: (step, item) whose start need no longer be remembered.
         calm: The job is no longer a suspect.
         move: Where the job goes, None while it stays with its worker.
@@ -142,6 +159,7 @@ class Entry:
     records: Sequence[RecordRow] = ()
     tries: Sequence[TryRow] = ()
     starts: Sequence[tuple[str, str]] = ()
+    waits: Sequence[WaitRow] = ()
     clears: Sequence[tuple[str, str]] = ()
     calm: bool = False
     move: Move | None = None
@@ -164,6 +182,10 @@ class Entry:
     def add_start(self, key: tuple[str, str]) -> None:
         """Store that a step or item is about to start."""
         self.starts, self.bare = (*self.starts, key), False
+
+    def add_wait(self, row: WaitRow) -> None:
+        """Store what a step begins to wait for."""
+        self.waits, self.bare = (*self.waits, row), False
 
     def add_clear(self, key: tuple[str, str]) -> None:
         """Forget the start of a step or item."""

@@ -122,6 +122,8 @@ class GroupConnection:
                 await self._insert_records(entries)
                 await self._insert_tries(entries)
                 await self._write_starts(entries)
+                await self._insert_waits(entries)
+                # Ends come before releases: those wait for nobody's locks, see 0013_waits.sql.
                 states.update(await self._end(entries))
                 states.update(await self._release(entries))
         return states
@@ -208,6 +210,21 @@ class GroupConnection:
         if calm:
             await self._run("ledger.calm_jobs", calm)
 
+    async def _insert_waits(self, entries: list[Entry]) -> None:
+        pairs = [(entry, row) for entry in entries for row in entry.waits]
+        if pairs:
+            await self._run(
+                "ledger.insert_waits",
+                [entry.job for entry, _ in pairs],
+                [entry.run for entry, _ in pairs],
+                [row.step for _, row in pairs],
+                [row.item for _, row in pairs],
+                [row.kind for _, row in pairs],
+                [row.name for _, row in pairs],
+                [row.wait_s for _, row in pairs],
+                [entry.token for entry, _ in pairs],
+            )
+
     async def _end(self, entries: list[Entry]) -> dict[UUID, str]:
         moves = [(entry.job, entry.move) for entry in entries if isinstance(entry.move, End)]
         if not moves:
@@ -238,6 +255,8 @@ class GroupConnection:
             [move.error for _, move in moves],
             self._worker,
             self._head_start,
+            [",".join(move.signals) or None for _, move in moves],
+            [",".join(move.children) or None for _, move in moves],
         )
         return {row["id"]: row["state"] for row in rows}
 

@@ -11,7 +11,7 @@ from headrace.errors import CodecError, HeadraceError
 from headrace.model.item_result import result_text
 from headrace.model.step import Source
 from headrace.worker.context import AsyncContext, BlockingContext, StepTransaction
-from headrace.worker.stored import Artifact
+from headrace.worker.stored import NULL, Artifact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,6 +48,9 @@ async def fill(attempt: Attempt, engine: Engine) -> dict[str, Any]:
         source = binding.source
         if source is Source.CLIENT:
             value = await engine.clients.get(binding.factory)  # type: ignore[arg-type]
+        elif source is Source.SIGNAL:
+            text = _signal(attempt.run, binding)
+            value = None if text is None else decode(binding, text, attempt)
         elif source is Source.CONTEXT:
             value = _context(attempt, engine)
         elif source is Source.TRANSACTION:
@@ -103,6 +106,8 @@ async def _stored(attempt: Attempt, binding: Binding, engine: Engine) -> str:
     run = attempt.run
     if binding.source is Source.INPUT:
         return run.claim.input
+    if binding.source is Source.SIGNAL:
+        return _signal(run, binding) or NULL
     if binding.source is Source.ITEM:
         return run.fans[attempt.step.name].values[attempt.item]
     name = binding.step or ""
@@ -111,6 +116,11 @@ async def _stored(attempt: Attempt, binding: Binding, engine: Engine) -> str:
     if binding.source is Source.ITEM_OUTPUT:
         return await _text(run.fans[name].outputs[attempt.item], engine)
     return await _gathered(run, name, engine)
+
+
+def _signal(run: JobRun, binding: Binding) -> str | None:
+    """What was sent; None where it did not come in time."""
+    return run.holding().signals[binding.parameter]
 
 
 async def _gathered(run: JobRun, name: str, engine: Engine) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from headrace.model.context import JsonValue
+    from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
     from headrace.reliability.surroundings import Surroundings
     from headrace.worker.context import StepTransaction
@@ -44,6 +45,8 @@ class Attempt:
         note: What the step last said of its progress: done, total, note.
         names: The names that `once` was called with.
         submitted: How many jobs it has submitted.
+        children: The pipelines of those of them that are bound to the step, by id.
+        child: The job whose result is to be fetched; None for a call of the step.
         metadata: What the step said of itself.
     """
 
@@ -60,6 +63,8 @@ class Attempt:
     note: tuple[int, int | None, str] | None = None
     names: AbstractSet[str] = frozenset()
     submitted: int = 0
+    children: dict[str, Pipeline[Any, Any]] | None = None
+    child: str | None = None
     metadata: dict[str, JsonValue] | None = None
     task: asyncio.Task[None] | None = None
     transaction: StepTransaction | None = None

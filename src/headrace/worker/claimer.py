@@ -23,6 +23,7 @@ from headrace.worker.carried import Lane, read_claim, version_key
 from headrace.worker.picking import Picker
 from headrace.worker.restoring import restore
 from headrace.worker.service import Service
+from headrace.worker.watching import waiting_runs, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "headrace_jobs"
 PROMOTE_MOST: Final = 1_000
+WATCH_S: Final = 1.0
+"""Between two looks at what has come for jobs that wait while others of their steps run."""
 SPENT_MOST: Final = 100
 """Claims whose jobs have all left are removed in batches of about this size, or once a second."""
 
@@ -108,6 +111,7 @@ class Claimer(Service):
         self.took_at = 0.0
         """When jobs were last claimed, as `time.monotonic` tells it."""
         self._promote_at = self._reconcile_at = self._suspect_at = self._lanes_at = 0.0
+        self._watch_at = 0.0
         self.lanes: dict[int, Lane] = {}
         self.idle = asyncio.Event()
         """Set while the last claim found nothing and nothing runs."""
@@ -255,7 +259,7 @@ class Claimer(Service):
             claim = read_claim(row, self.lanes, self._worker, self._job_timeout_s)
             if told is not None:
                 report.claimed(claim, told)
-            if claim.fresh:
+            if claim.fresh and not claim.pipeline.signals:
                 executor.advance(executor.begin(claim))
             else:
                 begun.append(claim)
@@ -278,6 +282,8 @@ class Claimer(Service):
                 poll_s = min(poll_s, max(0.0, wait_s))
                 self._promote_at = min(self._promote_at, monotonic() + poll_s)
         poll_s = min(poll_s, max(0.01, self._reconcile_at - monotonic()))
+        if waiting_runs(self._executor.runs.values()):
+            poll_s = min(poll_s, WATCH_S)
         if self._executor.runs:
             self.idle.clear()
         else:
@@ -302,10 +308,20 @@ class Claimer(Service):
         if self._promote_at <= now:
             await connection.execute(SQL["claims.promote_due"], PROMOTE_MOST)
             self._promote_at = now + self._timing.reap.total_seconds()
+        if self._watch_at <= now:
+            await self._watch(connection)
+            self._watch_at = now + WATCH_S
         if self._reconcile_at <= now:
             await self._reconcile(connection)
             self._reconcile_at = now + self._timing.reconcile.total_seconds()
         await self._drop_spent(connection)
+
+    async def _watch(self, connection: HeldConnection) -> None:
+        """Look for what jobs wait for of which other steps run."""
+        runs = waiting_runs(self._executor.runs.values())
+        if runs:
+            await watch(connection, runs)
+            self._executor.advance_all([run for run in runs if not run.dead])
 
     async def _find_lanes(self, connection: HeldConnection) -> None:
         """Lanes of what this worker carries: of its own version, and of older ones."""

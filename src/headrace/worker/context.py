@@ -9,10 +9,13 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.client.sending import encode_signal
 from headrace.errors import DefinitionError, LeaseLostError
 from headrace.reliability.idempotent import Idempotent
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
+from headrace.store.signalling import Fate
+from headrace.worker.children import submit_child
 from headrace.worker.idempotent import BlockingIdempotent, StepCarrier
 from headrace.worker.locking import step_lock, thread_lock
 from headrace.worker.outcomes import fit_text
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from headrace.worker.engine import Engine
     from headrace.worker.run import RecordKey
 
+MAX_SIGNAL: Final = 1 << 20
+"""Bytes of a value that a step sends."""
 COUNT_MOST: Final = 2**63
 """What a column of type bigint holds."""
 
@@ -177,16 +182,29 @@ class AsyncContext(Facts):
         attempt, claim = self._attempt, self._attempt.run.claim
         attempt.submitted += 1
         own = key if key is not None else str(attempt.submitted)
-        return await self._engine.client.submit(
-            pipeline,
-            input,
-            idempotency_key=f"{self.idempotency_key}:{own}",
-            tenant=claim.tenant,
-            owner=claim.owner,
-            correlation_id=claim.correlation_id,
-            parent=claim.job,
+        given = {
+            "idempotency_key": f"{self.idempotency_key}:{own}",
+            "tenant": claim.tenant,
+            "owner": claim.owner,
+            "correlation_id": claim.correlation_id,
+            "parent": claim.job,
             **{name: value for name, value in options.items() if value is not None},
+        }
+        if not attempt.step.has_child:
+            return await self._engine.client.submit(pipeline, input, **given)
+        return await submit_child(attempt, self._engine, pipeline, input, given)
+
+    async def send(self, name: str, value: Any) -> bool:  # noqa: ANN401
+        """Send a value to this job, as `JobHandle.send`."""
+        self._refuse_stale()
+        run = self._attempt.run
+        text = encode_signal(run.pipeline, name, value, MAX_SIGNAL)
+        fate = await self._engine.client.send_from_step(
+            run.claim.job, run.claim.token, name, text, sender=f"step {self._attempt.step.name}"
         )
+        if fate is Fate.STORED:
+            run.holding().signals[name] = text
+        return fate.stands
 
     def lock(self, key: str, **options: Any) -> LockBlock:
         """Hold a lock of the tenant inside an `async with` block."""
@@ -327,6 +345,10 @@ class BlockingContext(Facts):
     def submit(self, pipeline: Pipeline[Any, Any], input: Any, **options: Any) -> JobHandle[Any]:  # noqa: A002, ANN401
         """As `AsyncContext.submit`."""
         return self._wait(self._context.submit(pipeline, input, **options))  # type: ignore[no-any-return]
+
+    def send(self, name: str, value: Any) -> bool:  # noqa: ANN401
+        """As `AsyncContext.send`."""
+        return bool(self._wait(self._context.send(name, value)))
 
     def lock(self, key: str, **options: Any) -> SyncLockBlock:
         """As `AsyncContext.lock`, in a `with` block."""

@@ -16,8 +16,10 @@ from headrace.store.entries import Committed, Refused, Stale
 from headrace.telemetry.tracing import adopt_tracing
 from headrace.worker import report
 from headrace.worker.attempt import Attempt
+from headrace.worker.collecting import collect
 from headrace.worker.failure import Failure
 from headrace.worker.gating import Gates
+from headrace.worker.holding import admit
 from headrace.worker.outcomes import Interrupted, Lost
 from headrace.worker.performing import perform
 from headrace.worker.planning import plan
@@ -103,6 +105,8 @@ class Executor:
 
     def advance(self, run: JobRun) -> None:
         """Start what may start, and store what there is to store."""
+        if run.is_holding and not run.is_halted and self.halted is None:
+            self._admit(run)
         if run.ready and not run.is_halted and self.halted is None:
             now = monotonic()
             if self._has_lease(now):
@@ -111,6 +115,29 @@ class Executor:
             else:
                 self._loop.call_later(LEASE_CHECK_S, self._wake, run)
         self._push(run)
+
+    def _admit(self, run: JobRun) -> None:
+        """Let start what has what it waited for; fetch what children made."""
+        now = monotonic()
+        admit(run, now)
+        holds = run.holding()
+        if not holds.ended or not self._has_lease(now):
+            return
+        while holds.ended:
+            (name, item), child = holds.ended.popleft()
+            if item:
+                run.fans[name].running += 1
+            self._collect(run, run.graph.steps[name], item, child, now)
+
+    def _collect(self, run: JobRun, step: Step, item: str, child: str, now: float) -> None:
+        """Fetch the result of a child that has ended."""
+        number = run.tally((step.name, item)).attempts + 1
+        attempt = Attempt(
+            run, step, item, number=number, started=now, deadline=now + self._step_timeout_s
+        )
+        attempt.child = child
+        run.running[attempt.key] = attempt
+        attempt.task = self._loop.create_task(collect(attempt, self.engine, self.ended))
 
     def _has_lease(self, now: float) -> bool:
         """Whether a step may start: not in a process that was frozen past its lease, and woke."""
@@ -142,8 +169,11 @@ class Executor:
 
     def _wake_later(self, run: JobRun) -> None:
         """A short wait is spent in place."""
-        if run.waits and not run.running and not run.is_halted:
-            wait_s = max(0.0, min(run.waits.values()) - monotonic())
+        if run.running or run.is_halted:
+            return
+        times = [*run.waits.values(), *(() if run.holds is None else run.holds.delays())]
+        if times:
+            wait_s = max(0.0, min(times) - monotonic())
             self._loop.call_later(wait_s, self._wake, run)
 
     def _wake(self, run: JobRun) -> None:

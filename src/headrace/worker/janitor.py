@@ -27,6 +27,7 @@ from headrace.store.retention import (
     take_rings,
     unreferenced_artifacts,
 )
+from headrace.store.schedules import prune_slots
 from headrace.store.workers import expire_queued, prune_workers
 from headrace.telemetry.events import emit
 from headrace.telemetry.job_events import DeadLettered, JobTimeout
@@ -215,6 +216,8 @@ class Janitor(PeriodicService):
         removed += await self._forget(prune_operations, most=OPERATION_PAGES)
         removed += await self._forget(prune_locks) + await self._forget(prune_grants)
         removed += await self._forget(prune_ordered)
+        age = self._retention.jobs
+        removed += await self._forget(lambda connection: prune_slots(connection, age=age))
         return removed + await self._sweep_artifacts()
 
     async def _forget_workers(self) -> int:

@@ -30,6 +30,7 @@ from headrace.worker.listening import streams_of
 from headrace.worker.overseer import Overseer
 from headrace.worker.presence import Presence
 from headrace.worker.progress import ProgressNotes
+from headrace.worker.scheduler import Scheduler
 from headrace.worker.settling import Policy
 from headrace.worker.upkeep import upkeep
 
@@ -222,6 +223,9 @@ class Life(PresenceListener):
 
     async def wait_until_empty(self, pause_s: float = 0.2) -> None:
         """Return when nothing runs, and nothing waits but what is scheduled for later."""
+        for service in self._services:
+            if isinstance(service, Scheduler):
+                await service.settled.wait()
         while True:
             await self.claimer.idle.wait()
             if await self._nothing_left() and self.claimer.idle.is_set():

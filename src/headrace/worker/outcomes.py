@@ -117,6 +117,13 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
+class Delegated:
+    """The step returned a child job, whose result will be its output."""
+
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The engine stopped the step; no attempt is used."""
 
@@ -140,6 +147,7 @@ Outcome: TypeAlias = (
     | Deferred
     | Cancelled
     | Parked
+    | Delegated
     | Interrupted
     | CutOff
     | Lost

@@ -13,6 +13,7 @@ from headrace.store.failpoints import hit
 from headrace.store.failures import is_unavailable
 from headrace.worker import report
 from headrace.worker.arguments import UnreadableError, fill, fill_plain, fill_texts
+from headrace.worker.collecting import delegate
 from headrace.worker.context import AsyncContext
 from headrace.worker.outcomes import (
     CutOff,
@@ -63,6 +64,9 @@ async def perform(
         else:
             value = await call_in_thread(engine.threads, step.function, **arguments)
         hit("attempt.after_effect")
+        if step.has_child and value is not None:
+            ended(attempt, delegate(attempt, value), None)
+            return
         text = step.output.encode(value)
         outcome = Done(text)
         if not engine.limits.keeps_inline(text):

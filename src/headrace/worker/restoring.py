@@ -7,10 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from headrace.store.sql import SQL
-from headrace.worker.blueprint import names_of
 from headrace.worker.claim import NORMAL, SUSPECT, WATCHED
 from headrace.worker.stored import as_output
 from headrace.worker.undoing import load_undone
+from headrace.worker.watching import watch
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -27,18 +27,21 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
     by_job = {run.claim.job: run for run in runs}
     await load_undone(connection, by_job)
     for job, step, *stored in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
-        steps[job].append((_present_name(by_job[job], step), *stored))
+        steps[job].append((by_job[job].present_name(step), *stored))
     for run in runs:
         run.restore(steps[run.claim.job])
     for record in await connection.fetch(SQL["claims.load_records"], jobs, numbers):
         job, step, item, name, output, artifact = record
         run = by_job[job]
-        run.keep_record((_present_name(run, step), item, name), as_output(output, artifact))
+        run.keep_record((run.present_name(step), item, name), as_output(output, artifact))
+    waiting = [run for run in runs if run.blueprint.waits]
+    if waiting:
+        await watch(connection, waiting)
     now = monotonic()
     for tried in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
         job, step, item, attempts, failures, timeouts, busy, wait_s = tried
         run = by_job[job]
-        step = _present_name(run, step)
+        step = run.present_name(step)
         tally = run.tally((step, item))
         tally.attempts, tally.failures = attempts, failures
         tally.timeouts, tally.busy = timeouts, busy
@@ -55,15 +58,10 @@ async def _restore_starts(
         return
     for job, step, item, _ in await connection.fetch(SQL["claims.load_starts"], doubted):
         run = by_job[job]
-        key = (_present_name(run, step), item)
+        key = (run.present_name(step), item)
         if run.suspicion == SUSPECT and not run.is_stored(*key):
             run.suspicious |= {key}
     for run in runs:
         if run.suspicion == SUSPECT and not run.suspicious:
             run.suspicion = WATCHED
             run.entry().set_calm()
-
-
-def _present_name(run: JobRun, step: str) -> str:
-    """What is stored under an earlier name of a step is the step's."""
-    return names_of(run.graph).get(step, step)

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.store.entries import Entry
-from headrace.worker.blueprint import blueprint_of
+from headrace.worker.blueprint import blueprint_of, names_of
 from headrace.worker.claim import SUSPECT, WATCHED
 from headrace.worker.failure import too_few
+from headrace.worker.holding import Holds
 from headrace.worker.stored import NULL, Fan, as_output, read_plan
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class JobRun:
     outputs: dict[str, Output] = field(init=False)
     running: dict[Key, Attempt] = field(init=False)
     ready: deque[Step] = field(init=False)
+    arming: Sequence[Step] = field(init=False)
     left: int = field(init=False)
     cancelled: bool = field(init=False)
     suspicion: int = field(init=False)
@@ -95,6 +97,7 @@ class JobRun:
     cancel_note: str | None = None
     dead: bool = False
     began_alone: bool = False
+    holds: Holds | None = None
     undoing: Undoing | None = None
 
     def __post_init__(self) -> None:
@@ -105,6 +108,7 @@ class JobRun:
         self.outputs = {}
         self.running = {}
         self.ready = deque(blueprint.first)
+        self.arming = blueprint.held
         self.left = blueprint.count
         self.cancelled = claim.cancel_requested
         self.suspicion = claim.suspicion
@@ -122,6 +126,7 @@ class JobRun:
             else:
                 self._restore_fan(step, found)
         self.ready = deque(step for step in self.ready if not self._is_complete(step.name))
+        self.arming = [step for step in self.arming if not self._is_complete(step.name)]
 
     def begin_undo(self, undoing: Undoing) -> None:
         """What was restored is what a run had done that is to be undone: its steps are others."""
@@ -206,8 +211,13 @@ class JobRun:
             unmet = self.unmet = self.blueprint.unmet.copy()
         for follower in followers:
             unmet[follower] -= 1
-            if not unmet[follower]:
-                self.ready.append(steps[follower])
+            if unmet[follower]:
+                continue
+            step = steps[follower]
+            if step.is_held:
+                self.arming = (*self.arming, step)
+            else:
+                self.ready.append(step)
 
     def _is_complete(self, name: str) -> bool:
         fan = self.fans.get(name)
@@ -236,6 +246,35 @@ class JobRun:
         fan.failed += 1
         self.outcome_known(step, item)
         self.failure = self.failure or too_few(step, fan, failure)
+
+    # --- what it waits for ------------------------------------------------------------------------
+
+    def holding(self) -> Holds:
+        """What its steps wait for besides their inputs."""
+        if self.holds is None:
+            self.holds = Holds()
+        return self.holds
+
+    def await_child(self, key: Key, child: str) -> None:
+        """A step or item, which was to start, has a child job already that is on record."""
+        step, item = self.graph.steps[key[0]], key[1]
+        fan = self.fans.get(step.name)
+        if item:
+            if fan is None or item not in fan.waiting:
+                return
+            fan.waiting.remove(item)
+        elif step in self.ready:
+            self.ready.remove(step)
+        self.holding().children[key] = child
+
+    def present_name(self, step: str) -> str:
+        """What is stored under an earlier name of a step is the step's."""
+        return names_of(self.graph).get(step, step)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether a step may wait for more than its inputs."""
+        return bool(self.arming) or self.holds is not None
 
     # --- what may run -----------------------------------------------------------------------------
 

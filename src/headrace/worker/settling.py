@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.store.entries import End, Release, StepRow, TryRow
 from headrace.worker.failure import Failure
+from headrace.worker.holding import CHILD_LOOK_S, await_child
 from headrace.worker.outcomes import (
     Cancelled,
     CutOff,
     Deferred,
+    Delegated,
     Done,
     Failed,
     Parked,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from headrace.store.entries import Move
     from headrace.worker.attempt import Attempt
+    from headrace.worker.holding import Holds
     from headrace.worker.outcomes import Outcome
     from headrace.worker.run import JobRun, Tally
 
@@ -90,6 +93,8 @@ def settle(
         row = StepRow(step.name, attempt.item, step.position, 1, 0, outcome.text)
         row.artifact = artifact
         run.store(row)
+    elif isinstance(outcome, Delegated):
+        await_child(run, attempt.key, outcome.child)
     elif isinstance(outcome, Planned):
         run.entry().add_step(
             StepRow(step.name, "", step.position, 1, latency_us, outcome.text, state="planned")
@@ -257,14 +262,31 @@ def _cancelled_by_step(note: str) -> End:
 
 
 def _wait(run: JobRun, policy: Policy) -> Move | None:
-    if not run.waits:
+    holds = run.holds if run.holds is not None and run.holds.is_open else None
+    if holds is not None and holds.ended:
         return None
-    wait_s = min(run.waits.values()) - monotonic()
-    if wait_s <= policy.wait_in_place_s:
+    soon = [*run.waits.values(), *(() if holds is None else holds.delays())]
+    if not soon and holds is None:
         return None
+    now = monotonic()
+    if soon and min(soon) - now <= policy.wait_in_place_s:
+        return None
+    if holds is not None:
+        return _wait_for_others(run, holds, now)
+    wait_s = min(soon) - now
     tries = () if run.draft is None else run.draft.tries
     reasons = [WAIT_REASONS[row.kind] for row in tries if row.kind in WAIT_REASONS]
     return Release(wait_s, reasons[-1] if reasons else "retry")
+
+
+def _wait_for_others(run: JobRun, holds: Holds, now: float) -> Release:
+    """Back into the queue until something comes, or the first time is over."""
+    signals = holds.awaited_signals()
+    children = list(holds.children.values())
+    reason = "external" if signals else "child" if children else "delay"
+    times = [*run.waits.values(), *holds.times()]
+    wait_s = max(0.0, min(times) - now) if times else CHILD_LOOK_S
+    return Release(wait_s, reason, signals=signals, children=children)
 
 
 def _failed_end(failure: Failure) -> End:

@@ -13,10 +13,12 @@ from headrace.store.session import ENGINE_SETTINGS, Session
 from headrace.store.workers import next_worker
 from headrace.telemetry.events import Level, add_sink
 from headrace.telemetry.job_events import JobFailed, JobRecovered
+from headrace.telemetry.schedule_events import ScheduleFired
 from headrace.telemetry.worker_events import SweepCompleted, WorkerLost
 from headrace.worker.intake import Salvage
 from headrace.worker.janitor import Janitor
 from headrace.worker.reaper import Reaper
+from headrace.worker.scheduler import Scheduler
 from headrace.worker.upkeep import upkeep
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from headrace.worker.parts import Parts
 
 LOOK_S: Final = 0.2
-TOLD: Final = (SweepCompleted, WorkerLost, JobRecovered, JobFailed)
+TOLD: Final = (SweepCompleted, WorkerLost, JobRecovered, JobFailed, ScheduleFired)
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Swept:
     workers_lost: int = 0
     recovered: int = 0
     failed: int = 0
+    scheduled: int = 0
     complete: bool = False
 
     def count(self, event: Event) -> None:
@@ -59,10 +62,12 @@ class Swept:
             self.recovered += 1
         elif isinstance(event, JobFailed):
             self.failed += 1
+        elif isinstance(event, ScheduleFired):
+            self.scheduled += 1
 
 
 async def sweep(parts: Parts, *, within_s: float) -> Swept:
-    """Promote what is due, expire, delete, and recover the jobs of dead workers, once.
+    """Promote what is due, expire, delete, submit for schedules, recover jobs of the dead, once.
 
     It takes a heartbeat, so that everybody who lives can say so before silence counts as death.
 
@@ -93,6 +98,8 @@ async def _sweep(parts: Parts, number: int, session: Session) -> None:
     for service in upkeep(parts, number, session):
         if isinstance(service, Janitor):
             await service.tick()
+        elif isinstance(service, Scheduler):
+            await service.tick_whole()
         elif isinstance(service, Reaper):
             await service.tick()
             while not service.is_judging:

@@ -10,6 +10,7 @@ from headrace.worker.intake import Salvage
 from headrace.worker.janitor import Janitor
 from headrace.worker.reaper import Reaper
 from headrace.worker.relay import Relay
+from headrace.worker.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from headrace.store.session import Session
@@ -35,7 +36,11 @@ def upkeep(parts: Parts, worker: int, session: Session) -> list[Service]:
         ring=None if parts.broker is None else parts.broker.ring,
     )
     echo = None if parts.broker is None else parts.broker.echo
-    services: list[Service] = [Reaper(session, worker, timing, rules, echo=echo), janitor]
+    services: list[Service] = [
+        Reaper(session, worker, timing, rules, echo=echo),
+        janitor,
+        Scheduler(session, worker, parts),
+    ]
     if parts.senders:
         services.append(
             Relay(session, worker, timing, parts.senders, per_endpoint=parts.per_endpoint)

@@ -108,7 +108,7 @@ class Catalogue:
         """
         found = self._known.get(pipeline)
         if found is None:
-            found = self._known[pipeline] = self._search(pipeline, step)
+            found = self._known[pipeline] = self._search(pipeline, step, definition)
         if step not in found.steps:
             raise _mismatch(pipeline, f"has no step {step}")
         if (pipeline, definition) not in self._compared:
@@ -117,13 +117,19 @@ class Catalogue:
             self._compared.add((pipeline, definition))
         return found.steps[step]
 
-    def _search(self, pipeline: str, step: str) -> AnyPipeline:
+    def _search(self, pipeline: str, step: str, definition: str) -> AnyPipeline:
         names = self._origin.modules
         here = [sys.modules[name] for name in names if name in sys.modules]
-        for found in _pipelines_in([*here, *list(sys.modules.values())]):
-            if found.name == pipeline and step in found.steps:
-                return found
-        raise _mismatch(pipeline, f"is in no module that defines it (looked in {', '.join(names)})")
+        found = [
+            one
+            for one in _pipelines_in([*here, *list(sys.modules.values())])
+            if one.name == pipeline and step in one.steps
+        ]
+        if not found:
+            where = ", ".join(names)
+            raise _mismatch(pipeline, f"is in no module that defines it (looked in {where})")
+        # A module may define it in several ways, of which the worker carries one.
+        return next((one for one in found if one.definition_hash == definition), found[0])
 
 
 def _pipelines_of(reference: str) -> dict[str, AnyPipeline]:

@@ -1,0 +1,37 @@
+"""Child jobs as a worker makes and ends them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from headrace.store.children import bind_child
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.client import JobHandle
+    from headrace.model.pipeline import Pipeline
+    from headrace.worker.attempt import Attempt
+    from headrace.worker.engine import Engine
+
+
+async def submit_child(
+    attempt: Attempt,
+    engine: Engine,
+    pipeline: Pipeline[Any, Any],
+    value: object,
+    options: Mapping[str, Any],
+) -> JobHandle[Any]:
+    """Submit a job that is bound to the step: stored and bound in one transaction."""
+    claim = attempt.run.claim
+    async with engine.pool.acquire() as connection, connection.transaction():
+        child: JobHandle[Any] = await engine.client.submit(
+            pipeline, value, connection=connection, **options
+        )
+        await bind_child(
+            connection, UUID(child.id), parent=claim.job, run=claim.run, token=claim.token
+        )
+    known = engine.client.pipeline(pipeline)
+    attempt.children = {**(attempt.children or {}), child.id: known}
+    return child
