@@ -131,6 +131,7 @@ WAITS: Final[dict[WaitReason, str]] = {
     WaitReason.BUDGET: "for the next day of a budget that is spent",
     WaitReason.LOCK_BUSY: "for a lock, or for an operation that another job carries out",
     WaitReason.EXTERNAL: "for something from outside",
+    WaitReason.UNDO: "for a worker, to undo what another job had done",
     WaitReason.SLICE: "for its next time slice",
     WaitReason.UNCLAIMABLE: "for code that can read what it stored",
     WaitReason.RELEASED: "for another worker, after its own gave it back",

@@ -71,6 +71,8 @@ class WaitReason(StrEnum):
     """A step waits for the end of its child job."""
     DELAY = "delay"
     """A step starts some time after its inputs are there."""
+    UNDO = "undo"
+    """It undoes what another job had done, and nobody has begun with it."""
     SLICE = "slice"
     UNCLAIMABLE = "unclaimable"
     """What is stored cannot be read by the code that was there; it waits for code that can."""
@@ -116,7 +118,7 @@ TRANSITIONS: Final[Transitions] = MappingProxyType(
 
 WAIT_REASONS: Final[Mapping[Event, frozenset[WaitReason]]] = MappingProxyType(
     {
-        Event.SUBMITTED: frozenset({WaitReason.NEW, WaitReason.SCHEDULED}),
+        Event.SUBMITTED: frozenset({WaitReason.NEW, WaitReason.SCHEDULED, WaitReason.UNDO}),
         Event.RETRY_SCHEDULED: frozenset({WaitReason.RETRY}),
         Event.DEFERRED: frozenset(
             {

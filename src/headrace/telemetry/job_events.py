@@ -158,6 +158,15 @@ class JobRedriven(JobEvent):
     from_step: str | None = None
 
 
+@event(Level.INFO)
+class UndoStarted(JobEvent):
+    """A worker begins to undo what another job had done, which failed or was cancelled."""
+
+    undone_job_id: UUID
+    undone_run: int
+    steps: tuple[str, ...]
+
+
 @event(Level.ERROR)
 class DeadLettered(JobEvent):
     """A failed job was listed as a dead letter, in the transaction that failed it."""

@@ -21,6 +21,7 @@ from headrace.telemetry.job_events import (
     JobTimeout,
     JobUnclaimable,
     StaleWriteRefused,
+    UndoStarted,
 )
 from headrace.telemetry.step_events import StepCompleted, StepFailed, StepSkipped, StepStarted
 from headrace.telemetry.worker_events import BatchClaimed
@@ -44,6 +45,21 @@ def batch_claimed(worker_id: str, jobs: int, waited_s: float) -> None:
     if enabled(BatchClaimed):
         latency_ms = round(1_000 * waited_s, 3)
         emit(BatchClaimed(worker_id=worker_id, jobs=jobs, latency_ms=latency_ms))
+
+
+def undo_started(run: JobRun) -> None:
+    """An undo job was taken for the first time."""
+    undoing = run.undoing
+    if undoing is not None and enabled(UndoStarted):
+        steps = [step.undoes or "" for step in run.graph.steps.values()]
+        emit(
+            UndoStarted(
+                **_job(run.claim),
+                undone_job_id=undoing.job,
+                undone_run=undoing.run,
+                steps=tuple(name for name in steps if name in undoing.done),
+            )
+        )
 
 
 def wants_claims() -> bool:

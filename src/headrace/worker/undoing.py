@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.store.sql import SQL
+from headrace.worker import report
 from headrace.worker.blueprint import names_of
 from headrace.worker.failure import Failure
 from headrace.worker.run import Stop
@@ -56,7 +57,10 @@ async def load_undone(connection: HeldConnection, runs: Mapping[UUID, JobRun]) -
         stored[row["job"], row["run"]].append(row)
     for row in found:
         origin = row["undo_of"], row["undo_run"]
-        _begin(runs[row["id"]], origin, stored[origin], row["undos"])
+        run = runs[row["id"]]
+        _begin(run, origin, stored[origin], row["undos"])
+        if row["is_new"]:
+            report.undo_started(run)
 
 
 def _begin(

@@ -124,3 +124,16 @@ for each row when (
     and new.undo_of is null
 )
 execute function headrace.begin_undo();
+
+-- What leaves of an undo job's end says whose run it undid.
+alter function headrace.describe_result(uuid, headrace.jobs, headrace.lanes, boolean)
+rename to describe_run;
+
+create function headrace.describe_result(
+    event_id uuid, subject headrace.jobs, place headrace.lanes, inline_output boolean
+) returns json
+language sql stable
+return headrace.with_field(
+    headrace.describe_run(event_id, subject, place, inline_output),
+    'undo_of', to_json((subject).undo_of)
+);

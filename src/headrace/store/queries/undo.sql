@@ -1,8 +1,9 @@
 -- name: find_undo_jobs
 -- Which of these jobs undo a run of another one; with the steps that have an undo function in their
--- version.
+-- version, and whether nobody has begun with it before.
 -- $1 ids uuid[]
-select job.id, job.undo_of, job.undo_run, coalesce(known.undos, '{}') as undos
+select
+    job.id, job.undo_of, job.undo_run, job.wait_reason = 'undo' as is_new, coalesce(known.undos, '{}') as undos
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 left join headrace.pipelines as known
@@ -24,6 +25,15 @@ join headrace.steps as stored on stored.job = wanted.job and stored.run = wanted
 select undo.id, undo.state, undo.run
 from headrace.jobs as undo
 where undo.parent_job = $1::uuid and undo.undo_of = $1::uuid and undo.undo_run = $2
+for no key update;
+
+-- name: lock_undo_jobs
+-- The jobs that undo, or have undone, runs of a job; held until the transaction ends.
+-- $1 job
+select undo.id, undo.state
+from headrace.jobs as undo
+where undo.parent_job = $1::uuid and undo.undo_of = $1::uuid
+order by undo.id
 for no key update;
 
 -- name: list_undone
