@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.store.sql import SQL
 from headrace.worker.claim import NORMAL, SUSPECT, WATCHED
+from headrace.worker.resuming import resume
 from headrace.worker.stored import as_output
 from headrace.worker.undoing import load_undone
 from headrace.worker.watching import watch
@@ -29,7 +30,7 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
     for job, step, *stored in await connection.fetch(SQL["claims.load_steps"], jobs, numbers):
         steps[job].append((by_job[job].present_name(step), *stored))
     for run in runs:
-        run.restore(steps[run.claim.job])
+        resume(run, steps[run.claim.job])
     for record in await connection.fetch(SQL["claims.load_records"], jobs, numbers):
         job, step, item, name, output, artifact = record
         run = by_job[job]

@@ -16,7 +16,7 @@ from headrace.worker.stored import NULL, Fan, as_output, read_plan
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
     from typing import TypeAlias
 
@@ -117,59 +117,17 @@ class JobRun:
 
     # --- what is stored ---------------------------------------------------------------------------
 
-    def restore(self, rows: Iterable[tuple[str, str, str, str | None, str | None]]) -> None:
-        """Take over what earlier claims stored: (step, item, state, output, artifact)."""
-        found = {(step, item): (state, output, ref) for step, item, state, output, ref in rows}
-        for step in self.graph.steps.values():
-            if step.each is None:
-                self._restore_step(step, found)
-            else:
-                self._restore_fan(step, found)
-        self.ready = deque(step for step in self.ready if not self._is_complete(step.name))
-        self.arming = [step for step in self.arming if not self._is_complete(step.name)]
-
     def begin_undo(self, undoing: Undoing) -> None:
         """What was restored is what a run had done that is to be undone: its steps are others."""
         graph = self.graph = self.pipeline.undo_graph
         blueprint = self.blueprint = blueprint_of(graph)
         self.undoing, self.failure, self.unmet = undoing, None, None
         self.ready, self.left = deque(blueprint.first), blueprint.count
+        self.arming, self.holds = (), None
         for name, step in graph.steps.items():
             if step.undoes not in undoing.done:
                 self.left -= 1
-                self._complete(name, NULL)
-
-    def _restore_step(
-        self, step: Step, found: dict[Key, tuple[str, str | None, str | None]]
-    ) -> None:
-        for name in (step.name, *step.was):
-            if (name, "") in found:
-                self.left -= 1
-                self._complete(step.name, as_output(*found[name, ""][1:]))
-                return
-
-    def _restore_fan(
-        self, step: Step, found: dict[Key, tuple[str, str | None, str | None]]
-    ) -> None:
-        for name in (step.name, *step.was):
-            plan = found.get((name, ""))
-            if plan is None:
-                continue
-            fan = self.plan(step.name, read_plan(plan[1] or "[]"))
-            for (owner, item), (state, output, artifact) in found.items():
-                if owner == name and item in fan.values:
-                    fan.left -= 1
-                    if state == "failed":
-                        fan.errors[item] = output or "{}"
-                    else:
-                        fan.outputs[item] = as_output(output, artifact)
-            fan.waiting = deque(key for key in fan.values if not fan.has(key))
-            fan.failed = len(fan.errors)
-            self.failure = self.failure or too_few(step, fan)
-            if not fan.left:
-                self.left -= 1
-                self._complete(step.name, None)
-            return
+                self.complete(name, NULL)
 
     def plan(self, name: str, items: list[tuple[str, str]]) -> Fan:
         """The items of a fan-out are stored: they may start."""
@@ -186,7 +144,7 @@ class JobRun:
             fan = self.plan(row.step, read_plan(row.output or "[]"))
             if not fan.left:
                 self.left -= 1
-                self._complete(row.step, None)
+                self.complete(row.step, None)
             else:
                 self.ready.append(self.graph.steps[row.step])
         elif row.item:
@@ -196,11 +154,12 @@ class JobRun:
             else:
                 fan.outputs[row.item] = output
             if len(fan.outputs) + len(fan.errors) == len(fan.values):
-                self._complete(row.step, None)
+                self.complete(row.step, None)
         else:
-            self._complete(row.step, output)
+            self.complete(row.step, output)
 
-    def _complete(self, name: str, output: Output | None) -> None:
+    def complete(self, name: str, output: Output | None) -> None:
+        """A step has ended: what waits for it, and for nothing else, may start."""
         if output is not None:
             self.outputs[name] = output
         followers = self.graph.dependents[name]
@@ -219,14 +178,15 @@ class JobRun:
             else:
                 self.ready.append(step)
 
-    def _is_complete(self, name: str) -> bool:
+    def is_complete(self, name: str) -> bool:
+        """Whether all of a step has an outcome."""
         fan = self.fans.get(name)
         return name in self.outputs or (fan is not None and not fan.left)
 
     def is_stored(self, step: str, item: str) -> bool:
         """Whether the output of a step or item is committed."""
         if not item:
-            return self._is_complete(step) or step in self.fans
+            return self.is_complete(step) or step in self.fans
         fan = self.fans.get(step)
         return fan is not None and fan.has(item)
 

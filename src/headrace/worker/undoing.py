@@ -10,6 +10,7 @@ from headrace.store.sql import SQL
 from headrace.worker import report
 from headrace.worker.blueprint import names_of
 from headrace.worker.failure import Failure
+from headrace.worker.resuming import resume
 from headrace.worker.run import Stop
 from headrace.worker.settling import PARKED_WAIT_S
 
@@ -74,7 +75,7 @@ def _begin(
         restored.append((name, item, state, output, artifact))
         if state == "completed" and is_own:
             done[name].add(item)
-    run.restore(restored)
+    resume(run, restored)
     run.begin_undo(Undoing(*origin, done))
     if not done:
         run.failure = Failure(
