@@ -55,6 +55,7 @@ FAMILIES: Final = (
     ("Circuit breakers", "breaker_events"),
     ("Limits of jobs", "gate_events"),
     ("Limits and budgets", "limit_events"),
+    ("Schedules", "schedule_events"),
     ("Database, ledger, process", "store_events"),
 )
 """Titles, and modules of `headrace.telemetry`."""

@@ -198,6 +198,7 @@ async def run_worker(app: Headrace, queues: Iterable[str] | None, concurrency: i
         worker = app.worker(queues=queues, concurrency=concurrency)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
+        schedule_grace_s=settings.schedule_grace_s,
             loop.add_signal_handler(number, worker.stop)
         code = await worker.run()
     if worker.has_stuck_steps:

@@ -30,6 +30,7 @@ from headrace.cli import (
     pubsub,
     quarantine,
     queues,
+    schedules,
     search,
     sources,
     submit,
@@ -81,6 +82,7 @@ program.add_typer(tenants.group, name="tenants")
 program.add_typer(limits.group, name="limits")
 program.add_typer(budgets.group, name="budgets")
 program.add_typer(pipelines.group, name="pipelines")
+program.add_typer(schedules.group, name="schedules")
 program.add_typer(workers.group, name="workers")
 program.add_typer(operations.group, name="operations")
 program.add_typer(breakers.group, name="breakers")

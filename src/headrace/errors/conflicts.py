@@ -155,3 +155,21 @@ class TransitionError(ConflictError):
 
     def __str__(self) -> str:
         return f"a job that is {self.state} cannot be {self.event}"
+
+
+class ScheduleFunctionError(ConflictError):
+    """The function of a schedule failed, or what it made is no input; nothing was submitted.
+
+    Attributes:
+        schedule: As `reports.nightly`.
+        problem: What went wrong.
+    """
+
+    code = "schedule_function_failed"
+
+    def __init__(self, schedule: str, problem: str) -> None:
+        super().__init__(schedule, problem)
+        self.schedule, self.problem = schedule, problem
+
+    def __str__(self) -> str:
+        return f"the function of schedule {self.schedule} made no input: {self.problem}"

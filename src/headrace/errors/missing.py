@@ -99,3 +99,11 @@ class BreakerNotFoundError(UnknownNameError):
     code = "breaker_not_found"
     kind = "breaker"
     shown_by = "; `headrace breakers list` shows those that calls have used"
+
+
+class ScheduleNotFoundError(UnknownNameError):
+    """No schedule is called this, or this app has no code for it."""
+
+    code = "schedule_not_found"
+    kind = "schedule"
+    shown_by = "; `headrace schedules list` shows those that there are"

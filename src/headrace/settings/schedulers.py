@@ -1,4 +1,4 @@
-"""The settings of who calls tasks."""
+"""The settings of schedules, and of who calls tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from headrace.settings.kinds import Claim
 
 
 class SchedulerSettings(BaseSettings):
-    """The service account of a scheduler; a part of `Settings`."""
+    """When slots count as missed, and the account of an outer scheduler; a part of `Settings`."""
+
+    schedule_grace_s: float = Field(
+        60,
+        ge=1,
+        le=3_600,
+        description="How late the job of a schedule's slot may be; then the slot was missed, and "
+        "the schedule's policy says what becomes of it.",
+    )
 
     tasks_service_account: Claim | None = Field(
         None,

@@ -28,6 +28,7 @@ from headrace.telemetry.lock_events import LockAcquired, LockRefused, LockReleas
 from headrace.telemetry.messaging_events import MessageSettled, MessagesPublished
 from headrace.telemetry.outbox_events import OutboxPublished
 from headrace.telemetry.request_events import RequestServed
+from headrace.telemetry.schedule_events import ScheduleFired, ScheduleMissed
 from headrace.telemetry.series import MOST_SERIES, OTHER, Cell, Histogram, Vocabulary, words_of
 from headrace.telemetry.step_events import StepCompleted, StepFailed
 from headrace.telemetry.worker_events import BatchClaimed
@@ -50,6 +51,7 @@ LABELS: Final = MappingProxyType(
         "status": "status",
         "dependency": "dependency",
         "budget": "budget",
+        "schedule": "schedule",
     }
 )
 """Fields of events that become labels, and how those are called. Never an id, a tenant, a user."""
@@ -60,6 +62,7 @@ MORE_LABELS: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
         MessageSettled: {"kind": "kind", "outcome": "outcome"},
         MessagesPublished: {"topic": "topic"},
         RateLimited: {"reason": "reason"},
+        ScheduleMissed: {"policy": "policy"},
     }
 )
 """The same for single events, whose field has few values only there."""
@@ -100,6 +103,7 @@ LATENCIES: Final[Mapping[type[Event], Latency]] = MappingProxyType(
         LockReleased: Latency("lock_hold", "hold_latency_ms"),
         OutboxPublished: Latency("publish_latency", "publish_latency_ms", ("channel",)),
         RequestServed: Latency("request_latency", "latency_ms", ("method", "route")),
+        ScheduleFired: Latency("schedule_latency", "schedule_latency_ms", ("pipeline", "schedule")),
     }
 )
 """Events that tell how long something took."""
@@ -115,6 +119,7 @@ HISTOGRAMS: Final = MappingProxyType(
         "request_latency": "One request of the HTTP API.",
         "lock_wait": "From asking for a lock to its grant, or until the caller gave up.",
         "lock_hold": "From a lock's grant to its release.",
+        "schedule_latency": "From a slot's time to the job that a schedule submitted for it.",
     }
 )
 """What the histograms measure."""

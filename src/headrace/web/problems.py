@@ -271,6 +271,8 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...
     (errors.UndoJobError, lambda error: _made("CONFLICT", error)),
     (errors.UnavailableError, _of_unavailable),
     (TimeoutError, _hidden("TIMEOUT")),
+    (errors.ScheduleNotFoundError, lambda error: _made("NOT_FOUND", error)),
+    (errors.ScheduleFunctionError, lambda error: _made("CONFLICT", error)),
 )
 
 

@@ -50,6 +50,7 @@ class Limits:
         max_wait_s: Seconds that a job may wait in all without using attempts.
         ledger_most: Records in one group commit.
         ledger_room: Records that may wait before the work is held back.
+        schedule_grace_s: Seconds by which a schedule's slot may be late before it counts as missed.
         breakers: Rules of circuit breakers that say nothing else themselves.
     """
 
@@ -59,6 +60,7 @@ class Limits:
     max_wait_s: float = 86_400.0
     ledger_most: int = 500
     ledger_room: int = 5_000
+    schedule_grace_s: float = 60.0
     breakers: Rules = BREAKER_RULES
 
     def keeps_inline(self, text: str) -> bool:

@@ -174,4 +174,5 @@ class Swept(BaseModel):
     workers_lost: int = Field(description="Dead workers that were found.")
     recovered: int = Field(description="Jobs of dead workers that are free again.")
     failed: int = Field(description="Jobs of dead workers that had lost too many.")
+    scheduled: int = Field(description="Jobs that schedules submitted.")
     complete: bool = Field(description="False where the 60 s were not enough: call again.")

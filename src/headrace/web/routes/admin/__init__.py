@@ -17,12 +17,13 @@ from headrace.web.routes.admin import (
     quotas,
     rates,
     retention,
+    schedules,
     tenants,
     workers,
 )
 
 ADMIN = (
     *(jobs, dead_letters, queues, workers, api_keys, rates, quotas, retention),
-    *(tenants, breakers, locks, inbox_sources, quarantine, operations, audit),
+    *(tenants, breakers, locks, inbox_sources, quarantine, operations, schedules, audit),
 )
 """Modules with a `router`."""
