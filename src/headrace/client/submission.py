@@ -86,14 +86,15 @@ class Submitter:
         self.storing = Storing(connections, broker)
 
     @property
-    def _limit(self) -> int:
+    def payload_most(self) -> int:
+        """Bytes of the largest input."""
         return self._limits().max_payload_bytes
 
     async def submit(
         self, pipeline: Pipeline[Any, Any], value: object, given: Given
     ) -> uuid_utils.UUID:
         """Store one job; see `Client.submit`."""
-        text = encode_input(pipeline, value, self._limit)
+        text = encode_input(pipeline, value, self.payload_most)
         job = uuid7()
         if given.connection is not None:
             caller = await adapt(given.connection)
@@ -118,7 +119,7 @@ class Submitter:
             return []
         ids = [uuid7() for _ in values]
         if given.connection is not None:
-            texts = encode_inputs(pipeline, values, self._limit)
+            texts = encode_inputs(pipeline, values, self.payload_most)
             caller = await adapt(given.connection)
             shared = await self.check(pipeline, given, caller)
             await insert_portion(caller, ids, texts, shared, ring=given.ring)
@@ -138,7 +139,7 @@ class Submitter:
         given: Given,
     ) -> list[uuid_utils.UUID]:
         """Store the jobs whose idempotency keys are free; the job of each key, in order."""
-        wanted = pair_keys(encode_inputs(pipeline, values, self._limit), keys)
+        wanted = pair_keys(encode_inputs(pipeline, values, self.payload_most), keys)
         if given.connection is not None:
             caller = await adapt(given.connection)
             shared = await self.check(pipeline, given, caller)
@@ -161,7 +162,7 @@ class Submitter:
             return lambda connection, ring: insert_many(
                 connection, self._portions(pipeline, ids, values), shared, ring=ring
             )
-        texts = encode_inputs(pipeline, values, self._limit)
+        texts = encode_inputs(pipeline, values, self.payload_most)
         return lambda connection, ring: insert_portion(connection, ids, texts, shared, ring=ring)
 
     async def _store_keyed(
@@ -223,7 +224,7 @@ class Submitter:
             return await read_clock(connection)
 
     def _mapping(self, option: str, values: Mapping[str, JsonValue] | None) -> str | None:
-        return None if values is None else encode_mapping(option, values, self._limit)
+        return None if values is None else encode_mapping(option, values, self.payload_most)
 
     def _portions(
         self,
@@ -233,7 +234,7 @@ class Submitter:
     ) -> Iterator[Portion]:
         for first in range(0, len(values), PORTION):
             end = first + PORTION
-            texts = encode_inputs(pipeline, values[first:end], self._limit, first=first)
+            texts = encode_inputs(pipeline, values[first:end], self.payload_most, first=first)
             yield ids[first:end], texts, end >= len(values)
 
 

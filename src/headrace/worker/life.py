@@ -30,7 +30,6 @@ from headrace.worker.listening import streams_of
 from headrace.worker.overseer import Overseer
 from headrace.worker.presence import Presence
 from headrace.worker.progress import ProgressNotes
-from headrace.worker.scheduler import Scheduler
 from headrace.worker.settling import Policy
 from headrace.worker.upkeep import upkeep
 
@@ -171,12 +170,11 @@ class Life(PresenceListener):
             on_crowded=self._on_crowded,
         )
         self._session = Session(self._connect_for("upkeep"))
-        notes = ProgressNotes(self.executor, worker=number, timing=parts.timing)
         self._streams = streams_of(parts, self.claimer, number)
         self._services = [
             self.claimer,
             self._overseer,
-            notes,
+            ProgressNotes(self.executor, worker=number, timing=parts.timing),
             *upkeep(parts, number, self._session),
             *self._streams,
         ]
@@ -223,9 +221,7 @@ class Life(PresenceListener):
 
     async def wait_until_empty(self, pause_s: float = 0.2) -> None:
         """Return when nothing runs, and nothing waits but what is scheduled for later."""
-        for service in self._services:
-            if isinstance(service, Scheduler):
-                await service.settled.wait()
+        await asyncio.gather(*(service.first_pass() for service in self._services))
         while True:
             await self.claimer.idle.wait()
             if await self._nothing_left() and self.claimer.idle.is_set():

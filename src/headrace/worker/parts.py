@@ -46,7 +46,6 @@ class Parts:
         senders: What sends events that leave, by channel: `webhook`, `topic`.
         per_endpoint: Most events on their way to one endpoint of webhooks.
         head_start_s: Seconds by which one point of priority moves a job forward.
-        schedule_grace_s: Seconds by which a schedule's slot may be late before it counts as missed.
     """
 
     direct_dsn: str
@@ -73,7 +72,6 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     clients: Clients = field(default_factory=Clients)
     retention: Any = None
-    schedule_grace_s: float = 60.0
     senders: Mapping[str, Sender] = field(default_factory=dict)
     per_endpoint: int = 4
 

@@ -76,6 +76,9 @@ class Service(ABC):
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._live(), name=self.name)
 
+    async def first_pass(self) -> None:  # noqa: B027 - most duties make no jobs
+        """Return when the jobs are there that it had to submit when it began."""
+
     async def stop(self) -> None:
         """End; returns when the duty has let go of everything. May be called twice."""
         task, self._task = self._task, None
