@@ -168,6 +168,7 @@ def work_limits(settings: Settings) -> Limits:
         max_wait_s=settings.max_wait_s,
         ledger_most=settings.ledger_max,
         ledger_room=settings.ledger_queue,
+        schedule_grace_s=settings.schedule_grace_s,
         breakers=breaker_rules(settings),
     )
 
@@ -198,7 +199,6 @@ async def run_worker(app: Headrace, queues: Iterable[str] | None, concurrency: i
         worker = app.worker(queues=queues, concurrency=concurrency)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-        schedule_grace_s=settings.schedule_grace_s,
             loop.add_signal_handler(number, worker.stop)
         code = await worker.run()
     if worker.has_stuck_steps:
