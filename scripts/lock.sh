@@ -17,6 +17,7 @@ echo uv | compile uv -
 compile run pyproject.toml --extra embedded --extra server --extra documents --extra embeddings \
     --extra pubsub --group build
 compile dev pyproject.toml --all-extras --group build --group dev --constraints requirements/run.txt
+compile browser --group browser --constraints requirements/dev.txt
 if grep -n "://" requirements/*.txt; then
     echo "headrace: a lock file names an address; it must work with any registry" >&2
     exit 1
