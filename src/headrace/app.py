@@ -97,6 +97,7 @@ class Headrace(Shared, Client):
             pipelines=carried,
             limits=lambda: self._submit_limits,
             artifacts=lambda: self.artifacts,
+            links=wiring.links_of(self),
         )
 
     def __repr__(self) -> str:

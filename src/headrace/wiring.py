@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headrace import __version__
 from headrace.broker.access import EMULATOR_PROJECT, Access
 from headrace.broker.topology import Names, Push
+from headrace.client.links import Links
 from headrace.errors import Problem, SettingsError
 from headrace.store.retention import RetentionRules
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from headrace.worker.intake import IntakeParts
     from headrace.worker.processes import StepProcesses
     from headrace.worker.timing import Timing
+
+
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - an address to listen at, not to go to
 
 
 def step_processes(
@@ -157,6 +161,14 @@ def intake_for(
     return IntakeParts(inbox(), found.inbox, found.undeliverable)
 
 
+def public_address(settings: Settings) -> str | None:
+    """Where people reach the API: in production only what the settings say, else this machine."""
+    if settings.public_url is not None or settings.env == "production":
+        return settings.public_url
+    host = "localhost" if settings.host in EVERYWHERE else settings.host
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
 def work_limits(settings: Settings) -> Limits:
     """The bounds of a worker's jobs."""
     from headrace.worker.engine import Limits  # noqa: PLC0415
@@ -171,6 +183,11 @@ def work_limits(settings: Settings) -> Limits:
         schedule_grace_s=settings.schedule_grace_s,
         breakers=breaker_rules(settings),
     )
+
+
+def links_of(app: Headrace) -> Links:
+    """What makes links to signals for people."""
+    return Links(lambda: app.signing_keys, lambda: public_address(app.settings))
 
 
 def breaker_rules(settings: Settings) -> Rules:

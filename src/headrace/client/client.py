@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from headrace.client.handle import JobHandle
+from headrace.client.links import Links
 from headrace.client.operations import Operations
 from headrace.client.options import Given
 from headrace.client.schedules import Schedules
@@ -15,6 +16,7 @@ from headrace.client.submission import Limits, Submitter, parse_id
 from headrace.client.waiting import follow, read_result_text, wait_for_result
 from headrace.errors import JobNotFoundError, OptionError
 from headrace.store.lanes import Lanes
+from headrace.store.links import read_run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -49,6 +51,7 @@ class Client(Operations):
         pipelines: Iterable[Pipeline[Any, Any]],
         limits: Callable[[], Limits] = Limits,
         artifacts: Callable[[], ArtifactStore | None] = lambda: None,
+        links: Links | None = None,
     ) -> None:
         """Nothing is connected before the first call.
 
@@ -58,9 +61,11 @@ class Client(Operations):
             pipelines: What can be submitted.
             limits: The settings of submissions, asked for with each one.
             artifacts: Gives the place of large results, when one is read.
+            links: Makes links to signals; without it none can be made.
         """
         super().__init__(connections, broker, pipelines=pipelines, limits=limits)
         self.lanes = Lanes(connections)
+        self.links = links or Links()
         self._artifacts = artifacts
         self.submitter = Submitter(connections, self.lanes, broker, limits)
 
@@ -245,6 +250,25 @@ class Client(Operations):
             return await send(
                 connection, parse_id(job), name, encode, actor=actor, ring=self._broker.echo
             )
+
+    async def signal_url(
+        self,
+        job: str | UUID,
+        name: str,
+        *,
+        valid: Duration | None = None,
+        title: str = "",
+        text: str = "",
+    ) -> str:
+        """A link behind which a person answers a signal; see `JobHandle.signal_url`."""
+        key = parse_id(job)
+        async with self._connections.use() as connection:
+            found = await read_run(connection, key)
+        if found is None:
+            raise JobNotFoundError(key)
+        run, pipeline = found
+        known = self.pipeline(pipeline)
+        return self.links.make(known, key, run, name, valid=valid, title=title, text=text)
 
     async def send_from_step(
         self, job: UUID, token: int, name: str, text: str, *, sender: str

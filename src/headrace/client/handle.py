@@ -101,6 +101,34 @@ class JobHandle(Generic[T]):
         """
         return await self._client.send(self.id, name, value, actor=actor)
 
+    async def signal_url(
+        self,
+        name: str,
+        *,
+        valid: Duration | None = None,
+        title: str = "",
+        text: str = "",
+    ) -> str:
+        """A link behind which a person answers a signal of the job, once and without an account.
+
+        See `StepContext.signal_url`, which a step calls.
+
+        Args:
+            name: That of the steps' parameter.
+            valid: Seconds, or a timedelta, from now on: 1 s to 365 days; the signal's timeout if
+                left out.
+            title: What is to be decided, one line of at most 100 characters.
+            text: More on it, at most 300 characters.
+
+        Raises:
+            SignalNotFoundError: No step of the job's pipeline takes a signal of this name.
+            OptionError: An option is not accepted.
+            LinksOffError: A setting is missing without which there are no links.
+            JobNotFoundError: There is no such job.
+            PipelineNotFoundError: This app does not have the job's pipeline.
+        """
+        return await self._client.signal_url(self.id, name, valid=valid, title=title, text=text)
+
     async def cancel(self, reason: str | None = None, *, actor: str = "user") -> JobState:
         """Cancel the job: a queued one at once, a running one within seconds; outputs are kept.
 

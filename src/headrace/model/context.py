@@ -296,6 +296,37 @@ class StepContext(_Facts, Protocol):
             OutputError: The result cannot be stored; that counts as a permanent failure.
         """
 
+    def signal_url(
+        self,
+        name: str,
+        *,
+        valid: float | timedelta | None = None,
+        title: str = "",
+        text: str = "",
+    ) -> str:
+        """A link behind which a person answers a signal of this job, once and without an account.
+
+            url = ctx.signal_url("approval", title="Order 17: 420 EUR")
+
+        The API serves a form there, made from the signal's type. Nothing is stored for a link:
+        what it allows stands in it, signed. Of several links to one signal the first answer
+        stands. Whoever has the link can answer, so send it to one person, by a way that is theirs.
+
+        Args:
+            name: That of the parameter of the step that takes the signal.
+            valid: Seconds, or a timedelta, from now on: 1 s to 365 days; the signal's timeout if
+                left out.
+            title: What is to be decided, one line of at most 100 characters; the signal's name if
+                left out. It can be read in the link, as `text` can.
+            text: More on it, plain text of at most 300 characters.
+
+        Raises:
+            SignalNotFoundError: No step of the pipeline takes a signal of this name.
+            OptionError: An option is not accepted.
+            LinksOffError: A setting is missing without which there are no links: SIGNING_KEYS, or
+                in production PUBLIC_URL.
+        """
+
     def lock(
         self,
         key: str,
@@ -371,6 +402,16 @@ class SyncContext(_Facts, Protocol):
     @property
     def idempotent(self) -> BlockingIdempotent:
         """As `StepContext.idempotent`, for plain functions and without transactions."""
+
+    def signal_url(
+        self,
+        name: str,
+        *,
+        valid: float | timedelta | None = None,
+        title: str = "",
+        text: str = "",
+    ) -> str:
+        """As `StepContext.signal_url`."""
 
     def lock(
         self,

@@ -30,11 +30,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             "production does not run on the embedded database; set HEADRACE_DATABASE_URL to "
             "postgresql://user:password@host:port/name",
         )
-    if settings.env == "production" and settings.webhook_private_hosts:
-        yield _problem(
-            "webhook_private_hosts",
-            "in production webhooks reach public hosts only; unset it",
-        )
+    yield from _in_production(settings)
     yield from _without_project(settings)
     if (settings.tasks_service_account is None) != (settings.tasks_audience is None):
         yield _problem(
@@ -54,6 +50,18 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             f"{settings.heartbeat_s:g} is more than a third of HEADRACE_LEASE_S "
             f"({settings.lease_s:g}); lower it or raise the lease",
         )
+
+
+def _in_production(settings: Settings) -> Iterator[Problem]:
+    if settings.env != "production":
+        return
+    if settings.webhook_private_hosts:
+        yield _problem(
+            "webhook_private_hosts",
+            "in production webhooks reach public hosts only; unset it",
+        )
+    if settings.public_url is not None and not settings.public_url.startswith("https:"):
+        yield _problem("public_url", "in production people are sent to an https address; give one")
 
 
 def _without_project(settings: Settings) -> Iterator[Problem]:

@@ -42,6 +42,9 @@ SHORTEST_KEY: Final = 32
 """Characters: 128 random bits in hexadecimal digits."""
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 Endpoint = Annotated[str, Field(max_length=500, pattern=r"^https?://[^\s@]+$")]
+PublicAddress = Annotated[
+    str, Field(max_length=300, pattern=r"^https?://[\w.-]+(:\d{1,5})?(/[\w.~-]+)*/?$")
+]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)]
 Header = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9-]+$")]

@@ -27,6 +27,7 @@ from headrace.settings.kinds import (
     Proxies,
     SigningKeys,
 )
+from headrace.settings.listening import ListeningSettings
 from headrace.settings.names import ADDRESS_PARTS, PREFIX
 from headrace.settings.pubsub import PubSubSettings
 from headrace.settings.push import PushSettings
@@ -41,7 +42,14 @@ KIB: Final = 1_024
 MIB: Final = 1_024 * KIB
 
 
-class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings, BreakerSettings):
+class Settings(
+    ListeningSettings,
+    PubSubSettings,
+    PushSettings,
+    SchedulerSettings,
+    RateSettings,
+    BreakerSettings,
+):
     """What an operator may choose. Times end in `_s` (seconds) or `_d` (days), sizes in `_bytes`.
 
     Raises:
@@ -102,15 +110,6 @@ class Settings(PubSubSettings, PushSettings, SchedulerSettings, RateSettings, Br
         "for its steps, and up to eight of its own.",
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="Address where the API listens.")
-    port: Port = Field(8_080, description="Its port; the platform's PORT where this is not set.")
-
-    worker_port: Port | None = Field(
-        None,
-        description="Where a worker answers /health, /ready, /stats and /metrics, at HOST; the "
-        "platform's PORT is taken where this is not set.",
-        json_schema_extra={"default_text": "none: it answers nowhere"},
-    )
     metrics_token: SecretStr | None = Field(
         None,
         min_length=16,

@@ -206,6 +206,12 @@ class AsyncContext(Facts):
             run.holding().signals[name] = text
         return fate.stands
 
+    def signal_url(self, name: str, **options: Any) -> str:
+        """A link behind which a person answers a signal of this job."""
+        claim = self._attempt.run.claim
+        links = self._engine.client.links
+        return links.make(claim.pipeline, claim.job, claim.run, name, **options)
+
     def lock(self, key: str, **options: Any) -> LockBlock:
         """Hold a lock of the tenant inside an `async with` block."""
         return step_lock(self._attempt, self._engine, key, **options)
@@ -349,6 +355,10 @@ class BlockingContext(Facts):
     def send(self, name: str, value: Any) -> bool:  # noqa: ANN401
         """As `AsyncContext.send`."""
         return bool(self._wait(self._context.send(name, value)))
+
+    def signal_url(self, name: str, **options: Any) -> str:
+        """As `AsyncContext.signal_url`."""
+        return self._context.signal_url(name, **options)
 
     def lock(self, key: str, **options: Any) -> SyncLockBlock:
         """As `AsyncContext.lock`, in a `with` block."""

@@ -121,6 +121,8 @@ class Conversation:
         if frame.what == "submit":
             return {"job": await self._submit(fields, frame.texts[0])}, ()
         name = fields["name"]
+        if frame.what == "signal_url":
+            return {"url": context.signal_url(name, **read_options(fields["options"]))}, ()
         if frame.what == "recall":
             self._begun[name] = monotonic()
             text = await context.recall(name)

@@ -91,6 +91,11 @@ class ProcessContext:
             "NOT_IN_PROCESS",
         )
 
+    def signal_url(self, name: str, **options: Any) -> str:
+        """As `SyncContext.signal_url`; the worker makes it."""
+        url: str = self._ask("signal_url", name=name, options=write_options(options)).fields["url"]
+        return url
+
     def lock(self, key: str, **_options: object) -> NoReturn:
         """Fits `SyncContext.lock`, which needs the worker's own memory.
 
