@@ -1,0 +1,193 @@
+"""Items that may fail for good while enough of them succeed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from headrace import (
+    CancelJob,
+    Each,
+    ItemResult,
+    JobState,
+    PermanentError,
+    Pipeline,
+    Retry,
+    RetryAfter,
+    StepContext,
+    UserError,
+)
+from headrace.errors import BudgetExhaustedError, JobFailedError
+from headrace.testing import Engine
+from tests.engine.conftest import MakeEngine
+from tests.engine.lossy import lossy
+from tests.waiting import eventually
+
+
+class TestTooFewSucceed:
+    async def test_the_job_fails_as_its_last_item_and_says_how_many(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step(parallel=1, retry=Retry(attempts=1))
+        async def work(number: int, item: int = Each((1, 2, 3), key=str, at_least=2)) -> int:
+            if item > 1:
+                raise UserError(f"no {item}")
+            return number
+
+        @pipe.step
+        async def count(work: list[ItemResult[int]]) -> int:
+            raise AssertionError(work)
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty()
+            row = await engine.job(job)
+            assert (row.state, row.cause) == (JobState.FAILED, "permanent_error")
+            assert row.error == {
+                "code": "USER_ERROR",
+                "class": "user",
+                "message": "2 of 3 items of step work failed, and 2 have to succeed; the last "
+                "failure: no 3",
+                "step": "work",
+                "item": "3",
+            }
+            states = {row.item: row.state for row in await engine.steps(job) if row.item}
+            assert states == {"1": "completed", "2": "failed", "3": "failed"}
+
+    async def test_what_runs_ends_and_nothing_more_starts(self, make_engine: MakeEngine):
+        started: list[int] = []
+        failed, go_on = asyncio.Event(), asyncio.Event()
+        pipe = Pipeline("pipe", input=int, output=list[ItemResult[int]])
+
+        @pipe.step(parallel=2)
+        async def work(number: int, item: int = Each((1, 2, 3, 4, 5), key=str, at_least=4)) -> int:
+            started.append(item)
+            if item in {1, 3}:
+                if item == 3:
+                    failed.set()
+                raise PermanentError(f"never {number}")
+            await go_on.wait()
+            return item
+
+        async with make_engine([pipe]) as engine, engine.worker():
+            job = await engine.submit(pipe, 1)
+            await failed.wait()
+            await eventually(lambda: has_tries(engine, job.id, 2))
+            assert (await engine.job(job)).state is JobState.RUNNING
+            go_on.set()
+            await engine.run_until_empty()
+            assert (await engine.job(job)).state is JobState.FAILED
+            states = {row.item: row.state for row in await engine.steps(job) if row.item}
+            assert states == {"1": "failed", "2": "completed", "3": "failed"}
+        assert started == [1, 2, 3]
+
+    async def test_a_list_that_is_too_short_fails_before_an_item_runs(
+        self, make_engine: MakeEngine
+    ):
+        async with make_engine([lossy]) as engine:
+            job = await engine.submit(lossy, [1])
+            await engine.run_until_empty()
+            with pytest.raises(JobFailedError, match="1 items; at least 2 have to succeed"):
+                await job.result()
+            assert [row.step for row in await engine.steps(job)] == ["numbers"]
+
+    async def test_an_item_that_fails_beside_another_step_is_no_part_of_that_failure(
+        self, make_engine: MakeEngine
+    ):
+        pipe = Pipeline("pipe", input=int, output=list[ItemResult[int]])
+
+        @pipe.step
+        async def work(number: int, item: int = Each((1, 2), at_least=1)) -> int:
+            if item == 1:
+                raise PermanentError("one")
+            return number
+
+        @pipe.step(after=[work])
+        async def after(number: int) -> str:
+            raise PermanentError(f"after {number}")
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty()
+            row = await engine.job(job)
+            assert row.error is not None
+            assert row.error["step"] == "after"
+
+
+async def has_tries(engine: Engine, job: str, count: int) -> bool:
+    return len(await engine.tries(job)) >= count
+
+
+class TestWhatCounts:
+    @pytest.fixture
+    def failing(self) -> Pipeline[str, list[ItemResult[int]]]:
+        pipe = Pipeline("failing", input=str, output=list[ItemResult[int]])
+
+        @pipe.step(timeout=0.2, retry=Retry(attempts=2, first=1, jitter=0))
+        async def work(
+            way: str, ctx: StepContext, item: int = Each((1, 2), key=str, at_least=1)
+        ) -> int:
+            if item == 1:
+                return item
+            match way:
+                case "timeout":
+                    await asyncio.sleep(60)
+                case "output":
+                    wrong: Any = "text"
+                    return wrong
+                case "budget":
+                    raise BudgetExhaustedError("month", "7 tokens", "5 tokens", None)
+                case "wait":
+                    raise RetryAfter(40_000, "later")
+                case "cancel":
+                    raise CancelJob("enough")
+                case "once":
+                    if ctx.attempt == 1:
+                        raise ConnectionError("a moment")
+            return item
+
+        return pipe
+
+    @pytest.mark.parametrize(
+        ("way", "told"),
+        [
+            ("timeout", ("TIMEOUT", "timeout", "step_timeout")),
+            ("output", ("VALIDATION_ERROR", "permanent", "permanent_error")),
+            ("budget", ("BUDGET_EXHAUSTED", "budget", "budget_exhausted")),
+            ("wait", ("WAIT_LIMIT", "rate_limited", "wait_limit")),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    async def test_an_item_has_failed_when_its_job_would_have(
+        self,
+        make_engine: MakeEngine,
+        failing: Pipeline[str, list[ItemResult[int]]],
+        way: str,
+        told: tuple[str, str, str],
+    ):
+        async with make_engine([failing]) as engine:
+            job = await engine.submit(failing, way)
+            await engine.run_until_empty(skip_waits=True)
+            first, second = await job.result()
+            assert first == ItemResult("1", 1)
+            assert second.error is not None
+            [row] = [row for row in await engine.steps(job) if row.state == "failed"]
+            assert (second.error.code, second.error.kind, row.output["cause"]) == told
+            assert (await engine.tries(job))[-1].due_at is None
+
+    async def test_an_item_that_succeeds_at_its_second_try_has_not(
+        self, make_engine: MakeEngine, failing: Pipeline[str, list[ItemResult[int]]]
+    ):
+        async with make_engine([failing]) as engine:
+            job = await engine.submit(failing, "once")
+            await engine.run_until_empty(skip_waits=True)
+            assert await job.result() == [ItemResult("1", 1), ItemResult("2", 2)]
+
+    async def test_an_item_that_cancels_the_job_has_not(
+        self, make_engine: MakeEngine, failing: Pipeline[str, list[ItemResult[int]]]
+    ):
+        async with make_engine([failing]) as engine:
+            job = await engine.submit(failing, "cancel")
+            await engine.run_until_empty()
+            assert (await engine.job(job)).state is JobState.CANCELLED
+            assert all(row.state != "failed" for row in await engine.steps(job))
