@@ -296,6 +296,23 @@ class StepContext(_Facts, Protocol):
             OutputError: The result cannot be stored; that counts as a permanent failure.
         """
 
+    async def send(self, name: str, value: object) -> bool:
+        """Send a value to this job, for the steps that take it as `Signal(...)`.
+
+        For a step that knows the answer itself, so that nobody has to be asked.
+
+        Args:
+            name: That of the parameter of the steps that take the signal.
+            value: What its annotation says.
+
+        Returns:
+            Whether this value stands: False where another one came before, or the time was over.
+
+        Raises:
+            SignalNotFoundError: No step of the pipeline takes a signal of this name.
+            InputError: The value does not fit; the error says where.
+        """
+
     def signal_url(
         self,
         name: str,
