@@ -8,6 +8,7 @@ the variables that are left: `hashing`, and the folder.
 import atexit
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,13 +17,35 @@ from typing import Final
 import pytest
 
 FOLDER: Final = Path(tempfile.mkdtemp(prefix="headrace-documents-"))
+
+
+def reserve_port() -> socket.socket:
+    """A port that is ours until the process ends: whoever names it can listen there."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+_PARSER, _API = reserve_port(), reserve_port()
+PARSER_PORT: Final[int] = _PARSER.getsockname()[1]
+"""Where tests that have a parser elsewhere let it listen."""
+API_PORT: Final[int] = _API.getsockname()[1]
+"""Where that parser calls back."""
+SECRET, OLD_SECRET = "of these tests alone: newest-key", "of these tests alone: before-key"
 SETTINGS: Final = {
+    "HEADRACE_DOCUMENTS_PARSER_URL": f"http://127.0.0.1:{PARSER_PORT}/v1/parse",
+    "HEADRACE_DOCUMENTS_PARSER_API_KEY": "test-key",
+    "HEADRACE_DOCUMENTS_PARSER_SECRET": f"{SECRET},{OLD_SECRET}".replace(" ", "-"),
+    "HEADRACE_DOCUMENTS_PARSER_CALLBACK_URL": f"http://127.0.0.1:{API_PORT}",
     "HEADRACE_DOCUMENTS_FOLDER": str(FOLDER),
     "HEADRACE_DOCUMENTS_EMBEDDER": "tests.documents.trial:open_trial",
     "HEADRACE_DOCUMENTS_CHUNK_TOKENS": "40",
     "HEADRACE_DOCUMENTS_BATCH_TEXTS": "4",
 }
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+atexit.register(_PARSER.close)
+atexit.register(_API.close)
 os.environ.update(SETTINGS)
 
 from headrace.pipelines.documents import Library, documents  # noqa: E402

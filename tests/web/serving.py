@@ -103,6 +103,7 @@ async def serve(
     pace: Pace | None = None,
     made: FastAPI | None = None,
     most_connections: int = MOST_CONNECTIONS,
+    port: int = 0,
 ) -> AsyncIterator[Api]:
     """The API of an engine's app, inside an `async with` block.
 
@@ -112,8 +113,9 @@ async def serve(
         pace: In place of the usual durations of event streams.
         made: In place of the API that is made of all this.
         most_connections: Others are refused.
+        port: Where it listens; 0: a free one.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         api = made or create_api(engine.app, verifier=verifier, pace=pace)
         server = make_server(api, engine.app.settings, limit_concurrency=most_connections)
         forget = add_sink(_show_failures, level=Level.ERROR)

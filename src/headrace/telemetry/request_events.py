@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from headrace.telemetry.events import Event, Level, event
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 @event(Level.INFO)
@@ -28,3 +33,15 @@ class RequestFailed(Event):
     route: str
     error: str
     stack: str
+
+
+@event(Level.INFO)
+class ParserCalledBack(Event):
+    """The parser of documents has called back: what it says, and what became of that."""
+
+    provider: str
+    job_id: UUID
+    state: str
+    outcome: str
+    done: int | None = None
+    total: int | None = None

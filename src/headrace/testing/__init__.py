@@ -21,6 +21,7 @@ from headrace.testing.engine import Engine
 from headrace.testing.http_threads import Fault
 from headrace.testing.model_faults import ModelFault
 from headrace.testing.model_server import ModelCall, ModelServer
+from headrace.testing.parser_server import Callback, ParseCall, ParserServer
 from headrace.testing.process import WorkerProcess
 from headrace.testing.rows import EventRow, JobRow, RecordRow, StepRow, TryRow
 from headrace.testing.running import RunningWorker
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.testing.pubsub import PubSubServer
 
 __all__ = [
+    "Callback",
     "EmbeddingCall",
     "EmbeddingServer",
     "Engine",
@@ -40,6 +42,8 @@ __all__ = [
     "ModelFault",
     "ModelServer",
     "NotEmptyError",
+    "ParseCall",
+    "ParserServer",
     "PubSubServer",
     "RecordRow",
     "RunningWorker",

@@ -39,6 +39,7 @@ from headrace.web.rates import TenantRates
 from headrace.web.routes import (
     actions,
     artifacts,
+    callbacks,
     dead_letters,
     documents,
     events,
@@ -118,6 +119,7 @@ def _modules(service: Service) -> Iterator[ModuleType]:
     if service.documents is not None:
         yield uploads  # before: `uploads` is no id of a document
         yield documents
+        yield callbacks
     if service.reviews is not None:
         yield from _of_reviews()
     if service.settings.admin_api:

@@ -8,13 +8,14 @@ from fastapi.openapi.utils import get_openapi
 
 from headrace.web.gate.envelope import SCHEMA_VERSION, VERSION_HEADER
 from headrace.web.problems import MEDIA_TYPE, ProblemDocument, also, gate_responses
-from headrace.web.views.documents import SentDocument
+from headrace.web.views.documents import ParserNews, SentDocument
 from headrace.web.views.submission import body_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterator
 
     from fastapi import FastAPI
+    from pydantic import BaseModel
 
 ABOUT: Final = """\
 Submit jobs, follow them, operate them. Every `/v1` path takes a bearer token: a JWT of a trusted
@@ -72,6 +73,12 @@ def _corrected(document: dict[str, Any]) -> dict[str, Any]:
     schemas["ProblemDocument"] = problem
     if "/v1/jobs" in document["paths"]:
         schemas.update(body_parts())
-    if "/v1/documents" in document["paths"]:  # its route reads the body itself
-        schemas["SentDocument"] = SentDocument.model_json_schema(ref_template=template)
+    for view in _read_by_routes(document["paths"]):
+        schemas[view.__name__] = view.model_json_schema(ref_template=template)
     return document
+
+
+def _read_by_routes(paths: Container[str]) -> Iterator[type[BaseModel]]:
+    """The models of bodies that routes read and answer themselves."""
+    if "/v1/documents" in paths:
+        yield from (SentDocument, ParserNews)

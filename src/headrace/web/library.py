@@ -37,6 +37,15 @@ CODES: Final = {
     "question_refused": "VALIDATION_ERROR",
 }
 """Of errors whose texts are written for users."""
+HAND_OVER: Final = "hand_over"
+"""The step that gives files to a parser elsewhere."""
+MISSING: Final = {"document_not_found": "document", "call_not_found": "call"}
+SAID: Final = {
+    "callback_refused": "AUTH_REQUIRED",
+    "news_refused": "VALIDATION_ERROR",
+    "not_waiting": "CONFLICT",
+}
+"""Of errors whose texts are written for the parser and for operators."""
 OTHER_MODEL: Final = frozenset({"other_space", "other_dimension"})
 
 
@@ -104,9 +113,14 @@ def documents_of(app: Headrace, wall: Wall) -> Documents | None:
     Nothing is imported for it: an app that carries the pipeline has imported it.
     """
     module = sys.modules.get(MODULE)
-    if module is None or app.pipelines.get("documents") is not module.documents:
+    if module is None or not module.is_ours(app.pipelines.get("documents")):
         return None
     return Documents(module.Library(app, reading=wall.seen_by))
+
+
+def is_handed_over(app: Headrace) -> bool:
+    """Whether files are parsed elsewhere."""
+    return HAND_OVER in app.pipelines["documents"].steps
 
 
 def library_of(request: Request) -> Library:
@@ -147,8 +161,10 @@ def told() -> Iterator[None]:
 
 
 def _problem(error: HeadraceError) -> Exception:
-    if error.code == "document_not_found":
-        return not_found("document")
+    if error.code in MISSING:
+        return not_found(MISSING[error.code])
+    if error.code in SAID:
+        return _said(error)
     if error.code in OTHER_MODEL:
         return ProblemError("CONFLICT", "the documents are embedded by another model: send again")
     if error.code == "embedder_unusable":  # its operators are to see why; nobody else is
@@ -158,3 +174,9 @@ def _problem(error: HeadraceError) -> Exception:
         return error
     place = "$.query" if error.code == "question_refused" else "$.file"
     return ProblemError(code, str(error), errors=[Detail(place, str(error))])
+
+
+def _said(error: HeadraceError) -> ProblemError:
+    code = SAID[error.code]
+    places = [Detail("$", str(error))] if code == "VALIDATION_ERROR" else []
+    return ProblemError(code, str(error), errors=places)

@@ -25,7 +25,7 @@ from headrace.pipelines.documents.errors import (
 from headrace.pipelines.documents.intake import Added
 from headrace.pipelines.documents.library import Library
 from headrace.pipelines.documents.model import Chunk, Document, DocumentStatus, Hit, Ingested
-from headrace.pipelines.documents.pipeline import documents
+from headrace.pipelines.documents.pipeline import documents, is_ours
 from headrace.pipelines.documents.shown import DocumentPage
 from headrace.pipelines.documents.stages import Stage
 
@@ -47,6 +47,7 @@ __all__ = [
     "Stage",
     "app",
     "documents",
+    "is_ours",
 ]
 
 app = Headrace(pipelines=[documents])

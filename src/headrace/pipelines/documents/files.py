@@ -78,6 +78,13 @@ class FileStore:
             except OSError:  # another document lies there, or it is gone
                 return
 
+    def beside(self, beginning: str) -> list[str]:
+        """The addresses of the files that begin so, in the folder of that address."""
+        path = self._path(beginning)
+        names = glob.glob(f"{glob.escape(path.name)}*", root_dir=path.parent)  # noqa: PTH207 - as above
+        folder = beginning.rpartition("/")[0]
+        return [f"{folder}/{name}" for name in names]
+
     def _path(self, address: str) -> Path:
         path = (self.folder / address.removeprefix(SCHEME)).resolve()
         if not (address.startswith(SCHEME) and path.is_relative_to(self.folder.resolve())):

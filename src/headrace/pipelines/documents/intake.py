@@ -17,7 +17,6 @@ from headrace import ConflictError, HeadraceError, JobHandle, JobState, NotFound
 from headrace.pipelines.documents.errors import DocumentNotFoundError, FilesUnavailableError
 from headrace.pipelines.documents.files import parsed_address
 from headrace.pipelines.documents.parsed import delete_parsed
-from headrace.pipelines.documents.pipeline import documents
 from headrace.pipelines.documents.statements import SQL
 
 if TYPE_CHECKING:
@@ -117,8 +116,8 @@ class Intake:
                 return Added(document.id, present, is_new=False)
             with told_of_files(self._files):
                 await asyncio.to_thread(self._files.write, upload.address, upload.data)
-            job = await self._app.submit(
-                documents,
+            job: JobHandle[Ingested] = await self._app.submit(
+                self._app.pipelines["documents"],
                 document,
                 tenant=owner.tenant,
                 owner=owner.name,

@@ -10,6 +10,8 @@ from uuid import UUID
 from headrace import InvalidError
 from headrace.pipelines.documents.clients import open_configured, open_files
 from headrace.pipelines.documents.errors import DocumentNotFoundError
+from headrace.pipelines.documents.external.calls import Call
+from headrace.pipelines.documents.external.receiving import Callbacks, NotWaitingError
 from headrace.pipelines.documents.holding import Held, Holding
 from headrace.pipelines.documents.intake import Intake, parse_key, told_of_files
 from headrace.pipelines.documents.model import Chunk
@@ -21,7 +23,7 @@ from headrace.pipelines.documents.statements import SQL
 from headrace.pipelines.documents.upload import read_upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
     from pathlib import Path
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from headrace import Headrace
     from headrace.pipelines.documents.embedding import Embedder
+    from headrace.pipelines.documents.external.receiving import Taken
     from headrace.pipelines.documents.intake import Added
     from headrace.pipelines.documents.model import DocumentStatus, Hit
 
@@ -63,6 +66,7 @@ class Library:
         self._files = open_files()
         self._holding = Holding(self._files)
         self._intake = Intake(app, self._files)
+        self._callbacks = Callbacks(app, self._files)
         self._embedder: asyncio.Task[Embedder] | None = None
 
     async def close(self) -> None:
@@ -128,6 +132,57 @@ class Library:
         with contextlib.suppress(DocumentNotFoundError):  # somebody else has removed it
             await self._intake.remove(row["id"], Owner(row["tenant"], row["owner"]))
         return True
+
+    # --- parsed elsewhere -------------------------------------------------------------------------
+
+    async def take_callback(
+        self, provider: str, job: UUID, run: int, *, headers: Mapping[str, str], body: bytes
+    ) -> Taken:
+        """Take what the parser says of a document; the same again has no further effect.
+
+        Args:
+            provider: Who is said to send it: `generic`, `stamped` or `llamaparse`.
+            job: That it is said to answer.
+            run: Of that job.
+            headers: Of the request, with names in lower case.
+            body: Exactly the bytes that came.
+
+        Raises:
+            CallNotFoundError: No such parser is set, or no such job is there.
+            CallbackRefusedError: It is not signed, not just now, or its nonce was used.
+            NewsError: Its body is nothing that this provider says.
+        """
+        return await self._callbacks.take(provider, Call(job, run), headers, body)
+
+    async def advance(
+        self,
+        document: str,
+        *,
+        markdown: str | None = None,
+        tenant: str = DEFAULT,
+        owner: str = DEFAULT,
+        actor: str = "user",
+    ) -> None:
+        """Let a document go on that waits for a parser.
+
+        Args:
+            document: Its id.
+            markdown: Its text; if left out, the worker parses the file itself.
+            tenant: The customer.
+            owner: The user.
+            actor: Who does so, kept with the answer.
+
+        Raises:
+            DocumentNotFoundError: There is none of this owner.
+            NotWaitingError: It does not wait for a parser, or not any more.
+            UserError: The text is empty or too long.
+        """
+        found = await self.document(document, tenant=tenant, owner=owner)
+        if found.job is None:
+            raise NotWaitingError("its upload broke off: send it again")
+        await self._callbacks.advance(
+            UUID(found.id), Owner(tenant, owner), UUID(found.job), markdown=markdown, actor=actor
+        )
 
     # --- sent ahead -------------------------------------------------------------------------------
 

@@ -34,6 +34,14 @@ class ParsedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A file that another system has."""
+
+    reference: str
+    """That system's own id of its job; empty where it gave none, or has nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A parsed file that was found good."""
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from headrace.pipelines.documents.model import Document
     from headrace.pipelines.documents.parsing import ParseLimits
 
+SUFFIX: Final = ".md"
+FOREIGN_VERSION: Final = "1"
+"""Of what is kept of other systems' Markdown; their own versions are not known here."""
 MOST_NAME: Final = 200
 """Characters of the name of a tenant or an owner."""
 
@@ -43,6 +46,14 @@ class Owner:
                 )
 
 
+@dataclass(frozen=True, slots=True)
+class Markdown:
+    """A normalised text, and the lines on which its pages begin."""
+
+    text: str
+    pages: list[int]
+
+
 def parsed_file(
     document: Document, owner: Owner, files: FileStore, limits: ParseLimits
 ) -> ParsedFile:
@@ -57,35 +68,93 @@ def parsed_file(
     known = _known(files, address, wanted)
     if known is not None:
         return known
-    data = files.read(raw_address(owner.tenant, owner.name, document.id, document.kind.suffix))
-    if hashlib.sha256(data).hexdigest() != document.sha256:
-        raise PermanentError(f"the stored file of {document.name} is not what was uploaded")
+    data = uploaded_file(document, owner, files)
     result = parse(data, document.kind, limits)
     text = result.markdown.encode()
     made = ParsedFile(address, hashlib.sha256(text).hexdigest(), len(result.markdown), result.pages)
     files.write(address, text)
-    # Written last: without it the Markdown does not count, and whoever misses it parses again.
-    notes = orjson.dumps({"parse": wanted, "file": made})
-    files.write(_notes(address), notes, synced=False)
+    _note(files, _notes(address), wanted, made)
     return made
 
 
+def uploaded_file(document: Document, owner: Owner, files: FileStore) -> bytes:
+    """The file of a document, as it was uploaded.
+
+    Raises:
+        PermanentError: It is another one.
+    """
+    data = files.read(raw_address(owner.tenant, owner.name, document.id, document.kind.suffix))
+    if hashlib.sha256(data).hexdigest() != document.sha256:
+        raise PermanentError(f"the stored file of {document.name} is not what was uploaded")
+    return data
+
+
+def known_file(document: str, owner: Owner, files: FileStore, parser: str) -> ParsedFile | None:
+    """The Markdown that another system made of a document; None where it made none.
+
+    Args:
+        document: Its id.
+        owner: Whose it is.
+        files: Where it would lie.
+        parser: The name of that system.
+    """
+    address = parsed_address(owner.tenant, owner.name, document)
+    return _known(files, address, parse_id(document, parser, FOREIGN_VERSION))
+
+
+def keep_foreign(
+    document: str, owner: Owner, files: FileStore, parser: str, text: Markdown
+) -> ParsedFile:
+    """Store the Markdown that another system made of a document, under a name of its content.
+
+    So two answers of that system never write the same file, whichever of them counts.
+
+    Args:
+        document: Its id.
+        owner: Whose it is.
+        files: Where it will lie.
+        parser: The name of that system.
+        text: Normalised.
+    """
+    data = text.text.encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    address = foreign_address(owner, document, sha256)
+    made = ParsedFile(address, sha256, len(text.text), text.pages)
+    files.write(address, data)
+    notes = _notes(parsed_address(owner.tenant, owner.name, document))
+    _note(files, notes, parse_id(document, parser, FOREIGN_VERSION), made)
+    return made
+
+
+def foreign_address(owner: Owner, document: str, sha256: str) -> str:
+    """Where Markdown lies that another system made of a document."""
+    address = parsed_address(owner.tenant, owner.name, document)
+    return f"{address.removesuffix(SUFFIX)}.{sha256[:16]}{SUFFIX}"
+
+
 def delete_parsed(files: FileStore, address: str) -> None:
-    """Remove the Markdown of a document; nothing if there is none."""
+    """Remove the Markdown of a document, whoever made it; nothing if there is none."""
     files.delete(_notes(address))
+    for other in files.beside(f"{address.removesuffix(SUFFIX)}."):
+        files.delete(other)
     files.delete(address)
 
 
 def _known(files: FileStore, address: str, wanted: str) -> ParsedFile | None:
     try:
         notes = orjson.loads(files.read(_notes(address)))
-        text = files.read(address)
+        file = notes["file"]
+        text = files.read(file["address"])
     except (FileNotFoundError, orjson.JSONDecodeError):
         return None
-    file = notes["file"]
     if notes["parse"] != wanted or file["sha256"] != hashlib.sha256(text).hexdigest():
         return None
     return ParsedFile(**{**file, "is_reused": True})
+
+
+def _note(files: FileStore, place: str, wanted: str, made: ParsedFile) -> None:
+    """Let later jobs find it. Without this the Markdown does not count, so it is written last."""
+    files.write(place, orjson.dumps({"parse": wanted, "file": made}), synced=False)
 
 
 def _notes(address: str) -> str:

@@ -6,7 +6,16 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-from headrace import Pipeline, Retry, StepContext, SyncContext, Transaction, Use, UserError
+from headrace import (
+    Pipeline,
+    Retry,
+    Signal,
+    StepContext,
+    SyncContext,
+    Transaction,
+    Use,
+    UserError,
+)
 from headrace.pipelines.documents import storing
 from headrace.pipelines.documents.chunking import split as split_text
 from headrace.pipelines.documents.clients import (
@@ -17,6 +26,11 @@ from headrace.pipelines.documents.clients import (
     parse_limits,
 )
 from headrace.pipelines.documents.embedding import Embedder, batches, room_for
+from headrace.pipelines.documents.external.calls import Call
+from headrace.pipelines.documents.external.fetching import checked_answer, fetch_text
+from headrace.pipelines.documents.external.news import ParserAnswer
+from headrace.pipelines.documents.external.opening import Parser, open_parser
+from headrace.pipelines.documents.external.sending import send_file
 from headrace.pipelines.documents.files import FileStore
 from headrace.pipelines.documents.ids import text_sha256
 from headrace.pipelines.documents.model import (
@@ -24,12 +38,19 @@ from headrace.pipelines.documents.model import (
     Division,
     Document,
     Generation,
+    HandedOver,
     Ingested,
     ParsedFile,
     Text,
     Usage,
 )
-from headrace.pipelines.documents.parsed import Owner, parsed_file
+from headrace.pipelines.documents.parsed import (
+    Owner,
+    keep_foreign,
+    known_file,
+    parsed_file,
+    uploaded_file,
+)
 from headrace.pipelines.documents.parsing import normalise
 from headrace.pipelines.documents.pieces import Piece, cut
 from headrace.pipelines.documents.settings import documents_settings
@@ -42,26 +63,59 @@ MEMORY_MIB: Final = SETTINGS.parse_memory_mib
 TWICE: Final = Retry(attempts=2, first=1.0)
 LONGEST: Final = timedelta(minutes=30)
 """Of embedding at a stretch; with each stored batch the tries are counted anew."""
+CALLBACK: Final = timedelta(seconds=SETTINGS.parser_callback_s)
+SPARE_S: Final = 30.0
+"""Beside a request, for reading files."""
+FETCH_S: Final = max(LIMIT_S, SETTINGS.parser_timeout_s) + SPARE_S
 READABLE_TOKENS: Final = 512
 """Of a chunk, where nobody chose: some models take chapters, but nobody wants to be shown one."""
 
-documents = Pipeline(
-    "documents",
-    input=Document,
-    output=Ingested,
-    retry=Retry.patient,
-    timeout=timedelta(hours=2),
-    migrations=MIGRATIONS,
-)
 
-
-@documents.step(runs_in="process", timeout=LIMIT_S, memory=MEMORY_MIB, retry=TWICE)
 def parse(document: Document, ctx: SyncContext, files: FileStore = Use(open_files)) -> ParsedFile:
     """Make Markdown of the file, or find what an earlier job made."""
     return parsed_file(document, Owner(ctx.tenant, ctx.owner), files, parse_limits())
 
 
-@documents.step
+async def hand_over(
+    document: Document,
+    ctx: StepContext,
+    files: FileStore = Use(open_files),
+    parser: Parser = Use(open_parser),
+) -> HandedOver:
+    """Give the file to the parser, or answer in its place where an earlier job has its answer."""
+    owner = Owner(ctx.tenant, ctx.owner)
+    known = await asyncio.to_thread(known_file, document.id, owner, files, parser.name)
+    if known is not None:
+        answer = ParserAnswer("parsed", known)
+        await ctx.send("parsed", answer.sealed(ctx.job_id, parser.secrets))
+        return HandedOver("")
+    data = await asyncio.to_thread(uploaded_file, document, owner, files)
+    call = Call(ctx.job_id, ctx.run)
+    reference = await send_file(parser, call, document, data, ctx.idempotency_key)
+    return HandedOver(reference)
+
+
+def take_answer(
+    document: Document,
+    hand_over: HandedOver,
+    ctx: SyncContext,
+    parsed: ParserAnswer | None = Signal(timeout=CALLBACK),
+    *,
+    files: FileStore = Use(open_files),
+    parser: Parser = Use(open_parser),
+) -> ParsedFile:
+    """Go on with what the parser made of the file; until it calls back nothing runs."""
+    owner = Owner(ctx.tenant, ctx.owner)
+    answer = checked_answer(parsed, ctx.job_id, parser)
+    if answer.state == "local":
+        return parsed_file(document, owner, files, parse_limits())
+    if answer.file is not None:
+        return answer.file
+    most = SETTINGS.max_characters
+    text = asyncio.run(fetch_text(parser, answer, hand_over.reference, most))
+    return keep_foreign(document.id, owner, files, parser.name, text)
+
+
 async def validate(
     document: Document,
     parse: ParsedFile,
@@ -84,7 +138,6 @@ async def validate(
     return Text(parse.address, sha256, min(chosen, most_tokens))
 
 
-@documents.step(runs_in="process", timeout=LIMIT_S, memory=MEMORY_MIB, retry=TWICE)
 def split(
     validate: Text, files: FileStore = Use(open_files), rules: SplitRules = Use(open_rules)
 ) -> Division:
@@ -100,7 +153,6 @@ def split(
     return Division(rules.chunker, spans)
 
 
-@documents.step
 async def chunk(
     document: Document,
     parse: ParsedFile,
@@ -136,7 +188,6 @@ async def chunk(
     return Generation(number, len(pieces), space, [missing[batch] for batch in planned])
 
 
-@documents.step(timeout=LONGEST)
 async def embed(
     document: Document,
     parse: ParsedFile,
@@ -174,13 +225,11 @@ async def embed_batch(
     return BatchUsage(len(batch), embedded.tokens)
 
 
-@documents.step(after=[embed])
 async def store(document: Document, chunk: Generation, tx: Transaction) -> None:
     """Let search see the new generation in place of the one before."""
     await storing.show_generation(tx, document.id, chunk.number, chunk.space)
 
 
-@documents.step(after=[store])
 async def finalize(
     document: Document,
     parse: ParsedFile,
@@ -196,6 +245,38 @@ async def finalize(
     return Ingested(
         document.id, chunk.number, chunk.chunks, embed.texts, embed.tokens, parse.is_reused
     )
+
+
+def define(parser: str) -> Pipeline[Document, Ingested]:
+    """The pipeline, whose steps are the same whoever parses but for the first.
+
+    With a parser elsewhere two steps stand in the place of `parse`: one hands the file over, and
+    the other, of the same name, waits for the signal that the callback sends. Local parsing could
+    send that signal to itself, and one graph would do for both; but it would be a step and a signal
+    more for each document, for nothing.
+    """
+    made = Pipeline(
+        "documents",
+        version="1.1.0",
+        input=Document,
+        output=Ingested,
+        retry=Retry.patient,
+        timeout=timedelta(hours=2),
+        migrations=MIGRATIONS,
+    )
+    in_process = made.step(runs_in="process", timeout=LIMIT_S, memory=MEMORY_MIB, retry=TWICE)
+    if parser == "external":
+        made.step(timeout=SETTINGS.parser_timeout_s + SPARE_S)(hand_over)
+        made.step(name="parse", runs_in="process", timeout=FETCH_S, memory=MEMORY_MIB)(take_answer)
+    else:
+        in_process(parse)
+    made.step(validate)
+    in_process(split)
+    made.step(chunk)
+    made.step(timeout=LONGEST)(embed)
+    made.step(after=[embed])(store)
+    made.step(after=[store])(finalize)
+    return made
 
 
 async def read_text(files: FileStore, address: str) -> str:
@@ -216,3 +297,14 @@ async def read_pieces(
         chunker=division.chunker,
         pages=parse.pages,
     )
+
+
+parsed_here: Final = define("local")
+parsed_elsewhere: Final = define("external")
+documents: Final = parsed_elsewhere if SETTINGS.parser == "external" else parsed_here
+"""As the settings have it; processes of steps find either by its definition."""
+
+
+def is_ours(pipeline: object) -> bool:
+    """Whether a pipeline is one of these, and not somebody else's of the same name."""
+    return pipeline is parsed_here or pipeline is parsed_elsewhere

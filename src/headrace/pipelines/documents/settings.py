@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from headrace import project_folder, read_settings
+from headrace.errors import Problem, SettingsError
 
 PREFIX: Final = "HEADRACE_DOCUMENTS_"
 MIB: Final = 1_024 * 1_024
 
+SHORTEST_SECRET: Final = 32
+"""Characters: 128 random bits in hexadecimal digits."""
+
+
+def _split(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    return tuple(part.strip() for part in given.split(",") if part.strip())
+
+
+def _check_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if len(text) < SHORTEST_SECRET or not text.isprintable() or " " in text:
+        raise ValueError("no secret")
+    return secret
+
+
+def _check_options(text: str) -> str:
+    if not isinstance(json.loads(text), dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - what pydantic catches
+    return text
+
+
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Address = Field(max_length=500, pattern=r"^https?://[^\s@/?#]+(/[^\s?#]*)?$")
+_Header = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9-]+$")]
+_Options = Annotated[str, AfterValidator(_check_options)]
+_Secrets = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_check_secret)], ...],
+    NoDecode,
+    BeforeValidator(_split),
+    Field(max_length=2),
+]
 
 
 class DocumentsSettings(BaseSettings):
@@ -70,6 +105,60 @@ class DocumentsSettings(BaseSettings):
         ge=256,
         le=65_536,
         description="Memory to parse a file, and to split its text, MiB.",
+    )
+
+    parser: Literal["local", "external"] = Field(
+        default="local", description="Who parses: the worker, or another system that calls back."
+    )
+    parser_provider: Literal["generic", "llamaparse", "stamped"] = Field(
+        default="generic",
+        description="What the other system speaks: our own protocol, LlamaParse's, or our own "
+        "with signatures over job and time alone.",
+    )
+    parser_url: Annotated[str | None, _Address] = Field(
+        default=None,
+        description="Address to which files are sent; of `llamaparse` that of its API.",
+        json_schema_extra={"takes": "http(s)://host:port/path"},
+    )
+    parser_api_key: SecretStr | None = Field(
+        default=None, min_length=1, description="Key for it, sent as a bearer token."
+    )
+    parser_secret: _Secrets = Field(
+        default=(),
+        description="Master key of the signatures of its callbacks: each run of a job has a key "
+        "made from it. A second one is the one before, with which callbacks may be signed still.",
+        json_schema_extra={
+            "default_text": "none",
+            "takes": "32 characters at least; two while it is changed, with a comma",
+        },
+    )
+    parser_callback_url: Annotated[str | None, _Address] = Field(
+        default=None,
+        description="Address of the API as that system reaches it, without a path of the API's.",
+        json_schema_extra={"takes": "http(s)://host:port/path"},
+    )
+    parser_timeout_s: float = Field(
+        default=120, ge=1, le=600, description="Limit of a request to it."
+    )
+    parser_callback_s: int = Field(
+        default=1_800, ge=60, le=86_400, description="How long a document waits for its callback."
+    )
+    parser_signature_header: _Header = Field(
+        default="X-Parser-Signature",
+        description="Header with the signature of a callback; of `llamaparse` it is LC-Signature.",
+    )
+    parser_timestamp_header: _Header = Field(
+        default="X-Parser-Timestamp",
+        description="Header with the time of a callback, but for `llamaparse`.",
+    )
+    parser_nonce_header: _Header = Field(
+        default="X-Parser-Nonce", description="Header with its nonce, for `generic`."
+    )
+    parser_options: _Options = Field(
+        default="{}",
+        description="A JSON object that goes with each file: to `llamaparse` in its configuration, "
+        "to others as the field `options`.",
+        json_schema_extra={"takes": 'a JSON object, as {"tier": "agentic"}'},
     )
 
     chunker: Literal["markdown@1", "markdown-simple@1"] = Field(
@@ -156,6 +245,33 @@ class DocumentsSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from the call only; `read_settings` reads the environment."""
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        needed = {
+            "parser_url": "give the address to which files are sent",
+            "parser_secret": "give 32 random characters at least, the same to all processes",
+            "parser_callback_url": "give the address of the API as the parser reaches it",
+        }
+        problems = [
+            Problem(PREFIX + name.upper(), f"is needed with {PREFIX}PARSER=external: {what}")
+            for name, what in needed.items()
+            if self.parser == "external" and not getattr(self, name)
+        ]
+        if problems:
+            raise SettingsError(problems)
+        return self
+
+    @property
+    def parser_secrets(self) -> list[bytes]:
+        """The master keys of callbacks, the newest first."""
+        return [secret.get_secret_value().encode() for secret in self.parser_secret]
+
+    @property
+    def options_of_parser(self) -> dict[str, Any]:
+        """What goes to the parser with each file."""
+        options: dict[str, Any] = json.loads(self.parser_options)
+        return options
 
     @property
     def place(self) -> Path:

@@ -44,9 +44,9 @@ class StepStages:
     failed: Stage
 
 
-# An external parser will wait in `parse` for its callback, without a worker: still parse_queued.
 STAGES: Final = {
-    "parse": StepStages(Stage.UPLOADED, Stage.PARSE_QUEUED, Stage.FAILED_PARSE),
+    "hand_over": StepStages(Stage.UPLOADED, Stage.PARSE_QUEUED, Stage.FAILED_PARSE),
+    "parse": StepStages(Stage.PARSE_QUEUED, Stage.PARSE_QUEUED, Stage.FAILED_PARSE),
     "validate": StepStages(Stage.PARSED, Stage.PARSED, Stage.FAILED_PARSE),
     "split": StepStages(Stage.PARSE_VALIDATED, Stage.CHUNKING, Stage.FAILED_CHUNKING),
     "chunk": StepStages(Stage.CHUNKING, Stage.CHUNKING, Stage.FAILED_CHUNKING),
@@ -58,7 +58,7 @@ STAGES: Final = {
         Stage.EMBEDDINGS_STORED, Stage.EMBEDDINGS_STORED, Stage.FAILED_EMBEDDING
     ),
 }
-"""By step, in their order."""
+"""By step, in their order. Where the workers parse there is no `hand_over`."""
 
 
 def stage_of(
@@ -78,5 +78,7 @@ def stage_of(
         return Stage.COMPLETE
     if job_state == "cancelled":
         return Stage.CANCELLED
+    if "parse" in done:
+        done = {*done, "hand_over"}
     at = next((stages for step, stages in STAGES.items() if step not in done), STAGES["finalize"])
     return {"queued": at.waiting, "running": at.running, "failed": at.failed}[job_state]

@@ -24,6 +24,10 @@ LONG: Final = frozenset(
 """They have limits of their own."""
 
 
+CALLBACKS: Final = "/v1/webhooks/"
+"""POST to a name right below it is a parser's, which is signed."""
+
+
 def takes_upload(method: str, path: str) -> bool:
     """Whether the body is a file, which its route reads as a stream."""
     return (method == "POST" and path in UPLOADS) or sends_file(method, path)
@@ -32,6 +36,13 @@ def takes_upload(method: str, path: str) -> bool:
 def sends_file(method: str, path: str) -> bool:
     """Whether the body is a file whatever type it says, for an address that was given out."""
     return method == "PUT" and path.startswith(ADDRESSES)
+
+
+def calls_back(method: str, path: str) -> bool:
+    """Whether it is signed by a parser: all of its callbacks come from the same few addresses."""
+    return (
+        method == "POST" and path.startswith(CALLBACKS) and path.count("/") == CALLBACKS.count("/")
+    )
 
 
 def submits(method: str, path: str) -> bool:

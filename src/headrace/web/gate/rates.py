@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from headrace.web.gate.paths import PUSH
+from headrace.web.gate.paths import PUSH, calls_back
 from headrace.web.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class RateGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count a request, and pass it on if it is not one too many."""
-        if scope["type"] == "http" and scope["path"] != PUSH:  # Google's few addresses
+        if scope["type"] == "http" and not _is_exempt(scope):
             refusal = self._count(scope)
             if refusal is not None:
                 await refusal.problem().response(scope)(scope, receive, send)
@@ -104,6 +104,11 @@ class RateGate:
         if path.startswith("/v1/jobs/") and method in LOOKS:
             return "status"
         return "health" if path in SERVICE else "other"
+
+
+def _is_exempt(scope: Scope) -> bool:
+    """Whether a request is of a system that calls from a few addresses, and proves who it is."""
+    return scope["path"] == PUSH or calls_back(scope["method"], scope["path"])
 
 
 def _address(scope: Scope) -> str:

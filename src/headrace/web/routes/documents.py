@@ -24,7 +24,7 @@ from headrace.web.auth.depends import Reader, Writer
 from headrace.web.auth.identity import Identity
 from headrace.web.gate.body import JSON_VALUE
 from headrace.web.idempotency import KeyedRoute, keyed, serve_once
-from headrace.web.library import held_by, library_of, room_of, told
+from headrace.web.library import HAND_OVER, held_by, is_handed_over, library_of, room_of, told
 from headrace.web.problems import (
     MALFORMED,
     READING,
@@ -40,7 +40,9 @@ from headrace.web.state import service_of
 from headrace.web.uploads import Received, fingerprint_of_form, received
 from headrace.web.views.documents import (
     UPLOAD,
+    AdvanceBody,
     ChunkPage,
+    DocumentAdvanced,
     DocumentReopened,
     DocumentRetryBody,
     DocumentsPage,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/documents", tags=["documents"], route_class=KeyedRoute)
 
 OF_ONE: Final = (*READING, "NOT_FOUND")
+FAILED_PARSE: Final = "failed_parse"
 LAST: Final = 1_000_000
 """Ordinals are smaller, whatever the settings of the pipeline."""
 MOST_CHUNKS: Final = 1_000
@@ -306,8 +309,44 @@ async def retry_document(
     given: dict[str, Any] = {"reason": body.reason, "actor": identity.subject, "force": body.force}
     is_complete = (await app.status(document.job)).state is JobState.COMPLETED
     again = app.replay if is_complete and body.force else app.retry
+    if document.stage.value == FAILED_PARSE and not body.force and is_handed_over(app):
+        given["from_step"] = HAND_OVER  # what failed was the parser's answer: it is asked again
     run = await again(document.job, **given)
     answer = {"document_id": document_id, "job_id": document.job, "run": run}
+    return json_response(answer, 202, {"Location": _address(str(document_id))})
+
+
+@router.post(
+    "/{document_id}/advance",
+    status_code=202,
+    operation_id="advance_document",
+    response_model=DocumentAdvanced,
+    responses=responses(*WRITING, "NOT_FOUND", "CONFLICT", malformed=True),
+    openapi_extra=keyed(),
+)
+async def advance_document(
+    request: Request, identity: Writer, document_id: DocumentId, body: AdvanceBody
+) -> Response:
+    """Let a document go on that waits for a parser: with a text, or parsed by the worker."""
+    document = await _find(request, identity, document_id)
+    with told():
+        await library_of(request).advance(
+            str(document_id),
+            markdown=body.markdown,
+            tenant=identity.tenant,
+            owner=identity.owner,
+            actor=identity.subject,
+        )
+    done = Action(
+        identity.subject,
+        "document.advance",
+        str(document_id),
+        body.reason,
+        request.scope.get(REQUEST_ID),
+    )
+    async with service_of(request).app.connection() as connection:
+        await record_action(connection, done)
+    answer = {"document_id": document_id, "job_id": document.job}
     return json_response(answer, 202, {"Location": _address(str(document_id))})
 
 

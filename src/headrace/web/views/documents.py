@@ -218,6 +218,56 @@ class DocumentReopened(BaseModel):
     run: int = Field(examples=[2])
 
 
+class ParserNews(BaseModel):
+    """What a parser says when it calls back."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"state": "parsed", "markdown": "# The mill"}]},
+    )
+
+    state: Literal["parsed", "failed", "processing"]
+    markdown: Annotated[str | None, Field(description="With `parsed`: the text.")] = None
+    result_url: Annotated[
+        str | None,
+        Field(max_length=2_048, description="With `parsed`: where the text is, in place of it."),
+    ] = None
+    pages: Annotated[
+        list[Annotated[int, Field(ge=1)]],
+        Field(max_length=100_000, description="With `parsed`: lines on which pages begin."),
+    ] = []
+    reason: Annotated[
+        str | None, Field(min_length=1, max_length=2_000, description="With `failed`: why.")
+    ] = None
+    failure: Annotated[
+        Literal["user", "transient"],
+        Field(alias="class", description="With `failed`: the file is at fault, or the parser."),
+    ] = "user"
+    done: Annotated[int | None, Field(ge=0, description="With `processing`.")] = None
+    total: Annotated[int | None, Field(ge=0, description="With `processing`.")] = None
+
+
+class AdvanceBody(BaseModel):
+    """How a document goes on that waits for a parser."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
+    markdown: Annotated[
+        str | None,
+        Field(
+            min_length=1, description="The text; if left out, the worker parses the file itself."
+        ),
+    ] = None
+
+
+class DocumentAdvanced(BaseModel):
+    """A document that goes on."""
+
+    document_id: UUID = Field(examples=[AN_ID])
+    job_id: UUID = Field(examples=[AN_ID])
+
+
 def document_view(document: DocumentStatus) -> dict[str, Any]:
     """A `DocumentView`."""
     problem = document.problem

@@ -16,7 +16,7 @@ from uuid import UUID
 from headrace import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 TOLERANCE_S: Final = 300.0
 """By which the clocks of the parser and the database, and the way between them, may differ."""
@@ -45,8 +45,7 @@ class Call:
         Args:
             master: One of the secrets of the settings.
         """
-        purpose = f"parser:{self.job}:{self.run}"
-        return hmac.new(master, purpose.encode(), hashlib.sha256).hexdigest()
+        return derive(master, f"parser:{self.job}:{self.run}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +94,11 @@ class Stamp:
             )
 
 
+def derive(master: bytes, purpose: str) -> str:
+    """A key for one purpose, 64 hexadecimal digits: of no use for any other purpose."""
+    return hmac.new(master, purpose.encode(), hashlib.sha256).hexdigest()
+
+
 def canonical(job: UUID, timestamp: str, nonce: str, body: bytes) -> bytes:
     """What the signature of a callback is over; no two callbacks have the same.
 
@@ -134,8 +138,3 @@ def read_nonce(text: str) -> str:
             "the nonce has 8 to 128 letters, digits and characters of `._~+/=-`"
         )
     return text
-
-
-def keys_of(call: Call, masters: Sequence[bytes]) -> list[str]:
-    """The keys with which callbacks of a call may be signed, the newest first."""
-    return [call.key(master) for master in masters]

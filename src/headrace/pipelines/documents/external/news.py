@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import orjson
 
+from headrace.pipelines.documents.external.calls import derive
 from headrace.pipelines.documents.model import ParsedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
 Failure: TypeAlias = Literal["user", "transient"]
 """Whether the file is at fault, or the parser."""
@@ -67,24 +68,24 @@ class ParserAnswer:
     failure: Failure = "user"
     seal: str = ""
 
-    def sealed(self, key: str) -> ParserAnswer:
+    def sealed(self, job: UUID, masters: Sequence[bytes]) -> ParserAnswer:
         """The same, with its seal.
 
         Args:
-            key: Of the call that it answers.
+            job: That it is for; also its later runs may use it.
+            masters: The secrets of the settings, the newest first.
         """
-        return replace(self, seal=self._seal(key))
+        return replace(self, seal=self._seal(job, masters[0]))
 
-    def is_sealed(self, keys: Iterable[str]) -> bool:
-        """Whether one of these keys has sealed it as it stands."""
-        matches = [
-            hmac.compare_digest(self.seal.encode(), self._seal(key).encode()) for key in keys
-        ]
+    def is_sealed(self, job: UUID, masters: Iterable[bytes]) -> bool:
+        """Whether it was sealed for this job, as it stands."""
+        given = self.seal.encode()
+        matches = [hmac.compare_digest(given, self._seal(job, one).encode()) for one in masters]
         return any(matches)
 
-    def _seal(self, key: str) -> str:
-        text = orjson.dumps(replace(self, seal=""), option=orjson.OPT_SORT_KEYS)
-        return hmac.new(key.encode(), b"answer\n" + text, hashlib.sha256).hexdigest()
+    def _seal(self, job: UUID, master: bytes) -> str:
+        text = orjson.dumps(replace(self, seal=""), option=orjson.OPT_SORT_KEYS).decode()
+        return derive(master, f"answer:{job}:{text}")
 
 
 def one_line(text: str) -> str:

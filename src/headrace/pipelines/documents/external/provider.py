@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from headrace import InvalidError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,8 +14,10 @@ if TYPE_CHECKING:
     from headrace.pipelines.documents.external.news import News
 
 
-class NewsError(ValueError):
-    """A callback that is signed well has a body that its provider does not send; says where."""
+class NewsError(InvalidError):
+    """A callback that is signed well, or a result, is nothing that its provider sends."""
+
+    code = "news_refused"
 
 
 @dataclass(frozen=True, slots=True)
