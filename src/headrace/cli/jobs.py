@@ -26,7 +26,8 @@ group = typer.Typer(help="Look at jobs, and act on them.", rich_markup_mode=None
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")]
 COLUMNS = (
-    *("id", "pipeline", "version", "queue", "state", "run", "cause", "blocked_by", "created_at"),
+    *("id", "pipeline", "version", "queue", "state", "run", "cause", "blocked_by", "undo_of"),
+    "created_at",
     "input",
 )
 
@@ -117,7 +118,7 @@ def _print_job(status: JobStatus) -> None:
     for name in (
         "queue", "priority", "tenant", "owner", "worker", "preset", "parameters", "metadata",
         "correlation_id", "idempotency_key", "ordering_key", "concurrency_key", "parent_job",
-        "deadline", "cancelled_by",
+        "undo_of", "deadline", "cancelled_by",
         "cancel_reason", "created_at", "started_at", "finished_at",
     ):  # fmt: skip
         value = getattr(status, name, None)  # an API tells less
@@ -136,6 +137,10 @@ def _print_job(status: JobStatus) -> None:
         ("step", "state", "metadata") if any(row["metadata"] for row in rows) else ("step", "state")
     )
     print_table(rows, columns, empty="no steps")
+    if status.undo is not None:
+        typer.echo(f"\nundone by {status.undo.job_id}  {status.undo.state}")
+        undone = [{"step": step.name, "undo": step.state} for step in status.undo.steps]
+        print_table(undone, ("step", "undo"))
 
 
 def _print_history(history: list[HistoryEntry]) -> None:

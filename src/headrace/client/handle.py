@@ -59,7 +59,7 @@ class JobHandle(Generic[T]):
         return await self._client.status(self.id)
 
     async def result(self, timeout: Duration | None = None) -> T:
-        """Wait until the job completes.
+        """Wait until the job completes; an undo job has no result: None.
 
         The database is asked after 50 ms and then ever more seldom, up to once a second; an outage
         of it is waited out. Never use it inside a step: it would hold a slot.

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.client.undone import undo_names
 from headrace.model.items import split_list
 from headrace.model.job import JobState, StepState
-from headrace.model.status import ErrorStatus, ItemStatus, Progress, StepStatus
+from headrace.model.status import (
+    ErrorStatus,
+    ItemStatus,
+    Progress,
+    StepStatus,
+    UndoneStep,
+    UndoStatus,
+)
+from headrace.model.undo import SUFFIX
 from headrace.store.reads import loaded
 from headrace.store.sql import SQL
 
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from headrace.client.undone import Names
     from headrace.model.pipeline import Pipeline
     from headrace.store.pool import Connection
 
@@ -74,6 +85,10 @@ class JobStatus:
     blocked_by: str | None = None
     """What keeps it from running where it is due: `ordering_key`, `concurrency_key`, or the
     `tenant_limit`, `queue_limit` or `pipeline_limit`; None where nothing was seen to."""
+    undo_of: str | None = None
+    """The job that it undoes, of an undo job."""
+    undo: UndoStatus | None = None
+    """What undoes the run; None where it did not fail, or did nothing that has an undo."""
 
     @property
     def is_final(self) -> bool:
@@ -96,28 +111,52 @@ async def read_status(
     if row is None:
         return None
     pipeline = pipeline_of(row["pipeline"])
+    known = pipeline or await _definition(connection, row["pipeline"], row["version"])
     fixed: dict[str, list[str]] = {}
-    if pipeline is None:
-        names = await _registered_names(connection, row["pipeline"], row["version"])
+    if row["undo_of"] is not None:
+        names = await undo_names(connection, known, row["undo_of"], row["undo_run"])
+    elif isinstance(known, dict):
+        names = [(step["name"], step["was"]) for step in known["steps"]]
     else:
-        names = [(step.name, step.was) for step in pipeline.steps.values()]
-        fixed = _fixed_keys(pipeline)
-    run = row["run"]
+        names = [(step.name, step.was) for step in known.steps.values()]
+        fixed = _fixed_keys(known)
+    steps = await _read_steps(connection, row, names, fixed)
+    undo = await _read_undo(connection, row, known)
+    return _job_status(row, steps, undo)
+
+
+async def _read_steps(
+    connection: Connection,
+    row: asyncpg.Record,
+    names: Names,
+    fixed: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[StepStatus]:
+    job, run = row["id"], row["run"]
     steps = await connection.fetch(SQL["reads.read_steps"], job, run)
     tries = await connection.fetch(SQL["reads.read_tries"], job, run)
     running = []
     if row["state"] == JobState.RUNNING:
         running = await connection.fetch(SQL["reads.read_progress"], job, run, row["token"])
-    board = _Board(row, names, steps, tries, running)
-    return _job_status(row, board.steps(fixed))
+    return _Board(row, names, steps, tries, running).steps(fixed)
 
 
-async def _registered_names(
-    connection: Connection, pipeline: str, version: str
-) -> list[tuple[str, Sequence[str]]]:
+async def _read_undo(
+    connection: Connection, row: asyncpg.Record, known: Pipeline[Any, Any] | dict[str, Any]
+) -> UndoStatus | None:
+    if row["state"] not in {JobState.FAILED, JobState.CANCELLED} or row["undo_of"] is not None:
+        return None
+    undo = await connection.fetchrow(SQL["undo.read_undo_job"], row["id"], row["run"])
+    if undo is None:
+        return None
+    names = await undo_names(connection, known, row["id"], row["run"])
+    steps = await _read_steps(connection, undo, names)
+    undone = (UndoneStep(step.name.removesuffix(SUFFIX), step.state) for step in steps)
+    return UndoStatus(str(undo["id"]), JobState(undo["state"]), tuple(undone))
+
+
+async def _definition(connection: Connection, pipeline: str, version: str) -> dict[str, Any]:
     text = await connection.fetchval(SQL["reads.read_definition"], pipeline, version)
-    definition = loaded(text) or {"steps": []}
-    return [(step["name"], step["was"]) for step in definition["steps"]]
+    return loaded(text) or {"steps": []}
 
 
 def _fixed_keys(pipeline: Pipeline[Any, Any]) -> dict[str, list[str]]:
@@ -283,7 +322,9 @@ def _share(step: StepStatus) -> float:
     return float(step.state in DONE)
 
 
-def _job_status(row: asyncpg.Record, steps: Sequence[StepStatus]) -> JobStatus:
+def _job_status(
+    row: asyncpg.Record, steps: Sequence[StepStatus], undo: UndoStatus | None
+) -> JobStatus:
     state = JobState(row["state"])
     queued = state is JobState.QUEUED
     shares = [_share(step) for step in steps]
@@ -325,4 +366,6 @@ def _job_status(row: asyncpg.Record, steps: Sequence[StepStatus]) -> JobStatus:
         ordering_key=row["ordering_key"],
         concurrency_key=row["concurrency_key"],
         blocked_by=row["blocked_by"],
+        undo_of=row["undo_of"] and str(row["undo_of"]),
+        undo=undo,
     )

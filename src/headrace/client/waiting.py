@@ -160,6 +160,8 @@ async def _read_result(
     pipeline_of: Callable[[str], Pipeline[Any, Any] | None],
     artifacts: ArtifactStore | None,
 ) -> Any:  # noqa: ANN401
+    if row["result_step"] is None:  # an undo job has none
+        return None
     pipeline = pipeline_of(row["pipeline"])
     text = await read_output(connection, job, row, pipeline, artifacts)
     return loaded(text) if pipeline is None else pipeline.result.decode(text)
@@ -184,6 +186,8 @@ async def read_output(
         artifacts: Where large outputs lie.
         shown: Turns the code and the message of a failed item into what is shown of the message.
     """
+    if row["result_step"] is None:
+        return "null"
     step = None if pipeline is None else pipeline.steps.get(row["result_step"])
     names = [row["result_step"], *(step.was if step else ())]
     rows = await connection.fetch(SQL["reads.read_outputs"], job, row["run"], names)

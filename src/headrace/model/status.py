@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from headrace.model.job import StepState
+from headrace.model.job import JobState, StepState
 
 JsonObject: TypeAlias = dict[str, Any]
 """Readers of the API evaluate it: no name in quotes."""
@@ -74,3 +74,26 @@ class StepStatus:
     progress: Progress | None
     items: tuple[ItemStatus, ...] | None = None
     metadata: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneStep:
+    """A step that was completed and has an undo; `state` is that of its undo."""
+
+    name: str
+    state: StepState
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStatus:
+    """What became of what a run had done that failed or was cancelled.
+
+    Attributes:
+        job_id: The job that undoes it.
+        state: Of that job.
+        steps: In the order in which they are undone.
+    """
+
+    job_id: str
+    state: JobState
+    steps: tuple[UndoneStep, ...]

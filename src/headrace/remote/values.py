@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from headrace.model.job import JobState
-from headrace.model.status import ErrorStatus, StepStatus
+from headrace.model.status import ErrorStatus, StepStatus, UndoStatus
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -67,6 +67,10 @@ class JobStatus:
     concurrency_key: str | None = None
     blocked_by: str | None = None
     """What keeps it from running where it is due, as in `JobStatus` of the library."""
+    undo_of: str | None = None
+    """The job that it undoes, of an undo job."""
+    undo: UndoStatus | None = None
+    """What undoes the run; None where it did not fail, or did nothing that has an undo."""
 
     @property
     def is_final(self) -> bool:
@@ -100,6 +104,8 @@ class JobSummary:
     concurrency_key: str | None = None
     blocked_by: str | None = None
     """What keeps it from running where it is due, as in `JobStatus` of the library."""
+    undo_of: str | None = None
+    """The job that it undoes, of an undo job."""
 
 
 @dataclass(frozen=True, slots=True)

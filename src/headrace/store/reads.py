@@ -51,6 +51,8 @@ class JobSummary:
     concurrency_key: str | None = None
     blocked_by: str | None = None
     """Which key or limit keeps it from running, where it is due."""
+    undo_of: str | None = None
+    """The job that it undoes, of an undo job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ select
     job.correlation_id, job.idempotency_key, job.parent_job, job.result_step, job.ran_ms,
     job.waited_ms, job.created_at, job.started_at, job.claimed_at, job.finished_at,
     job.ordering_key, job.concurrency_key,
-    case when job.state = 'queued' then headrace.blocked_by(job.id) end as blocked_by
+    case when job.state = 'queued' then headrace.blocked_by(job.id) end as blocked_by,
+    job.undo_of, job.undo_run
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1::uuid;
@@ -77,7 +78,8 @@ select
     job.run, job.wait_reason, job.due_at, job.cause, job.lease_losses, job.correlation_id,
     job.parent_job, left(job.input::text, 100) as input_preview, job.created_at, job.started_at,
     job.finished_at, job.ordering_key, job.concurrency_key,
-    case when job.state = 'queued' then headrace.blocked_by(job.id) end as blocked_by
+    case when job.state = 'queued' then headrace.blocked_by(job.id) end as blocked_by,
+    job.undo_of
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where ($1::text is null or job.tenant = $1)

@@ -36,6 +36,19 @@ where undo.parent_job = $1::uuid and undo.undo_of = $1::uuid
 order by undo.id
 for no key update;
 
+-- name: read_undo_job
+-- The job that undoes a run of a job.
+-- $1 job, $2 run
+select undo.id, undo.state, undo.run, undo.error, undo.token
+from headrace.jobs as undo
+where undo.parent_job = $1::uuid and undo.undo_of = $1::uuid and undo.undo_run = $2;
+
+-- name: list_done
+-- The steps that a run completed itself, of which some can be undone.
+-- $1 job, $2 run
+select distinct step from headrace.steps
+where job = $1::uuid and run = $2 and state = 'completed' and reused_from is null;
+
 -- name: list_undone
 -- The steps that an undo job has undone, in that order.
 -- $1 undo job, $2 its run

@@ -14,7 +14,7 @@ from headrace.web.views.taking import taken
 
 if TYPE_CHECKING:
     from headrace.client.status import JobStatus
-    from headrace.model.status import ItemStatus, StepStatus
+    from headrace.model.status import ItemStatus, StepStatus, UndoStatus
     from headrace.store.reads import HistoryEntry, JobInput, JobSummary
 
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
@@ -52,6 +52,7 @@ class JobSummaryView(BaseModel):
         description="What keeps it from running where it is due: `ordering_key`, "
         "`concurrency_key`, `tenant_limit`, `queue_limit` or `pipeline_limit`."
     )
+    undo_of: UUID | None = Field(description="The job that it undoes, of an undo job.")
     payload_preview: str = Field(description="Its first 50 characters.", examples=['{"title"'])
     created_at: datetime = Field(examples=[A_TIME])
     started_at: datetime | None
@@ -121,6 +122,21 @@ class ArtifactView(BaseModel):
     href: str
 
 
+class UndoneStepView(BaseModel):
+    """A step that was completed and has an undo."""
+
+    name: str
+    state: StepStateName = Field(description="Of its undo.")
+
+
+class UndoView(BaseModel):
+    """What became of what a run had done that failed or was cancelled."""
+
+    job_id: UUID = Field(description="The job that undoes it.")
+    state: State
+    steps: list[UndoneStepView] = Field(description="In the order in which they are undone.")
+
+
 class JobView(BaseModel):
     """Everything that is shown of a job, but its input and its outputs."""
 
@@ -151,6 +167,11 @@ class JobView(BaseModel):
     blocked_by: str | None = Field(
         description="What keeps it from running where it is due: `ordering_key`, "
         "`concurrency_key`, `tenant_limit`, `queue_limit` or `pipeline_limit`."
+    )
+    undo_of: UUID | None = Field(description="The job that it undoes, of an undo job.")
+    undo: UndoView | None = Field(
+        description="What undoes the run; null where it did not fail, or did nothing that has an "
+        "undo."
     )
     input_preview: str = Field(description="Its first 100 characters.")
     cancel_requested_at: datetime | None
@@ -223,11 +244,20 @@ def job_view(status: JobStatus, more: JobInput) -> dict[str, Any]:
         parent_job_id=status.parent_job,
         input_preview=more.input[:PREVIEW],
         error=shown_error(status.error),
-        result=f"/v1/jobs/{status.id}/result" if status.state == "completed" else None,
+        result=f"/v1/jobs/{status.id}/result" if _has_result(status) else None,
         erased_at=more.erased_at,
         steps=[step_view(step) for step in status.steps],
+        undo=status.undo and _undo_view(status.undo),
         check_status_at=look_again_at(status, more.now),
     )
+
+
+def _has_result(status: JobStatus) -> bool:
+    return status.state == "completed" and status.undo_of is None
+
+
+def _undo_view(undo: UndoStatus) -> dict[str, Any]:
+    return taken(UndoView, undo, steps=[taken(UndoneStepView, step) for step in undo.steps])
 
 
 def look_again_at(status: JobStatus, now: datetime) -> datetime | None:
