@@ -11,7 +11,7 @@ from headrace.remote import values
 from headrace.remote.encoding import OPTIONS
 from headrace.remote.problems import MAKERS
 from headrace.web.problems import CODES
-from headrace.web.views import documents, errors, jobs, operations
+from headrace.web.views import around, documents, errors, jobs, operations
 from headrace.web.views.submission import NewJobBody
 
 PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
@@ -21,6 +21,9 @@ PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
     (status.ItemStatus, jobs.ItemView, set()),
     (status.Progress, jobs.ProgressView, set()),
     (status.ErrorStatus, errors.StepError, set()),
+    (status.WaitStatus, around.JobWait, set()),
+    (status.SignalStatus, around.JobSignal, set()),
+    (status.ChildStatus, around.JobChild, set()),
     (values.HistoryEntry, jobs.HistoryView, set()),
     (values.QueueStatus, operations.QueueView, set()),
     (values.PipelineInfo, operations.PipelineDetail, set()),

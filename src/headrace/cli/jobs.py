@@ -13,12 +13,13 @@ from headrace.cli.options import Api, Cursor, Force, FromStep, Limit, Reason, Si
 from headrace.cli.output import Json, print_json, print_page, print_table, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from headrace.app import Headrace
     from headrace.cli.live import Style
     from headrace.client.status import JobStatus
     from headrace.errors import HeadraceError
+    from headrace.model.status import StepStatus
     from headrace.store.reads import HistoryEntry
 
 group = typer.Typer(help="Look at jobs, and act on them.", rich_markup_mode=None)
@@ -49,6 +50,9 @@ def list_(
     correlation_id: Annotated[
         str | None, typer.Option("--correlation-id", help="With this correlation id.")
     ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="JOB", help="Submitted by this job's steps.")
+    ] = None,
     since: Since = None,
     limit: Limit = 30,
     cursor: Cursor = None,
@@ -56,7 +60,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
-    from headrace.cli.parsing import read_since, read_states
+    from headrace.cli.parsing import read_id, read_since, read_states
     from headrace.store.reads import JobFilter
 
     wanted = JobFilter(
@@ -68,6 +72,7 @@ def list_(
         cause=cause,
         wait_reason=wait_reason,
         correlation_id=correlation_id,
+        parent_job=read_id("--parent", parent),
         created_since=read_since("--since", since),
     )
 
@@ -112,7 +117,7 @@ async def _look(app: Headrace, job: str) -> tuple[JobStatus, list[HistoryEntry]]
 
 
 def _print_job(status: JobStatus) -> None:
-    from headrace.cli.live import describe_job, describe_step
+    from headrace.cli.live import describe_job
 
     typer.echo(f"{status.pipeline} {status.version}  {status.id}  {describe_job(status)}")
     for name in (
@@ -124,23 +129,54 @@ def _print_job(status: JobStatus) -> None:
         value = getattr(status, name, None)  # an API tells less
         if value is not None:
             typer.echo(f"  {name.replace('_', ' '):<16} {text_of(value)}")
-    rows = [
-        {
-            "step": step.name,
-            "state": describe_step(step),
-            "metadata": getattr(step, "metadata", None),
-        }
-        for step in status.steps
-    ]
+    rows = [row for step in status.steps for row in _rows_of(status, step)]
     typer.echo()
     columns = (
-        ("step", "state", "metadata") if any(row["metadata"] for row in rows) else ("step", "state")
+        ("step", "state", "metadata")
+        if any(row.get("metadata") for row in rows)
+        else ("step", "state")
     )
     print_table(rows, columns, empty="no steps")
+    _print_around(status)
     if status.undo is not None:
         typer.echo(f"\nundone by {status.undo.job_id}  {status.undo.state}")
         undone = [{"step": step.name, "undo": step.state} for step in status.undo.steps]
         print_table(undone, ("step", "undo"))
+
+
+def _rows_of(status: JobStatus, step: StepStatus) -> Iterator[dict[str, Any]]:
+    """A step, and those of its items that failed for good."""
+    from headrace.cli.live import describe_item, describe_step, failed_items, waits_of
+
+    state = describe_step(step, waits_of(status, step))
+    yield {"step": step.name, "state": state, "metadata": getattr(step, "metadata", None)}
+    for item in failed_items(step):
+        yield {"step": f"{step.name}/{item.key}", "state": describe_item(item)}
+
+
+def _print_around(status: JobStatus) -> None:
+    """What was sent to the job, and the jobs that its steps submitted."""
+    if status.signals:
+        typer.echo()
+        print_table(
+            [
+                {"signal": one.name, "state": one.state, "at": one.at, "by": one.by}
+                for one in status.signals
+            ],
+            ("signal", "state", "at", "by"),
+        )
+    if status.children:
+        typer.echo()
+        print_table(
+            [
+                {"child": child.id, "pipeline": child.pipeline, "state": child.state}
+                for child in status.children
+            ],
+            ("child", "pipeline", "state"),
+        )
+        more = status.children_total - len(status.children)
+        if more > 0:
+            typer.echo(f"and {more} more: headrace jobs list --parent {status.id}")
 
 
 def _print_history(history: list[HistoryEntry]) -> None:

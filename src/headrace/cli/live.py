@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
     from headrace.client.status import JobStatus
     from headrace.model.job import JobState
-    from headrace.model.status import ItemStatus, StepStatus
+    from headrace.model.status import ItemStatus, StepStatus, WaitStatus
 
 Style: TypeAlias = Literal["auto", "json", "none"]
 FIRST_PAUSE_S: Final = 0.05
@@ -120,12 +120,14 @@ class LineView:
         """Write what differs from the last time."""
         self._say("", f"job {status.id} {describe_job(status)}")
         for step in status.steps:
-            if step.state != "pending":
-                self._say(step.name, f"  {step.name} {describe_step(step)}")
+            waits = waits_of(status, step)
+            if step.state != "pending" or waits:
+                self._say(step.name, f"  {step.name} {describe_step(step, waits)}")
             for item in shown_items(step):
-                if item.state != "pending":
+                waits = waits_of(status, step, item.key)
+                if item.state != "pending" or waits:
                     key = f"{step.name}/{item.key}"
-                    self._say(key, f"    {text_of(item.key)} {describe_item(item)}")
+                    self._say(key, f"    {text_of(item.key)} {describe_item(item, waits)}")
 
     def _say(self, key: str, line: str) -> None:
         if self._seen.get(key) != line:
@@ -166,11 +168,13 @@ def job_table(status: JobStatus) -> Any:  # noqa: ANN401 - something that rich d
     for step in status.steps:
         style = STYLES.get(step.state, "dim")
         mark = MARKS.get(step.state, "?")
-        table.add_row(Text(f" {mark} {step.name}", style=style), Text(describe_step(step)))
+        words = describe_step(step, waits_of(status, step))
+        table.add_row(Text(f" {mark} {step.name}", style=style), Text(words))
         for item in shown_items(step):
             style = STYLES.get(item.state, "dim")
             name = f"   {MARKS.get(item.state, '?')} {text_of(item.key)}"
-            table.add_row(Text(name, style=style), Text(describe_item(item)))
+            words = describe_item(item, waits_of(status, step, item.key))
+            table.add_row(Text(name, style=style), Text(words))
     return Group(title, table)
 
 
@@ -180,7 +184,7 @@ def describe_job(status: JobStatus) -> str:
     if status.run > 1:
         words.append(f"(run {status.run})")
     if status.state == "queued" and status.wait_reason:
-        words.append(f"({status.wait_reason}, due {text_of(status.due_at)})")
+        words.append(f"({status.wait_reason}{_due(status)})")
         if status.blocked_by:
             words.append(f"blocked by its {status.blocked_by.replace('_', ' ')}")
     if status.cause:
@@ -192,7 +196,31 @@ def describe_job(status: JobStatus) -> str:
     return text_of(" ".join(words).replace(" :", ":"))
 
 
-def describe_step(step: StepStatus) -> str:
+def _due(status: JobStatus) -> str:
+    """When it is due, where that says something: what waits for a child looks at times only."""
+    return "" if status.wait_reason == "child" else f", due {text_of(status.due_at)}"
+
+
+def waits_of(status: JobStatus, step: StepStatus, item: str | None = None) -> list[str]:
+    """What a step, or one item of it, waits for besides its inputs, in a few words each."""
+    waits = [wait for wait in status.waits if wait.step == step.name]
+    if step.items is None or item is not None:
+        return [describe_wait(wait) for wait in waits if wait.item == item]
+    more = " or more" if status.waits_total > len(status.waits) else ""
+    return [f"waits for {len(waits)}{more} child jobs"] if waits else []
+
+
+def describe_wait(wait: WaitStatus) -> str:
+    """What is waited for, in a few words."""
+    if wait.kind == "delay":
+        return f"starts at {text_of(wait.until)}"
+    if wait.kind == "child":
+        what = ", ".join(filter(None, (wait.pipeline, wait.state)))
+        return f"waits for job {wait.name}{f' ({what})' if what else ''}"
+    return f"waits for signal {wait.name} until {text_of(wait.until)}"
+
+
+def describe_step(step: StepStatus, waits: Sequence[str] = ()) -> str:
     """The step's state in a few words."""
     words = [str(step.state)]
     if step.items is not None:
@@ -214,7 +242,11 @@ def describe_step(step: StepStatus) -> str:
         words.append(f"({step.reason})")
     if step.error is not None:
         words.append(f"(try {step.attempts}: {step.error.message})")
-    return text_of(" ".join(words))
+    return _with_waits(words, waits)
+
+
+def _with_waits(words: Sequence[str], waits: Sequence[str]) -> str:
+    return text_of(", ".join([" ".join(words), *waits]))
 
 
 def shown_items(step: StepStatus) -> Sequence[ItemStatus]:
@@ -224,11 +256,17 @@ def shown_items(step: StepStatus) -> Sequence[ItemStatus]:
     """
     items = step.items or ()
     if len(items) > MOST_ITEMS or all(NAMELESS.fullmatch(item.key) for item in items):
-        return [item for item in items if item.error and item.finished_at][:MOST_ITEMS]
+        return failed_items(step)
     return items
 
 
-def describe_item(item: ItemStatus) -> str:
+def failed_items(step: StepStatus) -> Sequence[ItemStatus]:
+    """The first items that failed for good, where the job could do without them."""
+    items = step.items or ()
+    return [item for item in items if item.error and item.finished_at][:MOST_ITEMS]
+
+
+def describe_item(item: ItemStatus, waits: Sequence[str] = ()) -> str:
     """An item's state in a few words."""
     words = [str(item.state)]
     if item.state == "completed" and item.latency_ms is not None:
@@ -239,7 +277,7 @@ def describe_item(item: ItemStatus) -> str:
         words.append(f"({item.reason})")
     if item.error is not None:
         words.append(f"(try {item.attempts}: {item.error.message})")
-    return text_of(" ".join(words))
+    return _with_waits(words, waits)
 
 
 class Pace(Protocol):

@@ -12,6 +12,7 @@ from headrace.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from headrace.model.pipeline import Pipeline
 
@@ -208,6 +209,20 @@ def read_parameters(option: str, given: Sequence[str] | None) -> dict[str, Any] 
 def read_priority(given: str) -> Any:  # noqa: ANN401 - a word or a number, checked by the client
     """`low`, `normal`, `high`, or 0 to 9."""
     return int(given) if given.isdecimal() else given
+
+
+def read_id(option: str, given: str | None) -> UUID | None:
+    """The id of a job.
+
+    Raises:
+        OptionError: It is none.
+    """
+    from uuid import UUID
+
+    try:
+        return None if given is None else UUID(given)
+    except ValueError:
+        raise OptionError(option, f"{given!r} is no id of a job") from None
 
 
 def read_states(given: Sequence[str] | None) -> Sequence[str] | None:

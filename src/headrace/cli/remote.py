@@ -114,6 +114,7 @@ class RemoteApp:
             wait_reason=wanted.wait_reason,
             cause=wanted.cause,
             correlation_id=wanted.correlation_id,
+            parent_job=wanted.parent_job,
             created_since=wanted.created_since,
         )
         return await page_of(listing, limit, cursor)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.undone import undo_names
@@ -19,6 +18,7 @@ from headrace.model.status import (
     UndoStatus,
 )
 from headrace.model.undo import SUFFIX
+from headrace.store.around import Around, read_around
 from headrace.store.reads import loaded
 from headrace.store.sql import SQL
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from headrace.client.undone import Names
     from headrace.model.pipeline import Pipeline
+    from headrace.model.status import ChildStatus, SignalStatus, WaitStatus
     from headrace.store.pool import Connection
 
     Rows: TypeAlias = Sequence[asyncpg.Record]
@@ -85,6 +86,17 @@ class JobStatus:
     blocked_by: str | None = None
     """What keeps it from running where it is due: `ordering_key`, `concurrency_key`, or the
     `tenant_limit`, `queue_limit` or `pipeline_limit`; None where nothing was seen to."""
+    waits: tuple[WaitStatus, ...] = ()
+    """What its steps wait for besides their inputs: the first 100, signals and delays before
+    children; none once the run has ended."""
+    waits_total: int = 0
+    """How many there are, counted up to 10,000."""
+    signals: tuple[SignalStatus, ...] = ()
+    """What was sent to the present run, oldest first."""
+    children: tuple[ChildStatus, ...] = ()
+    """The first 100 jobs that its steps submitted, in any run."""
+    children_total: int = 0
+    """How many there are, counted up to 10,000."""
     undo_of: str | None = None
     """The job that it undoes, of an undo job."""
     undo: UndoStatus | None = None
@@ -120,24 +132,20 @@ async def read_status(
     else:
         names = [(step.name, step.was) for step in known.steps.values()]
         fixed = _fixed_keys(known)
-    steps = await _read_steps(connection, row, names, fixed)
+    board = await _read_board(connection, row, names)
+    around = board.without_ended(await read_around(connection, job, row["run"]))
     undo = await _read_undo(connection, row, known)
-    return _job_status(row, steps, undo)
+    return _job_status(row, board.steps(fixed), around, undo)
 
 
-async def _read_steps(
-    connection: Connection,
-    row: asyncpg.Record,
-    names: Names,
-    fixed: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> list[StepStatus]:
+async def _read_board(connection: Connection, row: asyncpg.Record, names: Names) -> _Board:
     job, run = row["id"], row["run"]
     steps = await connection.fetch(SQL["reads.read_steps"], job, run)
     tries = await connection.fetch(SQL["reads.read_tries"], job, run)
     running = []
     if row["state"] == JobState.RUNNING:
         running = await connection.fetch(SQL["reads.read_progress"], job, run, row["token"])
-    return _Board(row, names, steps, tries, running).steps(fixed)
+    return _Board(row, names, steps, tries, running)
 
 
 async def _read_undo(
@@ -149,7 +157,8 @@ async def _read_undo(
     if undo is None:
         return None
     names = await undo_names(connection, known, row["id"], row["run"])
-    steps = await _read_steps(connection, undo, names)
+    board = await _read_board(connection, undo, names)
+    steps = board.steps({})
     undone = (UndoneStep(step.name.removesuffix(SUFFIX), step.state) for step in steps)
     return UndoStatus(str(undo["id"]), JobState(undo["state"]), tuple(undone))
 
@@ -199,6 +208,18 @@ class _Board:
         """
         others = dict.fromkeys(step for step, _ in self._stored if step not in self._names)
         return [self._step(name, fixed.get(name, ())) for name in (*self._names, *others)]
+
+    def without_ended(self, around: Around) -> Around:
+        """The same, without waits that are over; steps have the names that they have now."""
+        if self._state.is_final:
+            return replace(around, waits=(), waits_total=0)
+        renamed = (
+            replace(wait, step=self._owners.get(wait.step, wait.step)) for wait in around.waits
+        )
+        waits = tuple(wait for wait in renamed if (wait.step, wait.item or "") not in self._stored)
+        return replace(
+            around, waits=waits, waits_total=around.waits_total - len(around.waits) + len(waits)
+        )
 
     def _step(self, name: str, fixed: Sequence[str]) -> StepStatus:
         row = self._stored.get((name, ""))
@@ -323,7 +344,7 @@ def _share(step: StepStatus) -> float:
 
 
 def _job_status(
-    row: asyncpg.Record, steps: Sequence[StepStatus], undo: UndoStatus | None
+    row: asyncpg.Record, steps: Sequence[StepStatus], around: Around, undo: UndoStatus | None
 ) -> JobStatus:
     state = JobState(row["state"])
     queued = state is JobState.QUEUED
@@ -366,6 +387,11 @@ def _job_status(
         ordering_key=row["ordering_key"],
         concurrency_key=row["concurrency_key"],
         blocked_by=row["blocked_by"],
+        waits=around.waits,
+        waits_total=around.waits_total,
+        signals=around.signals,
+        children=around.children,
+        children_total=around.children_total,
         undo_of=row["undo_of"] and str(row["undo_of"]),
         undo=undo,
     )

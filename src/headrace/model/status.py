@@ -77,6 +77,47 @@ class StepStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitStatus:
+    """What a step waits for besides its inputs."""
+
+    step: str
+    item: str | None
+    """The key of the item; None for a step that runs once."""
+    kind: str
+    """`signal`, `child` or `delay`."""
+    name: str
+    """Of the signal; the id of the child; empty for a delay."""
+    since: datetime
+    until: datetime | None
+    """When it is over at the latest; None for that of a child's end."""
+    pipeline: str | None = None
+    """Of the child."""
+    state: JobState | None = None
+    """Of the child."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalStatus:
+    """What was sent to the present run, without its value; or that nothing came in time."""
+
+    name: str
+    state: str
+    """`received` or `expired`."""
+    at: datetime
+    by: str | None
+    """Who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """A job that a step of this job submitted."""
+
+    id: str
+    pipeline: str
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True)
 class UndoneStep:
     """A step that was completed and has an undo; `state` is that of its undo."""
 

@@ -7,7 +7,15 @@ async with RemoteClient("https://jobs.example.com") as client:
     decision = await job.result(timeout=60)
 """
 
-from headrace.model.status import ErrorStatus, ItemStatus, Progress, StepStatus
+from headrace.model.status import (
+    ChildStatus,
+    ErrorStatus,
+    ItemStatus,
+    Progress,
+    SignalStatus,
+    StepStatus,
+    WaitStatus,
+)
 from headrace.remote.client import RemoteClient
 from headrace.remote.documents import RemoteDocuments
 from headrace.remote.encoding import RemoteSubmitOptions
@@ -47,6 +55,7 @@ __all__ = [
     "AddressError",
     "AuthRequiredError",
     "BudgetExhaustedError",
+    "ChildStatus",
     "Chunk",
     "ClientMissingError",
     "DeadLetter",
@@ -74,7 +83,9 @@ __all__ = [
     "RemoteSubmitOptions",
     "ServerError",
     "ServiceUnavailableError",
+    "SignalStatus",
     "StepStatus",
     "TooLargeError",
     "UnsupportedTypeError",
+    "WaitStatus",
 ]

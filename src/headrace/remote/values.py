@@ -10,7 +10,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from headrace.model.job import JobState
-from headrace.model.status import ErrorStatus, StepStatus, UndoStatus
+from headrace.model.status import (
+    ChildStatus,
+    ErrorStatus,
+    SignalStatus,
+    StepStatus,
+    UndoStatus,
+    WaitStatus,
+)
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -67,6 +74,16 @@ class JobStatus:
     concurrency_key: str | None = None
     blocked_by: str | None = None
     """What keeps it from running where it is due, as in `JobStatus` of the library."""
+    waits: tuple[WaitStatus, ...] = ()
+    """What its steps wait for besides their inputs: the first 100, children last."""
+    waits_total: int = 0
+    """How many there are, counted up to 10,000."""
+    signals: tuple[SignalStatus, ...] = ()
+    """What was sent to the present run, oldest first."""
+    children: tuple[ChildStatus, ...] = ()
+    """The first 100 jobs that its steps submitted, in any run."""
+    children_total: int = 0
+    """How many there are, counted up to 10,000."""
     undo_of: str | None = None
     """The job that it undoes, of an undo job."""
     undo: UndoStatus | None = None
@@ -309,6 +326,7 @@ NAMES: Final[dict[type, dict[str, str]]] = {
         "parent_job": "parent_job_id",
         "input_preview": "payload_preview",
     },
+    ChildStatus: {"id": "job_id"},
     JobEvent: {"name": "event"},
     DeadLetter: {"job": "job_id"},
     DocumentStatus: {"id": "document_id", "job": "job_id"},
@@ -335,6 +353,8 @@ def read_value(kind: type[T], told: Any) -> T:  # noqa: ANN401 - JSON
         error = given["error"]
         given |= {name: error.get(name) for name in ("code", "message", "step", "item")}
         given["error_class"] = error.get("kind")
+    if kind is JobStatus and isinstance(given.get("children"), list):
+        given["children"] = [read_value(ChildStatus, one) for one in given["children"]]
     if kind not in _ADAPTERS:
         from pydantic import TypeAdapter  # noqa: PLC0415 - 0.1 s, which an import does not have
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, Field
 
+from headrace.web.views.around import JobChild, JobSignal, JobWait, around_views
 from headrace.web.views.errors import StepError, shown_error, shown_message
 from headrace.web.views.taking import taken
 
@@ -181,6 +182,18 @@ class JobView(BaseModel):
     result: str | None = Field(description="Where its result is, once it completed.")
     erased_at: datetime | None = Field(description="When its input and outputs were erased.")
     steps: list[StepView]
+    waits: list[JobWait] = Field(
+        description="What steps wait for besides their inputs: at most 100, children last."
+    )
+    waits_total: int = Field(description="How many there are, counted up to 10,000.", examples=[0])
+    signals: list[JobSignal] = Field(description="What was sent to the present run.")
+    children: list[JobChild] = Field(
+        description="The first 100 jobs that its steps submitted; `GET /v1/jobs?parent_job_id=` "
+        "lists all."
+    )
+    children_total: int = Field(
+        description="How many there are, counted up to 10,000.", examples=[0]
+    )
     check_status_at: datetime | None = Field(
         description="When to look again; null once it has ended."
     )
@@ -249,6 +262,7 @@ def job_view(status: JobStatus, more: JobInput) -> dict[str, Any]:
         steps=[step_view(step) for step in status.steps],
         undo=status.undo and _undo_view(status.undo),
         check_status_at=look_again_at(status, more.now),
+        **around_views(status),
     )
 
 
