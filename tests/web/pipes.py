@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from headrace import Each, PermanentError, Pipeline, UserError
+from headrace import Each, PermanentError, Pipeline, Signal, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +84,12 @@ async def fill(number: int) -> str:
     return "x" * number
 
 
-PIPELINES = [decide, double, fragile, hold, large]
+patient = Pipeline("patient", input=str, output=bool)
+
+
+@patient.step
+async def leave(word: str, *, go: bool = Signal(timeout=3_600)) -> bool:
+    return go and bool(word)
+
+
+PIPELINES = [decide, double, fragile, hold, large, patient]

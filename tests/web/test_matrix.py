@@ -16,7 +16,7 @@ from headrace.web.app import create_service
 from headrace.web.auth.identity import Identity, Scope
 from tests.web.issuer import LocalIssuer, SigningKey, local_issuer
 from tests.web.operations import Operation, operations, routes
-from tests.web.pipes import Idea, decide, fragile, large
+from tests.web.pipes import Idea, decide, fragile, large, patient
 from tests.web.serving import Api, serve, who
 from tests.web.whole import (
     DOCUMENTED,
@@ -39,9 +39,13 @@ OPEN = {
     "GET /ready",
     "GET /metrics",
     "PUT /v1/documents/uploads/{upload_id}",
+    "GET /signals/{token}",
+    "HEAD /signals/{token}",
+    "POST /signals/{token}",
+    "GET /signals/{token}/answered",
 }
 """They ask nobody; /metrics has a token of its own, /ready asks for `operator` itself, and the
-address of an upload is signed."""
+address of an upload is signed, as a link to a signal is."""
 OF_USERS = [one for one in GUARDED if Scope.OPERATOR not in (one.scopes or ())]
 OF_EVERYBODY = {"/v1/pipelines/{name}", "/v1/schemas/{schema}"}
 """What they name belongs to no tenant."""
@@ -73,8 +77,8 @@ PRETENDED = {
     "Cookie": "tenant=acme; owner=ann",
 }
 """What makes nobody somebody else; the others always send it."""
-ARTIFACT = {"name": "fill"}
-"""The step whose output is an artifact."""
+ARTIFACT = {"name": "fill", "signal": "go"}
+"""The step whose output is an artifact, and the signal that one waits for."""
 KINDS = {"job_id", "another_id", "document_id", "webhook_id"}
 """Parameters of paths that name something of an owner's."""
 
@@ -152,6 +156,10 @@ async def thing(api: Api, one: Operation, number: int) -> dict[str, object]:
     if one.tag == "consensus":
         reviews = [await add_review(api, number) for _ in range(2)]
         return {"job_id": reviews[0].id, "another_id": reviews[1].id}
+    if "signal" in one.names:
+        job = await api.engine.submit(patient, MARK, **OF_OWNER)
+        await job.send("go", value=True)
+        return {"job_id": job.id, **ARTIFACT}
     pipeline, value = (large, 2_000_000) if "name" in one.names else (decide, Idea(MARK, 1))
     job = await api.engine.submit(pipeline, value, **OF_OWNER)
     return {"job_id": job.id, **ARTIFACT}

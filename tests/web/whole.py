@@ -15,7 +15,7 @@ from headrace.web.app import create_api
 from headrace.web.auth.identity import Scope
 from tests.documents.conftest import documents
 from tests.web.operations import operations
-from tests.web.pipes import PIPELINES, Idea, decide, double, fragile, hold, large
+from tests.web.pipes import PIPELINES, Idea, decide, double, fragile, hold, large, patient
 from tests.web.serving import SETTINGS, Api, who
 
 SETTINGS_OF_ALL = SETTINGS.model_copy(
@@ -83,6 +83,10 @@ class Stock:
     webhooks: list[str]
     keys: list[str]
     """Prefixes of API keys that nobody uses."""
+    patient: list[str]
+    """Jobs that wait for a signal."""
+    tokens: list[str]
+    """Of links to signals, of which the last is answered."""
 
 
 async def fill(api: Api) -> Stock:
@@ -108,6 +112,15 @@ async def fill(api: Api) -> Stock:
     spare = [await api.key(who("acme", f"spare {number}")) for number in range(3)]
     told = [await add_webhook(api) for _ in range(3)]
     reviewed = [job.id for job in reviews]
+    waiting = [await engine.submit(patient, MARK, due=later, **OWNED) for _ in range(4)]
+    urls = [await job.signal_url("go") for job in waiting]
+    await waiting[-1].send("go", value=True)
     return Stock(
-        [job.id for job in jobs], reviewed, held, told, [key.split("_")[1] for key in spare]
+        jobs=[job.id for job in jobs],
+        reviews=reviewed,
+        documents=held,
+        webhooks=told,
+        keys=[key.split("_")[1] for key in spare],
+        patient=[job.id for job in waiting],
+        tokens=[url.rpartition("/")[2] for url in urls],
     )

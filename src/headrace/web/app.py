@@ -29,9 +29,11 @@ from headrace.web.gate import paths
 from headrace.web.gate.body import BodyGate, BodyLimits
 from headrace.web.gate.envelope import Envelope
 from headrace.web.gate.limit import TimeLimit
+from headrace.web.gate.pages import Pages
 from headrace.web.gate.rates import AddressRates, RateGate
 from headrace.web.gate.traced import Traced
 from headrace.web.library import documents_of
+from headrace.web.pages import page_policy, problem_page
 from headrace.web.problems import ProblemError, problem_for
 from headrace.web.push import routes as push_routes
 from headrace.web.push.guard import make_pusher
@@ -44,9 +46,11 @@ from headrace.web.routes import (
     documents,
     events,
     jobs,
+    links,
     listing,
     pipelines,
     queues,
+    signals,
     submission,
     uploads,
     webhooks,
@@ -81,7 +85,7 @@ EXPOSED: Final = (
     "Location", "Retry-After", "X-Request-ID", "Idempotent-Replay", "X-Schema-Version",
 )  # fmt: skip
 """Headers of answers that pages of other origins may read."""
-OF_JOBS: Final = (submission, listing, jobs, events, actions, artifacts)
+OF_JOBS: Final = (submission, listing, jobs, events, actions, artifacts, signals, links)
 OF_ENGINE: Final = (dead_letters, pipelines, queues, webhooks)
 OF_PROCESSES: Final = (service_routes, tasks)
 """Modules with a `router`: those of the API, and those that a worker's own port has too."""
@@ -234,7 +238,9 @@ def _guard(api: FastAPI, settings: Settings) -> None:
             allow_headers=settings.cors_allow_headers,
             expose_headers=EXPOSED,
         )
-    api.add_middleware(Envelope, is_production=settings.env == "production")
+    api.add_middleware(Pages, show=problem_page)
+    is_production = settings.env == "production"
+    api.add_middleware(Envelope, is_production=is_production, page_policy=page_policy())
     tracing = adopt_tracing()
     if tracing is not None:
         api.add_middleware(Traced, tracing=tracing)

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from headrace.web.gate.envelope import SCHEMA_VERSION, VERSION_HEADER
 from headrace.web.problems import MEDIA_TYPE, ProblemDocument, also, gate_responses
 from headrace.web.views.documents import ParserNews, SentDocument
+from headrace.web.views.signals import LinkAnswered, LinkView
 from headrace.web.views.submission import body_parts
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def _corrected(document: dict[str, Any]) -> dict[str, Any]:
     schemas["ProblemDocument"] = problem
     if "/v1/jobs" in document["paths"]:
         schemas.update(body_parts())
+        for view in (LinkView, LinkAnswered):  # their routes answer a person with a page
+            schemas[view.__name__] = view.model_json_schema(ref_template=template)
     for view in _read_by_routes(document["paths"]):
         schemas[view.__name__] = view.model_json_schema(ref_template=template)
     return document

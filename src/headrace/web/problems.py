@@ -33,6 +33,8 @@ MALFORMED: Final = 400
 """The status of a request that could not be read: a body that is no JSON, a bad id or filter."""
 SLOW: Final = 408
 """The status of a request whose body did not come in time."""
+SHOWN_AS: Final = "headrace.shown_as"
+"""Where a scope has the function that makes a page of a problem, if a person asks."""
 REQUEST_ID: Final = "headrace.request_id"
 """Where the gate puts the id of a request, in its scope."""
 
@@ -57,6 +59,10 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "UNDO_FAILED": Code(409, "What the job had done is not all undone"),
         "NOT_COMPLETED": Code(409, "The job has no result"),
         "IDEMPOTENCY_KEY_REUSED": Code(422, "The key was used with another request"),
+        "SIGNAL_TAKEN": Code(409, "Another value stands"),
+        "SIGNAL_EXPIRED": Code(409, "The time for it was over before it came"),
+        "JOB_FINISHED": Code(409, "The job has ended"),
+        "LINK_EXPIRED": Code(410, "The link is no longer valid"),
         "STALE_TOKEN": Code(409, "Somebody else holds it by now"),
         "AUTH_REQUIRED": Code(401, "Credentials are missing or not accepted"),
         "FORBIDDEN": Code(403, "The credentials do not allow it"),
@@ -118,6 +124,9 @@ class Problem:
 
     def response(self, scope: Scope) -> Response:
         """The answer that tells it."""
+        show: Callable[[Problem], Response] | None = scope.get(SHOWN_AS)
+        if show is not None:
+            return show(self)
         return Response(
             self.body(scope), self.status, headers=dict(self.headers), media_type=MEDIA_TYPE
         )
@@ -259,6 +268,8 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...
     (errors.PresetNotFoundError, lambda error: _made("NOT_FOUND", error)),
     (errors.QueueNotFoundError, lambda error: _made("NOT_FOUND", error)),
     (errors.LockNotFoundError, lambda _: not_found("lock").problem()),
+    (errors.SignalNotFoundError, lambda error: _made("NOT_FOUND", error)),
+    (errors.JobFinishedError, lambda _: ProblemError("JOB_FINISHED").problem()),
     (errors.BreakerNotFoundError, lambda error: _made("NOT_FOUND", error)),
     (errors.IdempotencyKeyReusedError, _hidden("IDEMPOTENCY_KEY_REUSED")),
     (errors.LeaseLostError, _hidden("STALE_TOKEN")),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.client.strict import NotStrictError, load_strict
 from headrace.web.gate.envelope import HEADERS
 from headrace.web.gate.limit import READS_BODY
-from headrace.web.gate.paths import PUSH
+from headrace.web.gate.paths import PUSH, takes_form
 from headrace.web.problems import SLOW, Detail, ProblemError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ PART_S: Final = 20.0
 """For so long a client may send nothing of a body that is streamed."""
 IN_LOOP_BYTES: Final = 64 * 1024
 """What is larger is read in a thread: 5 MB take a third of a second."""
+FORM: Final = b"application/x-www-form-urlencoded"
+MOST_FORM_BYTES: Final = 1_024 * 1_024
 WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CLOSE: Final = {"Connection": "close"}
 """So that the server does not read on what the client goes on to send."""
@@ -76,10 +78,12 @@ class BodyGate:
         if self._takes_upload(scope["method"], scope["path"]) and not is_json:
             _refuse_larger(length, self._limits.upload)
             return _counting(receive, self._limits.upload)
+        is_form = kind == FORM and takes_form(scope["method"], scope["path"])
         limit = self._limits.json if kind == b"application/json" else self._limits.other
+        limit = min(limit, MOST_FORM_BYTES) if is_form else limit
         _refuse_larger(length, limit)
         body = await _read(scope, receive, limit)
-        if body:
+        if body and not is_form:
             if kind != b"application/json":
                 raise ProblemError(
                     "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json in UTF-8"

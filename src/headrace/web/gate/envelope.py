@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.request_events import RequestFailed, RequestServed
+from headrace.web.gate.paths import LINKS
 from headrace.web.problems import REQUEST_ID, ProblemError, problem_for
 
 if TYPE_CHECKING:
@@ -59,13 +60,20 @@ class Envelope:
     Args:
         app: The layers below.
         is_production: Whether clients are told to come by TLS only.
+        page_policy: The content security policy of pages behind links.
     """
 
-    def __init__(self, app: ASGIApp, *, is_production: bool) -> None:
+    def __init__(self, app: ASGIApp, *, is_production: bool, page_policy: str = POLICY) -> None:
         self._app = app
         secure = (*SECURE, STRICT_TRANSPORT) if is_production else SECURE
         self._headers = (*secure, (b"content-security-policy", POLICY.encode()))
         self._docs_headers = (*secure, (b"content-security-policy", DOCS_POLICY.encode()))
+        self._page_headers = (*secure, (b"content-security-policy", page_policy.encode()))
+
+    def _headers_of(self, path: str) -> tuple[tuple[bytes, bytes], ...]:
+        if path.startswith(LINKS):
+            return self._page_headers
+        return self._docs_headers if path == "/docs" else self._headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -74,7 +82,7 @@ class Envelope:
             return
         began = perf_counter()
         request_id = _read_headers(scope)
-        headers = self._docs_headers if scope["path"] == "/docs" else self._headers
+        headers = self._headers_of(scope["path"])
         status = 0
 
         async def send_sealed(message: Message) -> None:

@@ -14,6 +14,8 @@ SUBMISSIONS: Final = frozenset({"/v1/jobs", "/v1/documents", "/v1/consensus/revi
 """POST there stores a job."""
 REVISIONS: Final = "/revisions"
 """POST to what ends so, too."""
+LINKS: Final = "/signals/"
+"""What begins so is opened by people, who have a link and no account."""
 
 
 PUSH: Final = "/push"
@@ -43,6 +45,11 @@ def calls_back(method: str, path: str) -> bool:
     return (
         method == "POST" and path.startswith(CALLBACKS) and path.count("/") == CALLBACKS.count("/")
     )
+
+
+def takes_form(method: str, path: str) -> bool:
+    """Whether the body may be what a form of a page sends."""
+    return method == "POST" and path.startswith(LINKS)
 
 
 def submits(method: str, path: str) -> bool:
