@@ -6,10 +6,11 @@ import os
 import time
 from pathlib import Path
 
-from headrace import Each, Pipeline, Retry, SyncContext
+from headrace import Each, Pipeline, Retry, Signal, SyncContext
 
 squares = Pipeline("squares", input=int, output=int)
 children = Pipeline("children", input=str, output=str)
+answering = Pipeline("answering", input=list[int], output=list[int])
 bad = Pipeline("bad", input=str, output=str)
 patient = Pipeline("patient", input=str, output=str)
 
@@ -35,6 +36,16 @@ def add(square: list[int], ctx: SyncContext) -> int:
 @children.step(runs_in="process")
 def parent(name: str, ctx: SyncContext) -> str:
     return ctx.submit(squares, 4).id if name == "parent" else name
+
+
+@answering.step(runs_in="process")
+def answer(numbers: list[int], ctx: SyncContext) -> list[bool]:
+    return [ctx.send("total", number) for number in numbers]
+
+
+@answering.step
+def take(answer: list[bool], total: int = Signal()) -> list[int]:
+    return [total, *map(int, answer)]
 
 
 @bad.step(runs_in="process", timeout=0.2, retry=Retry(attempts=1), memory=64)

@@ -15,7 +15,7 @@ from headrace.worker.processes import StepProcesses
 from headrace.worker.timing import Timing
 from headrace.worker.worker import Worker
 from tests.worker.process_bench import file_at, is_gone
-from tests.worker.process_jobs import bad, children, patient, squares
+from tests.worker.process_jobs import answering, bad, children, patient, squares
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 
@@ -24,7 +24,7 @@ TIMING = Timing().scaled(1 / 10)
 
 @pytest.fixture
 async def app(database: str) -> AsyncIterator[Headrace]:
-    async with Headrace([squares, children, bad, patient], database=database) as opened:
+    async with Headrace([squares, children, answering, bad, patient], database=database) as opened:
         yield opened
 
 
@@ -43,6 +43,11 @@ class TestJobs:
         assert await first.result(timeout=1) == 1
         child = await handle.result(timeout=1)
         assert await app.job(child).result(timeout=1) == 0 + 1 + 4 + 9
+
+    async def test_a_step_sends_signals_to_its_job(self, app: Headrace):
+        handle = await app.submit(answering, [7, 8, 7])
+        assert await worker_of(app).run(until_empty=True) == 0
+        assert await handle.result(timeout=1) == [7, True, False, True]
 
     @pytest.mark.parametrize(
         ("how", "code"),

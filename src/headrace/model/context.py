@@ -391,6 +391,11 @@ class StepContext(_Facts, Protocol):
     ) -> JobHandle[OutputT]:
         """Submit another job of the same tenant and owner; a step that is tried again finds it.
 
+        A step annotated `-> JobHandle[T]` that returns the handle ends when that job does: it is
+        its *child*. The step holds no slot meanwhile, its output is the child's result, a `T`, and
+        the child is cancelled with this job. A child that fails, or is cancelled, fails the step.
+        What other steps submit goes on by itself, whatever becomes of this job.
+
         Args:
             pipeline: What to run.
             input: Its input.
@@ -403,7 +408,7 @@ class StepContext(_Facts, Protocol):
             concurrency_key: Run it with few others of this key at once, as its pipeline says.
 
         Returns:
-            A handle of the job. Do not wait for its result in a step.
+            A handle of the job: return it, or keep its id. Do not wait for its result in a step.
 
         Raises:
             InputError: The input does not fit the pipeline.
@@ -419,6 +424,9 @@ class SyncContext(_Facts, Protocol):
     @property
     def idempotent(self) -> BlockingIdempotent:
         """As `StepContext.idempotent`, for plain functions and without transactions."""
+
+    def send(self, name: str, value: object) -> bool:
+        """As `StepContext.send`."""
 
     def signal_url(
         self,

@@ -100,6 +100,11 @@ class Catalogue:
             importlib.import_module(name)
         self.is_loaded = True
 
+    @property
+    def pipelines(self) -> Mapping[str, AnyPipeline]:
+        """Those that were found so far, by name."""
+        return self._known
+
     def find(self, pipeline: str, step: str, definition: str) -> Step:
         """The step as this process defines it.
 

@@ -118,7 +118,13 @@ class Child:
     def _read(self, frame: Frame) -> _Call:
         fields = frame.fields
         step = self._catalogue.find(fields["pipeline"], fields["step"], fields["definition"])
-        context = ProcessContext(self._link, fields["call"], step.name, fields["facts"])
+        context = ProcessContext(
+            self._link,
+            fields["call"],
+            step.name,
+            fields["facts"],
+            pipeline=self._catalogue.pipelines[fields["pipeline"]],
+        )
         texts = dict(zip(fields["parameters"], frame.texts, strict=True))
         return _Call(step, context, texts)
 

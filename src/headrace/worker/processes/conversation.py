@@ -121,6 +121,8 @@ class Conversation:
         if frame.what == "submit":
             return {"job": await self._submit(fields, frame.texts[0])}, ()
         name = fields["name"]
+        if frame.what == "send":
+            return {"stands": await self._send(name, frame.texts[0])}, ()
         if frame.what == "signal_url":
             return {"url": context.signal_url(name, **read_options(fields["options"]))}, ()
         if frame.what == "recall":
@@ -141,6 +143,10 @@ class Conversation:
         value = pipeline.input.decode(text)
         handle = await self._context.submit(pipeline, value, key=fields["key"], **options)
         return handle.id
+
+    async def _send(self, name: str, text: str) -> bool:
+        signal = self._attempt.run.claim.pipeline.signals[name]  # the process has looked it up
+        return await self._context.send(name, signal.codec.decode(text))
 
     def _tell_of(self, traces: Mapping[str, int]) -> None:
         attempt, claim = self._attempt, self._attempt.run.claim

@@ -33,8 +33,17 @@ class ProcessContext:
     for no later one.
     """
 
-    def __init__(self, link: Link, call: int, step: str, facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        call: int,
+        step: str,
+        facts: Mapping[str, Any],
+        *,
+        pipeline: Pipeline[Any, Any],
+    ) -> None:
         self._link, self._call, self._step = link, call, step
+        self._pipeline = pipeline
         self._deadline = monotonic() + facts["remaining_s"]
         self.job_id = UUID(facts["job_id"])
         self.run: int = facts["run"]
@@ -90,6 +99,13 @@ class ProcessContext:
             "one before or after it",
             "NOT_IN_PROCESS",
         )
+
+    def send(self, name: str, value: object) -> bool:
+        """As `SyncContext.send`; the worker stores it."""
+        from headrace.client.sending import encode_signal  # noqa: PLC0415 - few steps send
+
+        text = encode_signal(self._pipeline, name, value, UNLIMITED)
+        return bool(self._ask("send", text, name=name).fields["stands"])
 
     def signal_url(self, name: str, **options: Any) -> str:
         """As `SyncContext.signal_url`; the worker makes it."""
