@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.crash.fleet import Blow
+from tests.crash.steps import AT_LEAST
 from tests.proof.checker import check
 from tests.proof.effects import read_effects
 from tests.proof.evidence import Evidence, Expectations, collect
@@ -59,7 +60,7 @@ async def judge(
     """
     evidence = await collect(
         connection,
-        Expectations(drained=True, settled=True, transactional=TRANSACTIONAL),
+        Expectations(drained=True, settled=True, transactional=TRANSACTIONAL, at_least=AT_LEAST),
         journal=read_journal(folder / "journal"),
         effects=read_effects(folder / "effects"),
     )

@@ -21,6 +21,7 @@ WEIGHTS: Final = {
     "chain": 20,
     "fixed": 10,
     "dynamic": 10,
+    "lossy": 8,
     "careful": 8,
     "flaky": 10,
     "transfer": 10,

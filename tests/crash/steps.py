@@ -15,10 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from headrace import Each, Pipeline, Retry, StepContext, SyncContext, Transaction
+from headrace import (
+    Each,
+    ItemResult,
+    PermanentError,
+    Pipeline,
+    Retry,
+    StepContext,
+    SyncContext,
+    Transaction,
+)
 from headrace.errors import LockLostError
 from tests.proof.effects import Effect, EffectLedger, Kind, Mark
 from tests.proof.guard import Guard
+from tests.proof.results import FAILED
 
 EFFECTS: Final = "HEADRACE_CRASH_EFFECTS"
 SCALE: Final = "HEADRACE_CRASH_SCALE"
@@ -191,6 +201,32 @@ async def join(part: list[Done], ctx: StepContext) -> Done:
         return execution.done()
 
 
+# --- items that fail
+
+lossy = Pipeline("lossy", input=Order, output=Done)
+AT_LEAST: Final = {"risky": 2}
+"""How many items have to succeed, by their step; as many do."""
+
+
+@lossy.step(parallel=2, retry=Retry(attempts=2, first=0.1))
+async def risky(
+    order: Order, ctx: StepContext, place: int = Each((0, 1, 2, 3), at_least=AT_LEAST["risky"])
+) -> Done:
+    with running(ctx, "risky") as execution:
+        await pause(0.0, 0.2)
+        if place == order.number % 4:
+            raise PermanentError("not here")
+        if place == (order.number + 1) % 4 and order.number % 3:
+            raise RuntimeError("nor here")
+        return execution.done()
+
+
+@lossy.step
+async def weigh(risky: list[ItemResult[Done]], ctx: StepContext) -> Done:
+    with running(ctx, "weigh", risky=[one.output or Done(FAILED) for one in risky]) as execution:
+        return execution.done()
+
+
 # --- checkpoints inside a step
 
 careful = Pipeline("careful", input=Order, output=Done)
@@ -343,7 +379,7 @@ async def pay(order: Order, ctx: StepContext) -> Done:
 
 
 ALL: Final = (
-    *(single, chain, fixed, dynamic, careful, flaky, transfer, slow, stubborn, threaded),
+    *(single, chain, fixed, dynamic, lossy, careful, flaky, transfer, slow, stubborn, threaded),
     *(locked, paid),
     limited,
 )

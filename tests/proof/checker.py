@@ -33,6 +33,7 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     results.check_started_again,
     results.check_records_made_again,
     results.check_fan_outs,
+    results.check_failed_items,
     results.check_results,
     attempts.check_starts,
     attempts.check_tries,

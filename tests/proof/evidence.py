@@ -83,6 +83,7 @@ class Expectations:
         crash_limit: Charges that fail a job.
         transactional: Steps that do all their work again where their commit fails.
         head_start: What one point of priority is worth.
+        at_least: Steps whose items may fail, with how many have to succeed.
     """
 
     drained: bool = False
@@ -91,6 +92,7 @@ class Expectations:
     crash_limit: int = 3
     transactional: frozenset[str] = frozenset()
     head_start: timedelta = timedelta(seconds=60)
+    at_least: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

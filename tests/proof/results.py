@@ -1,4 +1,4 @@
-"""I6, I7 and fan-outs: a stored output stands, and what has one is never started again."""
+"""I6, I7 and fan-outs: a stored outcome stands, and what has one is never started again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from tests.proof.evidence import Evidence, RowId, row_id, short
 from tests.proof.violation import Row, Violation
 
 DONE = ("completed", "skipped")
+ENDED = (*DONE, "failed")
+FAILED = "failed"
+"""What stands for the mark of an item that failed."""
 
 
 def check_outputs(evidence: Evidence) -> Iterator[Violation]:
@@ -44,7 +47,7 @@ def check_started_again(evidence: Evidence) -> Iterator[Violation]:
     """I7: no start after the checkpoint, but by a stale holder who cannot know."""
     for effect in evidence.effects or ():
         row = evidence.step_by_id.get(_id(effect))
-        if effect.kind != "start" or row is None or row["state"] not in DONE:
+        if effect.kind != "start" or row is None or row["state"] not in ENDED:
             continue
         later = effect.token == row["token"] and effect.at > row["finished_at"].timestamp()
         if row["reused_from"] is not None or effect.token > row["token"] or later:
@@ -81,7 +84,7 @@ def check_records_made_again(evidence: Evidence) -> Iterator[Violation]:
 
 
 def check_fan_outs(evidence: Evidence) -> Iterator[Violation]:
-    """Fan-outs: an item stands in its plan, once, and a completed job has all of them."""
+    """Fan-outs: an item stands in its plan, once, and a completed job has an outcome of each."""
     plans = {row_id(row)[:3]: plan_of(row) for row in evidence.steps if row["state"] == "planned"}
     for (job, run, step), keys in plans.items():
         if len(keys) != len(set(keys)):
@@ -89,15 +92,36 @@ def check_fan_outs(evidence: Evidence) -> Iterator[Violation]:
         owner = evidence.job_by_id.get(job)
         if owner is None or owner["state"] != "completed" or owner["run"] != run:
             continue
-        missing = [key for key in keys if not _is_done(evidence, (job, run, step, key))]
-        if missing:
+        rows = {key: evidence.step_by_id.get((job, run, step, key)) for key in keys}
+        missing = [key for key, row in rows.items() if row is None or row["state"] not in ENDED]
+        done = sum(row is not None and row["state"] in DONE for row in rows.values())
+        if missing or done < evidence.expect.at_least.get(step, len(rows)):
             yield Violation(
-                "PLAN", f"job {job} run {run} completed without items {missing} of {step}"
+                "PLAN",
+                f"job {job} run {run} completed with {done} of {len(rows)} items of {step}, "
+                f"without an outcome of {missing}",
             )
     for row in evidence.steps:
         if row["item"] and row["item"] not in plans.get(row_id(row)[:3], ()):
             yield Violation(
                 "PLAN", f"{_name(row)} is not in a plan", (short(row, "token", "finished_at"),)
+            )
+
+
+def check_failed_items(evidence: Evidence) -> Iterator[Violation]:
+    """A stored failure is that of an item that may fail, and the last of its tries."""
+    last = {row_id(row) for row in evidence.tries if row["due_at"] is None}
+    for row in evidence.steps:
+        if row["state"] != "failed":
+            continue
+        may_fail = row["item"] and row["step"] in evidence.expect.at_least
+        run = row["reused_from"] or row["run"]
+        tried = (row["job"], run, row["step"], row["item"]) in last
+        if not may_fail or not tried or row["output"] is None:
+            yield Violation(
+                "FAILED",
+                f"{_name(row)} is stored as failed",
+                (short(row, "token", "attempts", "finished_at", "reused_from", "output"),),
             )
 
 
@@ -117,7 +141,7 @@ def stale_starts(evidence: Evidence) -> list[Effect]:
     found = []
     for effect in evidence.effects or ():
         row = evidence.step_by_id.get(_id(effect))
-        if effect.kind == "start" and row is not None and row["state"] in DONE:
+        if effect.kind == "start" and row is not None and row["state"] in ENDED:
             late = effect.at > row["finished_at"].timestamp()
             if effect.token < row["token"] and late:
                 found.append(effect)
@@ -160,12 +184,13 @@ def _stored(evidence: Evidence, step: tuple[UUID, int, str]) -> Mark:
     if whole["state"] != "planned":
         return mark_of(whole)
     rows = (evidence.step_by_id.get((*step, key)) for key in plan_of(whole))
-    return ["nothing" if row is None else str(mark_of(row)) for row in rows]
+    return [_mark_of_item(row) for row in rows]
 
 
-def _is_done(evidence: Evidence, key: RowId) -> bool:
-    row = evidence.step_by_id.get(key)
-    return row is not None and row["state"] in DONE
+def _mark_of_item(row: Row | None) -> str:
+    if row is None:
+        return "nothing"
+    return FAILED if row["state"] == "failed" else str(mark_of(row))
 
 
 def _id(effect: Effect) -> RowId:

@@ -11,7 +11,9 @@ from tests.proof.database import Change
 from tests.proof.evidence import Expectations
 from tests.proof.journal import Request
 from tests.proof.results import stale_starts
-from tests.proof.world import BODY, World, effect_of
+from tests.proof.world import BODY, DRAINED, World, effect_of
+
+LOSSY = replace(DRAINED, at_least={"each": 1})
 
 
 async def test_nothing_is_found_where_nothing_is_wrong(world: World) -> None:
@@ -181,6 +183,34 @@ class TestResults:
             " where state = 'planned'"
         )
         assert "PLAN" in await world.found()
+
+    async def test_plan_a_failed_item_of_a_completed_job_that_needs_all(self, world: World) -> None:
+        await world.fail_item(world.done, "b")
+        assert "PLAN" in await world.found()
+
+    async def test_plan_more_failed_items_than_a_completed_job_may_have(self, world: World) -> None:
+        await world.fail_item(world.done, "b")
+        assert await world.found(replace(LOSSY, at_least={"each": 1})) == set()
+        assert await world.found(replace(LOSSY, at_least={"each": 2})) == {"PLAN"}
+
+    async def test_failed_an_item_whose_last_try_is_not_there(self, world: World) -> None:
+        await world.fail_item(world.done, "b")
+        await world.plant("delete from headrace.tries where item = 'b'")
+        assert await world.found(LOSSY) == {"FAILED"}
+
+    async def test_failed_a_step_that_is_no_item(self, world: World) -> None:
+        evidence = await world.evidence(LOSSY)
+        steps = [
+            {**row, "state": "failed"} if row["step"] == "last" else row for row in evidence.steps
+        ]
+        found = check(replace(evidence, steps=steps))
+        assert "FAILED" in {violation.invariant for violation in found}
+
+    async def test_i7_a_failed_item_that_is_started_again(self, world: World) -> None:
+        await world.fail_item(world.done, "b")
+        start = next(one for one in world.effects if (one.kind, one.item) == ("start", "b"))
+        world.effects.append(replace(start, token=start.token + 1, at=start.at + 3600))
+        assert "I7" in await world.found(LOSSY)
 
     async def test_result_a_completed_job_without_its_output(self, world: World) -> None:
         await world.plant("update headrace.jobs set result_step = 'x' where id = $1", world.done)

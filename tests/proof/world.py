@@ -12,6 +12,7 @@ from tests.proof.database import Change, Database, Held
 from tests.proof.effects import Effect, Kind, Mark
 from tests.proof.evidence import Evidence, Expectations, collect
 from tests.proof.journal import Request, hash_of
+from tests.proof.results import FAILED
 
 DRAINED: Final = Expectations(drained=True, settled=True)
 BODY: Final = hash_of('{"n": 1}')
@@ -56,6 +57,35 @@ class World:
         await connection.execute("set session_replication_role = replica")
         await connection.execute(sql, *arguments)
         await connection.execute("set session_replication_role = origin")
+
+    async def fail_item(self, job: UUID, item: str) -> None:
+        """Make a completed item of the fan-out one that failed, as what followed it saw it."""
+        await self.plant(
+            """
+            insert into headrace.tries (
+                job, run, step, item, attempt, worker, token, latency_us, failed_at, class, code,
+                message
+            )
+            select
+                job, run, step, item, 1, worker, token, 1, finished_at, 'permanent', 'ValueError',
+                ''
+            from headrace.steps where job = $1 and item = $2
+            """,
+            job,
+            item,
+        )
+        await self.plant(
+            """
+            update headrace.steps set state = 'failed', output = '{"code":"ValueError"}'
+            where job = $1 and item = $2
+            """,
+            job,
+            item,
+        )
+        self.effects = [
+            replace(effect, saw={"each": ["A", FAILED]}) if effect.saw else effect
+            for effect in self.effects
+        ]
 
     async def hold(self) -> Held:
         """One more job, in the worker's hands."""
