@@ -37,7 +37,7 @@ from tests.unit.log_lines import KEY
 BOUNDED = {
     "pipeline", "queue", "step", "code", "cause", "reason", "wait_reason", "service", "method",
     "route", "status", "outcome", "channel", "kind", "topic",
-    "dependency", "budget",
+    "dependency", "budget", "schedule", "policy",
 }  # fmt: skip
 UNMEASURED = {SweepCompleted}
 """A duty that nobody waits for."""

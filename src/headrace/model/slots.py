@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
@@ -53,14 +53,10 @@ def next_move(
     if due >= limit or missed == "all":
         return Move(due, 0, cron.after(due))
     last = cron.latest(due, limit) or due
-    count = 1 + sum(1 for _ in takewhile(lambda slot: slot <= last, _some(cron, due)))
+    more = islice(cron.walk(due), COUNTED - 1)
+    count = 1 + sum(1 for _ in takewhile(lambda slot: slot <= last, more))
     following = cron.after(last)
     # A slot that is not missed, and due, stands for those that were.
     if missed == "skip" or following <= now:
         return Move(None, count, following)
     return Move(last, count - 1, following)
-
-
-def _some(cron: Cron, after: datetime) -> list[datetime]:
-    walk = cron.walk(after)
-    return [slot for _, slot in zip(range(COUNTED - 1), walk, strict=False)]

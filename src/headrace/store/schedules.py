@@ -35,6 +35,7 @@ class Standing:
         version: The newest version of the pipeline that has defined it.
         next_slot: The slot that is next.
         retry_at: Before which its function is not called again.
+        now: The engine's time when it was read.
     """
 
     pipeline: str
@@ -50,11 +51,13 @@ class Standing:
     retry_at: datetime | None
     paused: bool
     dropped: bool
+    now: datetime
 
     @property
-    def due_at(self) -> datetime:
-        """When there is something to do."""
-        return self.next_slot if self.retry_at is None else max(self.next_slot, self.retry_at)
+    def wait_s(self) -> float:
+        """Seconds until there is something to do; 0 or less when there is now."""
+        due_at = self.next_slot if self.retry_at is None else max(self.next_slot, self.retry_at)
+        return (due_at - self.now).total_seconds()
 
     def is_for(self, schedule: Schedule, version: str) -> bool:
         """Whether a worker of this code may go on with it."""
@@ -143,13 +146,10 @@ class Failure:
 # --- what code defines ----------------------------------------------------------------------------
 
 
-async def read_carried(
-    connection: HeldConnection, pipelines: Iterable[str]
-) -> tuple[list[Standing], datetime | None]:
-    """The schedules of some pipelines, and the engine's time; None where there are none."""
+async def read_carried(connection: HeldConnection, pipelines: Iterable[str]) -> list[Standing]:
+    """The schedules of some pipelines."""
     rows = await connection.fetch(SQL["schedules.carried"], list(pipelines))
-    now = rows[0]["now"] if rows else None
-    return [Standing(*tuple(row)[:-1]) for row in rows], now
+    return [Standing(*row) for row in rows]
 
 
 async def define_schedules(connection: HeldConnection, pipeline: Pipeline[object, object]) -> None:

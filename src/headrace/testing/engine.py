@@ -234,6 +234,28 @@ class Engine(Inspection):
         async with self.connection() as connection:
             return await unfinished(connection, carried)
 
+    async def run_schedules(self, app: Headrace | None = None) -> list[JobHandle[Any]]:
+        """Submit the jobs of all slots that are due by the engine's clock; workers do so, too.
+
+        The first call defines the schedules: their slots count from then on.
+
+            await engine.run_schedules()
+            await engine.move_clock(timedelta(days=1))
+            [report] = await engine.run_schedules()
+
+        Args:
+            app: In place of the engine's; see `app_with`.
+
+        Returns:
+            The jobs, in the order of their submission.
+        """
+        asked = app or self.app
+        worker = asked.worker(timing=self._timing)
+        try:
+            return [asked.job(job) for job in await worker.submit_scheduled()]
+        finally:
+            await worker.close()
+
     async def move_clock(self, by: timedelta, *, keep_leases: bool = True) -> None:
         """Let the engine's clock jump ahead: what waits until then is due.
 

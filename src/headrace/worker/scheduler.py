@@ -64,6 +64,7 @@ class Scheduler(PeriodicService):
         self._defined = False
         self._calls: dict[str, asyncio.Task[bool]] = {}
         self._error: BaseException | None = None
+        self._moved = False
         self._settled = asyncio.Event()
         self._carried = {
             (pipeline.name, schedule.name): (pipeline, schedule)
@@ -73,38 +74,36 @@ class Scheduler(PeriodicService):
 
     async def tick(self) -> None:
         """Begin to work off what is due, and see when something will be."""
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+        self._raise_error()
+        self._moved = False
         if self._defined and not self._carried:
             self._wait_s = NOTHING_S
             return
-        found, now = await self._read()
         self._wait_s = self.every_s if self._carried else NOTHING_S
-        for standing in found if now is not None else ():
+        for standing in await self._read():
             carried = self._carried.get((standing.pipeline, standing.name))
             if carried is None or not standing.is_for(carried[1], carried[0].version):
                 continue
-            assert now is not None  # noqa: S101 - for the type checker
-            wait_s = (standing.due_at - now).total_seconds()
+            wait_s = standing.wait_s
             if wait_s <= 0:
-                self._begin(*carried, standing, now)
+                self._begin(*carried, standing)
                 wait_s = self._again_s  # somebody else may be at it, and die
             self._wait_s = min(self._wait_s, wait_s)
         if not self._calls:
             self._settled.set()
 
     async def tick_whole(self) -> None:
-        """Work off what is due, and return when that is done."""
-        await self.tick()
+        """Work off what is due, and return when nothing more is."""
+        again = True
         try:
-            while self._calls:
-                await asyncio.wait(self._calls.values())
+            while again:
+                await self.tick()
+                while self._calls:
+                    await asyncio.wait(self._calls.values())
+                again, self._moved = self._moved, False
         finally:
             await self._cut_off()
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+        self._raise_error()
 
     async def first_pass(self) -> None:
         """As `Service.first_pass`."""
@@ -114,6 +113,12 @@ class Scheduler(PeriodicService):
         """End; functions that are being called are cut off."""
         await super().stop()
         await self._cut_off()
+
+    def _raise_error(self) -> None:
+        """Hand what broke a call to the duty: it tells of it and starts again after a wait."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     async def _cut_off(self) -> None:
         calls = list(self._calls.values())
@@ -127,12 +132,12 @@ class Scheduler(PeriodicService):
 
     # --- what the code says -----------------------------------------------------------------------
 
-    async def _read(self) -> tuple[list[Standing], datetime | None]:
+    async def _read(self) -> list[Standing]:
         async with self._session.use() as connection:
             found = await read_carried(connection, self._parts.pipelines)
         if self._defined:
             return found
-        known = {(standing.pipeline, standing.name): standing for standing in found[0]}
+        known = {(standing.pipeline, standing.name): standing for standing in found}
         for pipeline in self._parts.pipelines.values():
             if self._has_changed(pipeline, known):
                 async with self._session.use() as connection:
@@ -158,13 +163,11 @@ class Scheduler(PeriodicService):
 
     # --- slots ------------------------------------------------------------------------------------
 
-    def _begin(
-        self, pipeline: Pipeline[Any, Any], schedule: Schedule, standing: Standing, now: datetime
-    ) -> None:
+    def _begin(self, pipeline: Pipeline[Any, Any], schedule: Schedule, standing: Standing) -> None:
         address = schedule.address
         if address in self._calls:
             return
-        work = self._work_off(pipeline, schedule, standing.next_slot, now)
+        work = self._work_off(pipeline, schedule, standing)
         call = asyncio.get_running_loop().create_task(work, name=f"schedule {address}")
         self._calls[address] = call
         call.add_done_callback(lambda done: self._ended(address, done))
@@ -176,13 +179,16 @@ class Scheduler(PeriodicService):
         if call.cancelled():
             return
         self._error = call.exception() or self._error
-        if self._error is not None or call.result():
+        if self._error is None and call.result():
+            self._moved = True
+        if self._error is not None or self._moved:
             self.wake()
 
     async def _work_off(
-        self, pipeline: Pipeline[Any, Any], schedule: Schedule, due: datetime, now: datetime
+        self, pipeline: Pipeline[Any, Any], schedule: Schedule, standing: Standing
     ) -> bool:
         """Move on from slot to slot until none is due; whether it may be time for another look."""
+        due, now = standing.next_slot, standing.now
         grace = timedelta(seconds=self._parts.limits.schedule_grace_s)
         for _ in range(PASS_MOST):
             move = next_move(schedule.cron, schedule.missed, due, now, grace)

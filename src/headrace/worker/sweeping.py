@@ -22,6 +22,8 @@ from headrace.worker.scheduler import Scheduler
 from headrace.worker.upkeep import upkeep
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from headrace.store.pool import HeldConnection
     from headrace.telemetry.events import Event
     from headrace.worker.parts import Parts
@@ -92,6 +94,36 @@ async def sweep(parts: Parts, *, within_s: float) -> Swept:
         remove()
         session.close()
     return done
+
+
+async def submit_scheduled(parts: Parts) -> list[UUID]:
+    """Submit what schedules are due, and nothing else, once.
+
+    Args:
+        parts: Of a worker; none of its jobs run.
+
+    Returns:
+        The jobs, in the order of their submission.
+
+    Raises:
+        DatabaseUnavailableError: No server answered.
+    """
+    async with parts.pool.acquire() as connection:
+        number = await next_worker(connection)
+    session = Session(lambda: _connect(parts, number))
+    jobs: list[UUID] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, ScheduleFired) and event.worker_id == str(number):
+            jobs.append(event.job_id)
+
+    remove = add_sink(note, kinds=(ScheduleFired,))
+    try:
+        await Scheduler(session, number, parts).tick_whole()
+    finally:
+        remove()
+        session.close()
+    return jobs
 
 
 async def _sweep(parts: Parts, number: int, session: Session) -> None:

@@ -10,6 +10,7 @@ from headrace.worker.life import Life
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from headrace.worker.cleaning import Cleaned
     from headrace.worker.parts import Parts
@@ -133,6 +134,19 @@ class Worker:
         from headrace.worker.sweeping import sweep  # noqa: PLC0415 - seldom needed
 
         return await sweep(self._parts, within_s=within_s)
+
+    async def submit_scheduled(self) -> list[UUID]:
+        """Submit once what schedules are due, without running any job; then `close` it.
+
+        Returns:
+            The jobs.
+
+        Raises:
+            DatabaseUnavailableError: No server answered.
+        """
+        from headrace.worker.sweeping import submit_scheduled  # noqa: PLC0415 - seldom needed
+
+        return await submit_scheduled(self._parts)
 
     async def relay(self, *, limit: int, within_s: float) -> Relayed:
         """Send once what is due to leave, without running any job; then `close` it.

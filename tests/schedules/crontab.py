@@ -1,0 +1,95 @@
+"""Pipelines with schedules, and what tests ask of them; also imported by worker processes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from headrace import Pipeline
+from headrace.testing import Engine
+
+Missed = Literal["skip", "once", "all"]
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def pipeline(name: str = "reports", version: str = "1.0.0") -> Pipeline[str, str]:
+    """One that returns what it is given: the time of the slot."""
+    made = Pipeline(name, version=version, input=str, output=str)
+
+    @made.step
+    def write(day: str) -> str:
+        return day
+
+    return made
+
+
+def scheduled(
+    cron: str = "0 * * * *",
+    *,
+    timezone: str = "UTC",
+    missed: Missed = "once",
+    version: str = "1.0.0",
+) -> Pipeline[str, str]:
+    """One with a single schedule, `tick`, whose jobs have the slot's time as their input."""
+    made = pipeline(version=version)
+
+    @made.schedule(cron, timezone=timezone, missed=missed)
+    def tick(slot: datetime) -> str:
+        return slot.isoformat()
+
+    return made
+
+
+reports = scheduled("*/10 * * * *", missed="all")
+
+
+async def clock(engine: Engine) -> datetime:
+    async with engine.connection() as connection:
+        now: datetime = await connection.fetchval("select headrace.now()")
+    return now
+
+
+async def move_to(engine: Engine, moment: datetime) -> None:
+    await engine.move_clock(moment - await clock(engine))
+
+
+async def slots(engine: Engine, name: str = "tick") -> list[datetime]:
+    """The slots that have jobs, in order."""
+    async with engine.connection() as connection:
+        rows = await connection.fetch(
+            "select slot from headrace.schedule_slots where schedule = $1 order by slot", name
+        )
+    return [row["slot"] for row in rows]
+
+
+async def inputs(engine: Engine) -> list[str]:
+    """What the jobs were given, in the order of their submission."""
+    return [str(job.input) for job in await engine.jobs()]
+
+
+async def schedule_of(engine: Engine, jobs: list[UUID]) -> set[str]:
+    async with engine.connection() as connection:
+        rows = await connection.fetch(
+            "select metadata ->> 'schedule' as name from headrace.jobs where id = any($1)", jobs
+        )
+    return {row["name"] for row in rows}
+
+
+def next_change(zone: str, *, spring: bool, after: datetime | None = None) -> datetime:
+    """When the clocks of a zone go forward the next time, or back, to the minute."""
+    moment = (after or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0) + DAY
+    local = ZoneInfo(zone)
+
+    def offset(at: datetime) -> timedelta:
+        found = at.astimezone(local).utcoffset()
+        assert found is not None
+        return found
+
+    while True:
+        following = moment + timedelta(minutes=30)
+        change = offset(following) - offset(moment)
+        if change and (change > timedelta()) == spring:
+            return following
+        moment = following
