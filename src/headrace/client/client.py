@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from headrace.client.options import SubmitOptions
     from headrace.client.status import JobStatus
     from headrace.model.duration import Duration
+    from headrace.model.fate import Fate
     from headrace.model.pipeline import Pipeline
     from headrace.store.artifacts import ArtifactStore
     from headrace.store.connections import Connections
     from headrace.store.reads import HistoryEntry
-    from headrace.store.signalling import Fate
 
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output

@@ -14,7 +14,8 @@ from headrace.errors import (
     Problem,
     SignalNotFoundError,
 )
-from headrace.store.signalling import Fate, find_addressee, send_signal
+from headrace.model.fate import Fate
+from headrace.store.signalling import find_addressee, send_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

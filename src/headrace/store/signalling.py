@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from headrace.model.fate import Fate
 from headrace.model.job import JobState
 from headrace.store.sql import SQL
 
@@ -14,30 +14,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from headrace.store.pool import Connection
-
-
-class Fate(StrEnum):
-    """What became of a value that was sent."""
-
-    STORED = "stored"
-    """It is the first."""
-    SAME = "same"
-    """It stood already."""
-    OTHER = "other"
-    """Another one stands."""
-    LATE = "late"
-    """The time was over before it came."""
-    ENDED = "ended"
-    """The job has ended, and nothing was stored."""
-    MISSING = "missing"
-    """There is no such job."""
-    STALE = "stale"
-    """The step that sends it has lost the job."""
-
-    @property
-    def stands(self) -> bool:
-        """Whether the value is the one that counts."""
-        return self in {Fate.STORED, Fate.SAME}
 
 
 class Addressee(NamedTuple):

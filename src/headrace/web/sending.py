@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.client.strict import NotStrictError
 from headrace.errors import CodecError, InputError, SignalNotFoundError
-from headrace.store.signalling import Fate
+from headrace.model.fate import Fate
 from headrace.web.problems import Detail, ProblemError
 
 if TYPE_CHECKING:

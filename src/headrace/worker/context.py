@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.sending import encode_signal
 from headrace.errors import DefinitionError, LeaseLostError
+from headrace.model.fate import Fate
 from headrace.reliability.idempotent import Idempotent
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
-from headrace.store.signalling import Fate
 from headrace.worker.children import submit_child
 from headrace.worker.idempotent import BlockingIdempotent, StepCarrier
 from headrace.worker.locking import step_lock, thread_lock

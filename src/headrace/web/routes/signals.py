@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from headrace.errors import CodecError, InputError
+from headrace.model.fate import Fate
 from headrace.store.links import read_run
-from headrace.store.signalling import Fate, read_signals, read_waits
+from headrace.store.signalling import read_signals, read_waits
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Reader, Writer
 from headrace.web.gate.body import JSON_VALUE
