@@ -109,7 +109,7 @@ The last three states are final: a job leaves them only into a new run, which so
 """
 STEPS_INTRO: Final = """\
 A step, or an item of a fan-out, in one run of a job. A step that is cut off is pending again; one
-is failed only when its job is.
+is failed only when its job is, and so is an item, unless `at_least` lets items fail.
 """
 JOB_EVENTS: Final[dict[JobEvent, str]] = {
     JobEvent.SUBMITTED: "The job was stored.",
