@@ -17,6 +17,8 @@ from headrace.model.step import Binding, Source, Step
 from headrace.model.storable import storable
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from headrace.model.options import CheckedOptions
 
 SUFFIX: Final = ".undo"
@@ -90,9 +92,18 @@ def add_undo(
     return replace(step, undo=undo), wiring.input_name
 
 
-def undo_graph(steps: Mapping[str, Step]) -> UndoGraph:
-    """What undoes these steps: one after the other, against the order of their definition."""
-    undos = [step.undo for step in reversed(tuple(steps.values())) if step.undo is not None]
+def undo_graph(steps: Mapping[str, Step], done: AbstractSet[str] | None = None) -> UndoGraph:
+    """What undoes these steps: one after the other, against the order of their definition.
+
+    Args:
+        steps: By name, in the order of their definition.
+        done: Those that are to be undone; None for all.
+    """
+    undos = [
+        step.undo
+        for step in reversed(tuple(steps.values()))
+        if step.undo is not None and (done is None or step.name in done)
+    ]
     before = [(), *((undo.name,) for undo in undos[:-1])] if undos else []
     chain = [
         replace(undo, needs=needs, position=position)

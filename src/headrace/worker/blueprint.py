@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from headrace.model.undo import undo_graph
 from headrace.store.entries import End
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
+    from headrace.model.undo import UndoGraph
 
 
 class Graph(Protocol):
@@ -65,6 +68,12 @@ def blueprint_of(graph: Graph) -> Blueprint:
         len(steps),
         End("completed", "completed", graph.result_step),
     )
+
+
+@lru_cache(maxsize=1_000)
+def undo_graph_of(pipeline: Pipeline[Any, Any], done: frozenset[str]) -> UndoGraph:
+    """What undoes these steps of a pipeline, worked out once."""
+    return undo_graph(pipeline.steps, done)
 
 
 @lru_cache(maxsize=1_000)

@@ -51,13 +51,12 @@ def undo_started(run: JobRun) -> None:
     """An undo job was taken for the first time."""
     undoing = run.undoing
     if undoing is not None and enabled(UndoStarted):
-        steps = [step.undoes or "" for step in run.graph.steps.values()]
         emit(
             UndoStarted(
                 **_job(run.claim),
                 undone_job_id=undoing.job,
                 undone_run=undoing.run,
-                steps=tuple(name for name in steps if name in undoing.done),
+                steps=tuple(step.undoes or "" for step in run.graph.steps.values()),
             )
         )
 

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.store.entries import Entry
-from headrace.worker.blueprint import blueprint_of, names_of
+from headrace.worker.blueprint import blueprint_of, names_of, undo_graph_of
 from headrace.worker.claim import SUSPECT, WATCHED
 from headrace.worker.failure import too_few
 from headrace.worker.holding import Holds
-from headrace.worker.stored import NULL, Fan, as_output, read_plan
+from headrace.worker.stored import Fan, as_output, read_plan
 
 if TYPE_CHECKING:
     import asyncio
@@ -119,15 +119,11 @@ class JobRun:
 
     def begin_undo(self, undoing: Undoing) -> None:
         """What was restored is what a run had done that is to be undone: its steps are others."""
-        graph = self.graph = self.pipeline.undo_graph
+        graph = self.graph = undo_graph_of(self.pipeline, frozenset(undoing.done))
         blueprint = self.blueprint = blueprint_of(graph)
         self.undoing, self.failure, self.unmet = undoing, None, None
         self.ready, self.left = deque(blueprint.first), blueprint.count
         self.arming, self.holds = (), None
-        for name, step in graph.steps.items():
-            if step.undoes not in undoing.done:
-                self.left -= 1
-                self.complete(name, NULL)
 
     def plan(self, name: str, items: list[tuple[str, str]]) -> Fan:
         """The items of a fan-out are stored: they may start."""
