@@ -12,6 +12,8 @@ from headrace import (
     CircuitBreaker,
     Each,
     Headrace,
+    ItemError,
+    ItemResult,
     JobHandle,
     Lock,
     PermanentError,
@@ -65,6 +67,7 @@ assert_type(Use(Model), Model)
 assert_type(Each(PERSONAS), Persona)
 assert_type(Each((1, 2)), int)
 assert_type(Each(PERSONAS, key=lambda persona: persona.name), Persona)
+assert_type(Each(PERSONAS, at_least=1), Persona)
 
 
 @consensus.step(timeout=120, retry=Retry(attempts=3, first=1.0, unless=(ValueError, KeyError)))
@@ -89,6 +92,21 @@ async def words(expand: Proposal) -> list[str]:
 @consensus.step(was="measure")
 async def length(*, word: str = Each(words, key=str.lower)) -> int:
     return len(word)
+
+
+@consensus.step
+async def spell(*, word: str = Each(words, key=str.lower, at_least=3)) -> int:
+    return len(word)
+
+
+@consensus.step
+def misspelt(spell: list[ItemResult[int]]) -> dict[str, str]:
+    lengths = [one.output for one in spell if one.output is not None]
+    assert_type(lengths, list[int])
+    assert_type(ItemResult("a", 1), ItemResult[int])
+    shown: ItemResult[float | str] = spell[0]  # what it holds is only read
+    assert shown.ok
+    return {one.key: one.error.message for one in spell if one.error is not None}
 
 
 @consensus.step(runs_in="process", memory=512, timeout=timedelta(minutes=2))
@@ -146,6 +164,8 @@ async def direct_calls() -> None:
     assert_type(proposal, Proposal)
     assert_type(await review(proposal, Persona("x"), Model()), Review)
     assert_type(add_up([1, 2]), int)
+    failed = ItemError("TIMEOUT", "timeout", "too slow")
+    assert_type(misspelt([ItemResult("a", 3), ItemResult("b", error=failed)]), dict[str, str])
 
 
 async def a_real_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -87,6 +87,8 @@ async def each_text(letter: int = Each("abc")) -> None: ...  # error
 async def each_set(n: int = Each({1, 2})) -> None: ...  # error
 async def each_key(p: Persona = Each(PERSONAS, key=lambda p: p.nme)) -> None: ...  # error
 async def each_number(p: Persona = Each(PERSONAS, key=lambda p: len(p.name))) -> None: ...  # error
+async def each_least(p: Persona = Each(PERSONAS, at_least="1")) -> None: ...  # error
+async def each_least_type(p: Proposal = Each(PERSONAS, at_least=1)) -> None: ...  # error
 async def each_positional(p: Persona = Each(PERSONAS, str)) -> None: ...  # error
 
 
