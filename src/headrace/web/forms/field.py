@@ -64,8 +64,8 @@ class Field:
     """One thing that is asked for.
 
     Attributes:
-        path: Where it is in the value, as errors name it: `$.address.street`; also its name in
-            the form.
+        path: Where it is in the value, as errors name it: `$.address.street`.
+        name: That of its control in the form, of no other one.
         key: Its name in the object that it is a part of.
         label: For people.
         help: A sentence on it, from the schema; may be empty.
@@ -81,6 +81,7 @@ class Field:
 
     kind: Kind
     path: str
+    name: str = "$"
     key: str = ""
     label: str = ""
     help: str = ""
@@ -97,7 +98,7 @@ class Field:
     def switch(self) -> str | None:
         """The name of the box that says whether a group is there at all; None where it must be."""
         may_lack = self.nullable or not (self.required or isinstance(self.default, dict))
-        return f"{self.path}?" if self.kind is Kind.GROUP and may_lack else None
+        return f"{self.name}?" if self.kind is Kind.GROUP and may_lack else None
 
     def walk(self) -> Iterator[Field]:
         """This field and all that are in it."""

@@ -59,13 +59,25 @@ def make_form(schema: Schema, name: str) -> Field:
     form = replace(maker.make(schema, "$", name, depth=0), label=pretty(name))
     if sum(1 for _ in form.walk()) > MOST_FIELDS:
         return maker.as_json(schema, "$", name)
-    return form
+    return _named(form, "$")
 
 
 def pretty(name: str) -> str:
     """A name of a program as words: `ship_by` is `Ship by`."""
     words = " ".join(name.replace("_", " ").split())
     return words[:1].upper() + words[1:]
+
+
+def _named(field: Field, name: str) -> Field:
+    """A field with names for all its controls, whatever the members are called."""
+    fields = (_named(one, f"{name}.{_escaped(one.key)}") for one in field.fields)
+    return replace(field, name=name, fields=tuple(fields))
+
+
+def _escaped(key: str) -> str:
+    for character in "%.?":  # the two that have a meaning in names, and the one that escapes
+        key = key.replace(character, f"%{ord(character):02x}")
+    return key
 
 
 class _Maker:
@@ -92,7 +104,12 @@ class _Maker:
     def as_json(self, schema: Schema, path: str, key: str) -> Field:
         """For what has no field of its own."""
         return Field(
-            Kind.JSON, path, key, _label(schema, key), _text(schema, "description"), hint="As JSON."
+            Kind.JSON,
+            path,
+            key=key,
+            label=_label(schema, key),
+            help=_text(schema, "description"),
+            hint="As JSON.",
         )
 
     def _plain(self, schema: Schema) -> tuple[Schema, bool]:

@@ -43,7 +43,7 @@ class Answer:
 
     Attributes:
         value: As JSON; what could not be read is left out.
-        problems: What could not be read, by the path of its field.
+        problems: What could not be read, by the name of its field.
     """
 
     def __init__(self, form: Field, posted: Posted, *, zone: str = "Z") -> None:
@@ -68,9 +68,9 @@ class Answer:
         if field.kind is Kind.FIXED:
             return field.choices[0].value
         try:
-            return self._control(field, self._posted.get(field.path, ()))
+            return self._control(field, self._posted.get(field.name, ()))
         except Refused as error:
-            self.problems[field.path] = str(error)
+            self.problems[field.name] = str(error)
             return MISSING
 
     def _group(self, field: Field) -> Any:  # noqa: ANN401 - JSON
@@ -166,7 +166,7 @@ def _posted(field: Field, value: Any) -> Iterator[tuple[str, list[str]]]:  # noq
     else:
         texts = [_text(field, value)]
     if texts:
-        yield field.path, texts
+        yield field.name, texts
 
 
 def _text(field: Field, value: Any) -> str:  # noqa: ANN401 - JSON

@@ -71,17 +71,17 @@ def show(field: Field, posted: Posted, problems: Mapping[str, str], number: str 
     Args:
         field: The form, or a part of it.
         posted: What was typed, or what stands there at first.
-        problems: By the path of the field.
+        problems: By the name of the field.
         number: Its id on the page.
     """
-    texts = posted.get(field.path, ())
+    texts = posted.get(field.name, ())
     control = _control(field)
-    error = problems.get(field.path, "")
+    error = problems.get(field.name, "")
     said = {"help": field.help, "hint": field.hint, "error": error}
     return Shown(
         control=control,
         id=number,
-        name=field.path,
+        name=field.name,
         label=field.label,
         help=field.help,
         hint=field.hint,

@@ -207,10 +207,10 @@ async def _answer_form(
             text = answer.text().decode()
             await send_text(service_of(request).app, link.job, signal, text, actor=link.sender)
         except NotStrictError as error:
-            return {form.path: f"This is not taken: {error.reason}."}
+            return {form.name: f"This is not taken: {error.reason}."}
         except (CodecError, InputError) as error:
             problems = problems or {
-                nearest(form, path).path: _said(text) for path, text in error.problems
+                nearest(form, path).name: _said(text) for path, text in error.problems
             }
         else:
             return {}
