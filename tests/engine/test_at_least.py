@@ -1,6 +1,7 @@
 """Items that may fail for good while enough of them succeed."""
 
 import asyncio
+from collections import deque
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from headrace import (
     CancelJob,
     Each,
     ItemResult,
+    JobHandle,
     JobState,
     PermanentError,
     Pipeline,
@@ -18,9 +20,12 @@ from headrace import (
     UserError,
 )
 from headrace.errors import BudgetExhaustedError, JobFailedError
+from headrace.model.step import Step
 from headrace.testing import Engine
+from headrace.worker.failure import too_few
+from headrace.worker.stored import Fan
 from tests.engine.conftest import MakeEngine
-from tests.engine.lossy import lossy
+from tests.engine.lossy import lossy, outcomes_of
 from tests.waiting import eventually
 
 
@@ -191,3 +196,84 @@ class TestWhatCounts:
             await engine.run_until_empty()
             assert (await engine.job(job)).state is JobState.CANCELLED
             assert all(row.state != "failed" for row in await engine.steps(job))
+
+
+class TestBesideOtherOptions:
+    async def test_an_item_whose_child_job_fails_has_failed(self, make_engine: MakeEngine):
+        child = Pipeline("child", input=int, output=int)
+        parent = Pipeline("parent", input=int, output=list[str])
+
+        @child.step
+        async def grow(number: int) -> int:
+            if number == 2:
+                raise PermanentError("too old")
+            return number * 10
+
+        @parent.step
+        async def ask(
+            number: int, ctx: StepContext, item: int = Each((1, 2), key=str, at_least=1)
+        ) -> JobHandle[int]:
+            return await ctx.submit(child, item * number)
+
+        @parent.step
+        async def gather(ask: list[ItemResult[int]]) -> list[str]:
+            return outcomes_of(ask)
+
+        async with make_engine([child, parent]) as engine:
+            job = await engine.submit(parent, 1)
+            await engine.run_until_empty()
+            assert await job.result() == ["1=10", "2=CHILD_FAILED"]
+
+    async def test_only_items_that_succeeded_are_undone(self, make_engine: MakeEngine):
+        undone: list[int] = []
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        async def refund(charge: int) -> None:
+            undone.append(charge)
+
+        @pipe.step(undo=refund)
+        async def charge(number: int, item: int = Each((1, 2, 3), key=str, at_least=2)) -> int:
+            if item == 2:
+                raise PermanentError("no money")
+            return number * item
+
+        @pipe.step(after=[charge])
+        async def ship(number: int) -> int:
+            raise PermanentError(f"no ship {number}")
+
+        async with make_engine([pipe]) as engine:
+            await engine.submit(pipe, 10)
+            await engine.run_until_empty()
+        assert undone == [30, 10]
+
+
+class TestOtherCode:
+    def step(self, at_least: int | None) -> Step:
+        pipe = Pipeline("pipe", input=int, output=int)
+
+        @pipe.step
+        async def numbers(count: int) -> list[int]: ...
+
+        @pipe.step
+        async def work(number: int = Each(numbers, at_least=at_least)) -> int: ...
+
+        return pipe.steps["work"]
+
+    def fan(self, failed: int) -> Fan:
+        error = '{"code":"TIMEOUT","kind":"timeout","message":"slow","cause":"step_timeout"}'
+        errors = {str(key): error for key in range(failed)}
+        return Fan({str(key): "0" for key in range(3)}, deque(), {}, failed=failed, errors=errors)
+
+    def test_that_needs_all_fails_a_job_that_has_a_failed_item(self):
+        assert too_few(self.step(2), self.fan(1)) is None
+        assert too_few(self.step(None), self.fan(0)) is None
+        found = too_few(self.step(None), self.fan(1))
+        assert found is not None
+        assert (found.cause, found.code, found.kind) == ("step_timeout", "TIMEOUT", "timeout")
+        assert (found.step, found.item) == ("work", "0")
+        assert "1 of 3 items of step work failed, and 3 have to succeed" in found.message
+
+    def test_that_needs_more_than_there_are_fails_the_job(self):
+        found = too_few(self.step(4), self.fan(0))
+        assert found is not None
+        assert (found.cause, found.code, found.item) == ("permanent_error", "ITEMS", None)
