@@ -106,6 +106,34 @@ class TestRows:
         await connection.close()
 
 
+class TestSteps:
+    @pytest.mark.parametrize(
+        ("item", "state", "allowed"),
+        [
+            ("a", "failed", True),
+            ("a", "completed", True),
+            ("a", "pending", False),
+            ("", "failed", False),
+            ("", "planned", True),
+        ],
+    )
+    async def test_only_an_item_is_stored_as_failed(
+        self, database: str, item: str, state: str, *, allowed: bool
+    ):
+        connection = await connect(database)
+        stored = connection.execute(
+            "insert into headrace.steps (job, run, step, item, state, position, attempts, worker,"
+            " token, latency_us) values ($1, 1, 'work', $2, $3, 0, 1, 1, 1, 1)",
+            uuid4(), item, state,
+        )  # fmt: skip
+        if allowed:
+            await stored
+        else:
+            with pytest.raises(asyncpg.CheckViolationError, match="steps_state"):
+                await stored
+        await connection.close()
+
+
 class TestEvidence:
     @pytest.mark.parametrize("table", EVIDENCE)
     async def test_rows_that_tell_what_happened_are_never_changed(self, database: str, table: str):
