@@ -18,7 +18,7 @@ from headrace.testing import Engine
 from tests.waiting import eventually
 from tests.web.serving import SETTINGS, Api, serve
 
-KEY = "of these tests alone: 0123456789abcdef"
+KEY = "of-these-tests-alone-0123456789abcdef"
 SIGNING = SETTINGS.model_copy(update={"signing_keys": (SecretStr(KEY),)})
 OWNED: dict[str, Any] = {"tenant": "acme", "owner": "ann"}
 TITLE = "Order <17>: 420 EUR"
