@@ -11,7 +11,7 @@ from headrace.remote import values
 from headrace.remote.encoding import OPTIONS
 from headrace.remote.problems import MAKERS
 from headrace.web.problems import CODES
-from headrace.web.views import around, documents, errors, jobs, operations
+from headrace.web.views import around, documents, errors, jobs, operations, signals
 from headrace.web.views.submission import NewJobBody
 
 PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
@@ -24,6 +24,8 @@ PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
     (status.WaitStatus, around.JobWait, set()),
     (status.SignalStatus, around.JobSignal, set()),
     (status.ChildStatus, around.JobChild, set()),
+    (status.SignalInfo, signals.SignalView, set()),
+    (status.AwaitingStep, signals.AwaitingStep, set()),
     (values.HistoryEntry, jobs.HistoryView, set()),
     (values.QueueStatus, operations.QueueView, set()),
     (values.PipelineInfo, operations.PipelineDetail, set()),
@@ -37,7 +39,8 @@ PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
 ]
 """What is read, what is told, and what of that is not read."""
 OF_MODELS = {"LLM_AUTH_ERROR", "LLM_CONNECTION_ERROR", "LLM_SERVICE_ERROR"}
-INTERNAL = {"INTERNAL_ERROR", "OUTPUT_TOO_LARGE", "METHOD_NOT_ALLOWED"} | OF_MODELS
+OF_PAGES = {"LINK_EXPIRED"}
+INTERNAL = {"INTERNAL_ERROR", "OUTPUT_TOO_LARGE", "METHOD_NOT_ALLOWED"} | OF_MODELS | OF_PAGES
 """Codes that are `ServerError`, or that this client cannot provoke."""
 
 

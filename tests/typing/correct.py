@@ -23,6 +23,7 @@ from headrace import (
     RemoteJob,
     Retry,
     RetryAfter,
+    Signal,
     Skip,
     StepContext,
     SyncContext,
@@ -262,3 +263,28 @@ def lock_plainly(ctx: SyncContext) -> None:
         assert_type(held, SyncLock)
         assert_type(held.is_lost, bool)
         held.check()
+
+
+@consensus.step(delay=timedelta(hours=1))
+async def hand_over(
+    idea: Idea, ctx: StepContext, answer: Decision = Signal(timeout=timedelta(days=3))
+) -> JobHandle[Decision]:
+    assert_type(await ctx.send("answer", Decision(ok=answer.ok)), bool)
+    return await ctx.submit(consensus, idea)
+
+
+@consensus.step
+def hand_over_plainly(
+    idea: Idea, ctx: SyncContext, late: Decision | None = Signal()
+) -> JobHandle[Decision] | None:
+    assert_type(ctx.send("late", late), bool)
+    return None if late is None else ctx.submit(consensus, idea)
+
+
+async def answer_jobs(handle: JobHandle[Decision], app: Headrace, client: RemoteClient) -> None:
+    assert_type(await handle.send("answer", Decision(ok=True), actor="ann"), bool)
+    assert_type(await app.send(handle.id, "answer", Decision(ok=True)), bool)
+    assert_type(await client.send(handle.id, "answer", Decision(ok=True)), bool)
+    assert_type(await client.job(handle.id).send("answer", {"ok": True}), bool)
+    assert_type([wait.until for wait in (await handle.status()).waits], list[datetime | None])
+    assert_type([child.id for child in (await client.status(handle.id)).children], list[str])

@@ -5,10 +5,12 @@ from headrace import (
     Budget,
     CircuitBreaker,
     Each,
+    JobHandle,
     Pipeline,
     RateLimit,
     Retry,
     RetryAfter,
+    Signal,
     StepContext,
     SyncContext,
     Transaction,
@@ -180,3 +182,19 @@ async def lock(ctx: StepContext) -> None:
         pass
     async with ctx.lock(42) as lock:  # error
         lock.check()  # error
+
+
+Signal(3)  # error
+Signal(timeout="3 days")  # error
+
+
+async def hand_over(idea: Idea, ctx: StepContext) -> JobHandle[str]:
+    await ctx.send("answer")  # error
+    stands: str = await ctx.send("answer", idea)  # error
+    await ctx.submit(consensus, stands)  # error
+    return await ctx.submit(consensus, idea)  # error
+
+
+async def answer_jobs(handle: JobHandle[Decision]) -> None:
+    await handle.send("answer", Decision(ok=True), "ann")  # error
+    await handle.send(3, Decision(ok=True))  # error

@@ -11,6 +11,7 @@ from headrace.client.operations import Operations
 from headrace.client.options import Given
 from headrace.client.schedules import Schedules
 from headrace.client.sending import encode_signal, send, send_from_step
+from headrace.client.signals import list_signals
 from headrace.client.status import read_status
 from headrace.client.submission import Limits, Submitter, parse_id
 from headrace.client.waiting import follow, read_result_text, wait_for_result
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from headrace.model.duration import Duration
     from headrace.model.fate import Fate
     from headrace.model.pipeline import Pipeline
+    from headrace.model.status import SignalInfo
     from headrace.store.artifacts import ArtifactStore
     from headrace.store.connections import Connections
     from headrace.store.reads import HistoryEntry
@@ -250,6 +252,19 @@ class Client(Operations):
             return await send(
                 connection, parse_id(job), name, encode, actor=actor, ring=self._broker.echo
             )
+
+    async def list_signals(self, job: str | UUID) -> list[SignalInfo]:
+        """What can be sent to a job, what its steps wait for, and what came in its present run.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+        """
+        key = parse_id(job)
+        async with self._connections.use() as connection:
+            found = await list_signals(connection, key, self._pipelines.get)
+        if found is None:
+            raise JobNotFoundError(job)
+        return found
 
     async def signal_url(
         self,

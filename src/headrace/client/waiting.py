@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.client.status import error_of, keys_of
+from headrace.client.board import error_of, keys_of
 from headrace.errors import (
     CheckpointCorruptError,
     DatabaseUnavailableError,

@@ -29,6 +29,10 @@ def definition_hash(pipeline: Pipeline[Any, Any]) -> str:
     undone = [(step.name, step.was) for step in pipeline.steps.values() if step.undo is not None]
     if undone:  # others keep the hash that they had
         facts["undo"] = undone
+    if pipeline.signals:
+        facts["signals"] = {
+            name: shape_of(signal.codec.schema()) for name, signal in pipeline.signals.items()
+        }
     text = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:16]
 

@@ -138,3 +138,34 @@ class UndoStatus:
     job_id: str
     state: JobState
     steps: tuple[UndoneStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitingStep:
+    """A step that waits for a signal."""
+
+    step: str
+    item: str | None
+    since: datetime
+    until: datetime | None
+    """When its time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalInfo:
+    """A signal of a job, in its present run."""
+
+    signal: str
+    """Its name."""
+    state: str
+    """`open`: nothing came, and no step waits for it yet; `awaited`: a step waits; `received`: a
+    value stands; `expired`: none came in time."""
+    awaited: tuple[AwaitingStep, ...]
+    """The steps that wait for it now."""
+    received_at: datetime | None
+    """When the value came, or the time was over."""
+    sent_by: str | None
+    value: Any
+    """As JSON; None where there is none."""
+    value_schema: JsonObject | None
+    """The JSON schema of its values; None where nobody knows it here."""

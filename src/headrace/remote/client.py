@@ -24,6 +24,7 @@ from headrace.remote.handle import RemoteJob
 from headrace.remote.overviews import Overviews
 from headrace.remote.problems import Subject
 from headrace.remote.reviews import RemoteReviews
+from headrace.remote.signals import RemoteSignals
 from headrace.remote.transport import JSON, Call, Limits, Transport, new_key
 from headrace.remote.values import HistoryEntry, JobStatus
 
@@ -49,7 +50,7 @@ T = TypeVar("T")
 DAY_S = 86_400.0
 
 
-class RemoteClient(Overviews):
+class RemoteClient(RemoteSignals, Overviews):
     """Jobs and documents of a `headrace api` somewhere else, over HTTP.
 
     It needs neither a database nor the code of the pipelines, though with it results have their

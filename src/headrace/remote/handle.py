@@ -99,6 +99,27 @@ class RemoteJob(Generic[T]):
         """
         return await self._client.history(self.id)
 
+    async def send(self, name: str, value: object) -> bool:
+        """Send a value to the job, for the steps that take it as `Signal(...)`.
+
+        It may come before a step waits for it. The first value of a name stands, also where the
+        sender did not hear the answer and sends it again.
+
+        Args:
+            name: That of the steps' parameter.
+            value: JSON, or a value whose type says how it is written.
+
+        Returns:
+            Whether this value stands: False where another one came before, or the time was over.
+
+        Raises:
+            SignalNotFoundError: No step of the job's pipeline takes a signal of this name.
+            InputError: The value does not fit; the error says where.
+            JobFinishedError: The job has ended without it.
+            JobNotFoundError: There is no such job, or it is somebody else's.
+        """
+        return await self._client.send(self.id, name, value)
+
     async def cancel(self, reason: str | None = None) -> JobState:
         """Cancel the job: a queued one at once, a running one within seconds; outputs are kept.
 

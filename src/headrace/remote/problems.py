@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = "application/problem+json"
 A_SECOND: Final = timedelta(seconds=1)
+SIGNALS: Final = re.compile(r"^no signal .*; its pipeline waits for: (.*)$")
 TRANSITION: Final = re.compile(r"a job that is (\w+) cannot be (\w+)")
 PLACE: Final = re.compile(r"^(\$|query|path|header)\.?")
 
@@ -35,6 +36,7 @@ class Subject:
     job: str | None = None
     pipeline: str | None = None
     key: str | None = None
+    signal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +169,21 @@ def read_retry_after(text: str | None) -> timedelta | None:
 
 
 def _not_found(refusal: Refusal) -> HeadraceError:
+    signal = refusal.subject.signal
+    found = None if signal is None else SIGNALS.fullmatch(refusal.detail)
+    if signal is not None and found is not None:
+        names = () if found[1] == "none" else found[1].split(", ")
+        return errors.SignalNotFoundError(signal, names)
     if refusal.subject.job is not None:
         return errors.JobNotFoundError(refusal.subject.job)
     return errors.NotFoundError(refusal.detail)
 
 
 def _input(refusal: Refusal) -> HeadraceError:
-    places = [
-        Problem(f"${path.removeprefix('$.payload')}", message) for path, message in refusal.problems
-    ]
-    pipeline = refusal.subject.pipeline or "the pipeline"
-    return errors.InputError(pipeline, places or [Problem("$", refusal.detail)])
+    root = "$.payload" if refusal.subject.signal is None else "$"
+    places = [Problem(f"${path.removeprefix(root)}", message) for path, message in refusal.problems]
+    name = refusal.subject.signal or refusal.subject.pipeline or "the pipeline"
+    return errors.InputError(name, places or [Problem("$", refusal.detail)])
 
 
 def _validation(refusal: Refusal) -> HeadraceError:
@@ -211,6 +217,9 @@ MAKERS: Final[Mapping[str, Callable[[Refusal], HeadraceError]]] = {
     "UNSUPPORTED_VERSION": lambda refusal: errors.InvalidError(refusal.detail),
     "NOT_FOUND": _not_found,
     "CONFLICT": _conflict,
+    "SIGNAL_TAKEN": lambda refusal: errors.ConflictError(refusal.detail),
+    "SIGNAL_EXPIRED": lambda refusal: errors.ConflictError(refusal.detail),
+    "JOB_FINISHED": lambda refusal: errors.JobFinishedError(refusal.subject.job),
     "UNDO_UNDER_WAY": lambda refusal: errors.ConflictError(refusal.detail),
     "UNDO_FAILED": lambda refusal: errors.ConflictError(refusal.detail),
     "STALE_TOKEN": lambda refusal: errors.ConflictError(refusal.detail),

@@ -13,6 +13,7 @@ from headrace.store.sql import SQL
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from headrace.model.awaited import AwaitedSignal
     from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
     from headrace.store.connections import Connections
@@ -106,6 +107,7 @@ def describe(pipeline: Pipeline[Any, Any]) -> str:
             "ordered_by": pipeline.ordered_by,
             "presets": {name: dict(values) for name, values in pipeline.presets.items()},
             "steps": [_describe_step(step) for step in pipeline.steps.values()],
+            "signals": [_describe_signal(signal) for signal in pipeline.signals.values()],
         }
     ).decode()
 
@@ -114,6 +116,15 @@ def _undone_names(pipeline: Pipeline[Any, Any]) -> list[str]:
     """Under which names outputs are stored that can be undone."""
     undone = [step for step in pipeline.steps.values() if step.undo is not None]
     return [name for step in undone for name in (step.name, *step.was)]
+
+
+def _describe_signal(signal: AwaitedSignal) -> dict[str, object]:
+    return {
+        "name": signal.name,
+        "schema": signal.codec.schema(),
+        "timeout_s": signal.timeout.total_seconds(),
+        "may_lack": signal.may_lack,
+    }
 
 
 def _describe_step(step: Step) -> dict[str, object]:

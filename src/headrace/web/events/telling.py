@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, Field
 
-from headrace.client.status import error_of
+from headrace.client.board import error_of
 from headrace.client.waiting import read_output
 from headrace.errors import CheckpointCorruptError, NotCompletedError
 from headrace.store.following import measure_result
