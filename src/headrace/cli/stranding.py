@@ -132,11 +132,13 @@ def _misread(stored: StoredOutput, step: Step, pipeline: Pipeline[Any, Any]) -> 
         return (
             f"step {step.name} ran {before} and now runs {now}: its outputs are not used; rename it"
         )
+    may_fail = step.each is not None and step.each.at_least is not None
+    if stored.state == "failed" and not may_fail:
+        return f"items of step {step.name} have failed, and it needs all: keep its at_least="
     if stored.state in {"planned", "failed"} or stored.output is None:
         return None
     text = stored.output
     if step.each is not None:
-        may_fail = step.each.at_least is not None
         text = f"[{result_text(stored.item, text, failed=False) if may_fail else text}]"
     for reader, codec in _readers(step, pipeline):
         wrong = _misfit(codec, text)
