@@ -4,6 +4,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import assert_type
+from uuid import UUID
 
 import asyncpg
 
@@ -288,3 +289,20 @@ async def answer_jobs(handle: JobHandle[Decision], app: Headrace, client: Remote
     assert_type(await client.job(handle.id).send("answer", {"ok": True}), bool)
     assert_type([wait.until for wait in (await handle.status()).waits], list[datetime | None])
     assert_type([child.id for child in (await client.status(handle.id)).children], list[str])
+
+
+@consensus.schedule("5 * * * *", timezone="Europe/Berlin", missed="all", name="hourly")
+def make_idea(slot: datetime) -> Idea:
+    return Idea(slot.isoformat())
+
+
+@consensus.schedule("@daily", tenant="acme", owner="night")
+async def make_idea_later(slot: datetime) -> Idea:
+    return Idea(slot.isoformat())
+
+
+async def schedules(app: Headrace) -> None:
+    assert_type(make_idea(datetime.now(UTC)), Idea)
+    assert_type(await make_idea_later(datetime.now(UTC)), Idea)
+    assert_type((await app.schedules.show("consensus.hourly")).schedule.next_slot, datetime)
+    assert_type(await app.schedules.trigger("consensus.hourly", reason="now"), UUID)

@@ -1,6 +1,8 @@
 # pyright: strict
 """Wrong uses of the public names: each marked line is an error to a type checker, and no other."""
 
+from datetime import datetime
+
 from headrace import (
     Budget,
     CircuitBreaker,
@@ -198,3 +200,23 @@ async def hand_over(idea: Idea, ctx: StepContext) -> JobHandle[str]:
 async def answer_jobs(handle: JobHandle[Decision]) -> None:
     await handle.send("answer", Decision(ok=True), "ann")  # error
     await handle.send(3, Decision(ok=True))  # error
+
+
+@consensus.schedule("5 * * * *")  # error
+def make_nothing(slot: datetime) -> None:
+    str(slot)
+
+
+@consensus.schedule("5 * * * *")  # error
+async def make_from_text(slot: str) -> Idea:
+    return Idea(slot)
+
+
+@consensus.schedule("5 * * * *", missed="twice")  # error
+def make_twice(slot: datetime) -> Idea:
+    return Idea(str(slot))
+
+
+@consensus.schedule(5)  # error
+def make_never(slot: datetime) -> Idea:
+    return Idea(str(slot))

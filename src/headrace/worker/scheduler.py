@@ -194,11 +194,11 @@ class Scheduler(PeriodicService):
             move = next_move(schedule.cron, schedule.missed, due, now, grace)
             if move is None:
                 break
-            if not await self._take_duty(schedule):
-                return False  # the next look is soon enough
-            done = await self._make(pipeline, schedule, due, move)
+            done = None
+            if await self._take_duty(schedule):
+                done = await self._make(pipeline, schedule, due, move)
             if done is None:
-                break
+                return False  # the next look is soon enough
             due, now = move.next, done
         return True
 

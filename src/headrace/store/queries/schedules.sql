@@ -40,15 +40,21 @@ and string_to_array(version, '.')::integer[] <= string_to_array($2, '.')::intege
 
 -- name: advance
 -- Goes on to another slot, if the one that is next is still what the caller has read, of a schedule
--- that is still as the caller's code defines it. Null for everybody else. The row stays locked until
--- the transaction ends.
+-- that is still as the caller's code defines it. Null for everybody else, and while somebody is at it.
+-- The row stays locked until the transaction ends.
 -- $1 pipeline, $2 name, $3 slot that was next, $4 slot that is next then, $5 slots that get no job,
 -- $6 version, $7 cron, $8 timezone
-update headrace.schedules
+with held as materialized (
+    select pipeline, name from headrace.schedules
+    where pipeline = $1 and name = $2 and next_slot = $3
+    and version = $6 and cron = $7 and timezone = $8
+    and paused_at is null and dropped_at is null
+    for no key update skip locked
+)
+update headrace.schedules as known
 set next_slot = $4, missed_slots = missed_slots + $5
-where pipeline = $1 and name = $2 and next_slot = $3
-and version = $6 and cron = $7 and timezone = $8
-and paused_at is null and dropped_at is null
+from held
+where known.pipeline = held.pipeline and known.name = held.name
 returning headrace.now() as now;
 
 -- name: record_slot
