@@ -22,7 +22,7 @@ demo: .venv/.run ## run the main job on real input, on a database of its own
 test: .venv/.dev ## run all tests on the embedded PostgreSQL (TESTS=tests/store for a part)
 	@$(VENV)/python -m pytest -q -n 3 $(TESTS)
 
-test-system: .venv/.dev ## try Debian's PostgreSQL 15 and Google's pstest (installs them, needs root)
+test-system: .venv/.dev ## try Debian's PostgreSQL 15, Google's pstest and chromium (installs them, needs root)
 	@scripts/test_system.sh
 
 check: .venv/.dev ## lint, format, types, layers, sizes, dependencies

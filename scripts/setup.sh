@@ -2,6 +2,7 @@
 # Brings .venv to the locked packages of one set, by package registries alone:
 #     scripts/setup.sh run     what headrace itself needs (make demo)
 #     scripts/setup.sh dev     that, and the tools of this repository (make test, make check)
+#     scripts/setup.sh browser what drives a browser, beside one of the others (make test-system)
 # It needs python3 (3.11 or newer) with pip or venv, and nothing else. uv does the work when it can
 # be had, since it is ten times faster; pip does it otherwise, from the same hashed file.
 set -eu

@@ -2,6 +2,7 @@
 # make test-system: what others made that headrace has to get on with, from Debian's packages.
 # - What depends on the server's version, on the oldest PostgreSQL that headrace supports, 15.
 # - The conformance suite of Pub/Sub on pstest, Google's own fake, which is built from its source.
+# - The pages of links to signals in chromium, driven by Playwright, which brings no browser here.
 # Installs what is missing (as root), and runs a throw-away cluster as an unprivileged user.
 # Further arguments go to pytest; then it is PostgreSQL alone.
 set -euo pipefail
@@ -42,6 +43,7 @@ missing=()
 if [ $# -eq 0 ]; then
     command -v go >/dev/null || missing+=(golang-go)
     [ -d "$go_sources/src/cloud.google.com/go/pubsub/pstest" ] || missing+=(golang-google-cloud-dev)
+    command -v chromium >/dev/null || missing+=(chromium)
 fi
 [ ${#missing[@]} -eq 0 ] || install_missing
 
@@ -94,6 +96,8 @@ if [ $# -eq 0 ]; then
     say "Google's pstest is built"
     HEADRACE_TEST_PSTEST=$made/pstest \
         .venv/bin/python -m pytest -q -n 3 tests/pubsub/conformance || failed+=(pstest)
+    scripts/setup.sh browser || exit 1
+    .venv/bin/python -m pytest -q -n 0 tests/browser/links.py || failed+=(chromium)
 fi
 if [ ${#failed[@]} -gt 0 ]; then
     say "failed with ${failed[*]}" >&2
