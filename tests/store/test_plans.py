@@ -63,9 +63,10 @@ class TestLedger:
         jobs, _ = await running(large)
         found = await explain(
             large, "ledger.release_jobs", jobs, [0.0] * CLAIM, ["released"] * CLAIM,
-            [None] * CLAIM, 1, "1 minute",
+            [None] * CLAIM, 1, "1 minute", [None] * CLAIM, [None] * CLAIM,
         )  # fmt: skip
-        check(found, {"jobs": ({"jobs_pkey"}, 2 * CLAIM)})
+        nothing = {"signals": ({"signals_pkey"}, 0), "children": ({"children_pkey"}, 0)}
+        check(found, {"jobs": ({"jobs_pkey"}, 2 * CLAIM), **nothing})
 
 
 class TestSubmissions:

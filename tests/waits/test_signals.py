@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from headrace import JobState, Pipeline, Signal, StepContext
+from headrace import Pipeline, Signal, StepContext
 from tests.engine.conftest import MakeEngine
 from tests.waiting import eventually
 

@@ -114,7 +114,7 @@ class GroupConnection:
                 [entry.job for entry in group],
                 [entry.token for entry in group],
             )
-            held = {row["id"] for row in locked}
+            held = {row["id"]: row["cancel_requested"] for row in locked}
             entries = [entry for entry in group if entry.job in held]
             states: dict[UUID, str | None] = {entry.job: None for entry in entries}
             if entries:
@@ -123,9 +123,12 @@ class GroupConnection:
                 await self._insert_tries(entries)
                 await self._write_starts(entries)
                 await self._insert_waits(entries)
-                # Ends come before releases: those wait for nobody's locks, see 0013_waits.sql.
+                # What ends a job comes before what puts one back: who waits for children holds
+                # locks for which an end may have to wait. See 0013_waits.sql.
                 states.update(await self._end(entries))
-                states.update(await self._release(entries))
+                for ends in (True, False):
+                    some = [entry for entry in entries if held[entry.job] is ends]
+                    states.update(await self._release(some))
         return states
 
     async def _insert_steps(self, entries: list[Entry]) -> None:

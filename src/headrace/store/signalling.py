@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.model.fate import Fate
 from headrace.model.job import JobState
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from headrace.store.pool import Connection
+
+
+AGAIN: Final = "again"
+"""The job moved while the database looked at it."""
 
 
 class Addressee(NamedTuple):
@@ -85,9 +89,12 @@ async def send_signal(
         sender: Kept with it.
         token: Of the claim under which the job's own step sends it.
     """
-    return Fate(
-        await connection.fetchval(SQL["signalling.send_signal"], job, name, value, sender, token)
-    )
+    fate = AGAIN
+    while fate == AGAIN:
+        fate = await connection.fetchval(
+            SQL["signalling.send_signal"], job, name, value, sender, token
+        )
+    return Fate(fate)
 
 
 async def read_signals(connection: Connection, job: UUID, run: int) -> list[Received]:

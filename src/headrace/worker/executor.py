@@ -121,7 +121,10 @@ class Executor:
         now = monotonic()
         admit(run, now)
         holds = run.holding()
-        if not holds.ended or not self._has_lease(now):
+        if not holds.ended:
+            return
+        if not self._has_lease(now):
+            self._loop.call_later(LEASE_CHECK_S, self._wake, run)
             return
         while holds.ended:
             (name, item), child = holds.ended.popleft()

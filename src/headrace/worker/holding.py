@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -22,6 +23,8 @@ Kind: TypeAlias = Literal["signal", "child", "delay"]
 
 CHILD_LOOK_S: Final = 3_600.0
 """A child's end wakes its parent; that looks by itself only so often."""
+OVER: Final = -math.inf
+"""Until when a delay lasted that a step, which waits for more, need not be looked at for again."""
 
 
 @dataclass(slots=True)
@@ -33,7 +36,8 @@ class Holds:
         begun: Until when, in monotonic time, each wait lasts that is on record or on its way
             there: by step, item, kind and name. None for what ends by itself.
         steps: Those whose inputs are there, and that wait for something else.
-        children: The ids of children that have not ended, as far as is known.
+        children: The ids of children that have not ended, as far as is known, whose result is the
+            output of a step or item.
         ended: Children that have, and whose result is to be fetched.
     """
 
@@ -65,7 +69,7 @@ class Holds:
             until
             for (step, _, kind, name), until in self.begun.items()
             if step in self.steps
-            and until is not None
+            and until not in {None, OVER}
             and (kind == "delay" or name not in self.signals)
         ]
 
@@ -74,13 +78,13 @@ class Holds:
         return [
             until
             for (step, _, kind, _), until in self.begun.items()
-            if step in self.steps and until is not None and kind == "delay"
+            if step in self.steps and kind == "delay" and until not in {None, OVER}
         ]
 
-    def child_ended(self, key: Key) -> None:
-        """A child's result can be fetched."""
-        child = self.children.pop(key, None)
-        if child is not None:
+    def child_ended(self, key: Key, child: str) -> None:
+        """A child's result can be fetched, if its step or item waits for it."""
+        if self.children.get(key) == child:
+            del self.children[key]
             self.ended.append((key, child))
 
 
@@ -115,6 +119,8 @@ def _may_start(run: JobRun, holds: Holds, step: Step, now: float) -> bool:
             may_start = False
     if step.delay is not None:
         until = _begin(run, step, ("delay", ""), step.delay, now)
+        if until <= now:
+            holds.begun[step.name, "", "delay", ""] = OVER
         may_start = may_start and until <= now
     return may_start
 

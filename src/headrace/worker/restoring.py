@@ -37,7 +37,7 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
         run.keep_record((run.present_name(step), item, name), as_output(output, artifact))
     waiting = [run for run in runs if run.blueprint.waits]
     if waiting:
-        await watch(connection, waiting)
+        await watch(connection, waiting, resumed=True)
     now = monotonic()
     for tried in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
         job, step, item, attempts, failures, timeouts, busy, wait_s = tried

@@ -212,15 +212,19 @@ class JobRun:
         return self.holds
 
     def await_child(self, key: Key, child: str) -> None:
-        """A step or item, which was to start, has a child job already that is on record."""
+        """A step or item that was to start has a child job already, which is on record."""
         step, item = self.graph.steps[key[0]], key[1]
         fan = self.fans.get(step.name)
-        if item:
-            if fan is None or item not in fan.waiting:
-                return
+        if not step.has_child or (item and (fan is None or item not in fan.waiting)):
+            return
+        if item and fan is not None:
             fan.waiting.remove(item)
         elif step in self.ready:
             self.ready.remove(step)
+        elif step in self.arming:
+            self.arming = [other for other in self.arming if other is not step]
+        else:
+            return  # as this code has it, its inputs are not there: it will find its child again
         self.holding().children[key] = child
 
     def present_name(self, step: str) -> str:

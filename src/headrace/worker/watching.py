@@ -25,8 +25,14 @@ def waiting_runs(runs: Iterable[JobRun]) -> list[JobRun]:
     ]
 
 
-async def watch(connection: HeldConnection, runs: list[JobRun]) -> None:
-    """Tell jobs what has come for them; a signal whose time is over is stored as such first."""
+async def watch(connection: HeldConnection, runs: list[JobRun], *, resumed: bool = False) -> None:
+    """Tell jobs what has come for them; a signal whose time is over is stored as such first.
+
+    Args:
+        connection: Where.
+        runs: The jobs.
+        resumed: Whether they were just claimed, and do not know of their children.
+    """
     jobs = [run.claim.job for run in runs]
     numbers = [run.claim.run for run in runs]
     tokens = [run.claim.token for run in runs]
@@ -37,27 +43,25 @@ async def watch(connection: HeldConnection, runs: list[JobRun]) -> None:
     waits: defaultdict[UUID, list[tuple[Any, ...]]] = defaultdict(list)
     for job, *wait in await connection.fetch(SQL["claims.load_waits"], jobs, numbers):
         waits[job].append(tuple(wait))
+    if resumed and any(wait[-1] for found in waits.values() for wait in found):
+        # Somebody runs a child again that had ended: its next end wakes its parent, too.
+        await connection.execute(SQL["children.bind_again"], jobs, numbers)
     now = monotonic()
     for run in runs:
-        holds = run.holding()
-        holds.signals |= signals[run.claim.job]
-        for step, item, kind, name, wait_s, has_ended in waits[run.claim.job]:
-            until = None if wait_s is None else now + wait_s
-            _tell(run, (run.present_name(step), item, kind, name), until, has_ended=has_ended)
+        run.holding().signals |= signals[run.claim.job]
+        for step, item, kind, name, wait_s, has_ended, _ in waits[run.claim.job]:
+            key = run.present_name(step), item
+            if key[0] not in run.graph.steps:
+                continue
+            run.holding().begun[*key, kind, name] = None if wait_s is None else now + wait_s
+            if kind == "child":
+                _tell_of_child(run, key, name, resumed=resumed, has_ended=has_ended)
 
 
-def _tell(
-    run: JobRun, wait: tuple[str, str, str, str], until: float | None, *, has_ended: bool
+def _tell_of_child(
+    run: JobRun, key: tuple[str, str], child: str, *, resumed: bool, has_ended: bool
 ) -> None:
-    """Take in one wait that is on record."""
-    step, item, kind, name = wait
-    if step not in run.graph.steps:
-        return
-    holds = run.holding()
-    holds.begun[wait] = until
-    key = (step, item)
-    if kind == "child" and not run.is_stored(*key):
-        if key not in holds.children and key not in run.running:
-            run.await_child(key, name)
-        if has_ended:
-            holds.child_ended(key)
+    if resumed and not run.is_stored(*key):
+        run.await_child(key, child)
+    if has_ended:
+        run.holding().child_ended(key, child)

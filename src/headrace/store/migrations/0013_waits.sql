@@ -3,10 +3,14 @@
 -- A job that waits is an ordinary queued job whose row of `queued` is not ready, due when the first
 -- of its waits is over. What it waits for makes that row ready in the transaction in which it comes.
 --
--- Nothing that comes is missed: a signal is stored under the lock of the job's row, and a job that is
--- put back looks for its signals under the same lock. A child's end removes its row of `children`;
--- a parent that is put back takes a lock on these rows, and what is gone, or just being removed, is
--- looked at again at once.
+-- Nothing that comes is missed: a signal is stored under the locks of the job's row and of its row of
+-- `queued`, and a job that is put back looks for its signals under the same lock. A child's end
+-- removes its row of `children`; a parent that is put back takes a lock on these rows, and what is
+-- gone, or just being removed, is looked at again at once.
+--
+-- Nobody waits in a circle: the row of `queued` is locked before that of the job, as by whoever
+-- cancels; a child's end waits for no row of `queued`; and who holds locks of `children` because of a
+-- parent that is put back waits for nothing any more.
 
 -- What was sent to a run of a job: the first value of a name stands. That none came in time is a
 -- row, too, so that in time or too late is decided once.
@@ -76,22 +80,36 @@ begin
 end $$;
 
 -- Stores a signal; what became of it: `stored`; `same` or `other`, where this value or another one
--- stands; `late`, where none came in time; `ended`, `missing` and `stale`, where there is no such run.
+-- stands; `late`, where none came in time; `ended`, `missing` and `stale`, where there is no such run;
+-- `again`, where the job moved meanwhile, and is to be asked once more.
 -- With a token it is the job's own step that sends it.
 create function headrace.send_signal(
     to_job uuid, signal text, given json, sender text, of_token bigint
 ) returns text
 language plpgsql as $$
 declare
+    seen record;
     place record;
     standing record;
 begin
+    select job.state, job.due_at into seen from headrace.jobs as job where job.id = to_job;
+    if not found then
+        return 'missing';
+    end if;
+    if seen.state = 'queued' then
+        perform from headrace.queued as entry
+        where not entry.ready and entry.due_at = seen.due_at and entry.job = to_job
+        for update;  -- whoever cancels it has done so, or has given up, when this returns
+    end if;
     select job.run, job.state, job.due_at, job.wait_reason, job.token into place
     from headrace.jobs as job
     where job.id = to_job
     for no key update;
     if not found then
         return 'missing';
+    end if;
+    if place.state = 'queued' and (place.state, place.due_at) <> (seen.state, seen.due_at) then
+        return 'again';
     end if;
     if of_token is not null and (place.state <> 'running' or place.token <> of_token) then
         return 'stale';

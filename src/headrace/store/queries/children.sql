@@ -17,6 +17,27 @@ bound as (
 )
 select exists (select from held);
 
+-- name: bind_again
+-- Binds children that steps of running jobs wait for, that had ended, and that somebody runs again.
+-- $1 parents uuid[], $2 runs integer[]
+with alive as materialized (
+    select child.id, wait.job, wait.run
+    from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
+    join headrace.waits as wait on wait.job = wanted.job and wait.run = wanted.run
+    join headrace.jobs as child
+        on child.id = case when wait.kind = 'child' then wait.name::uuid end
+    where wait.kind = 'child' and child.state in ('queued', 'running')
+    and not exists (
+        select from headrace.steps as stored
+        where stored.job = wait.job and stored.run = wait.run
+        and stored.step = wait.step and stored.item = wait.item
+    )
+    for share of child skip locked  -- one that is about to change is looked at again
+)
+insert into headrace.children (child, parent, run)
+select id, job, run from alive
+on conflict do nothing;
+
 -- name: children_of
 -- The children of a job that have not ended.
 -- $1 parent

@@ -239,17 +239,21 @@ from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
 join headrace.signals as sent on sent.job = wanted.job and sent.run = wanted.run;
 
 -- name: load_waits
--- What the steps of these jobs' present runs began to wait for; of a child, whether it has ended.
+-- What the steps of these jobs' present runs began to wait for; of a child, whether it has ended, and
+-- whether it goes on and its end would wake nobody.
 -- $1 ids uuid[], $2 runs integer[]
 select wait.job, wait.step, wait.item, wait.kind, wait.name,
     extract(epoch from wait.due_at - headrace.now())::float8 as wait_s,
-    wait.kind = 'child' and not exists (
-        select from headrace.jobs as child
-        where child.id = case when wait.kind = 'child' then wait.name::uuid end
-        and child.state in ('queued', 'running')
-    ) as has_ended
+    wait.kind = 'child' and child.id is null as has_ended,
+    child.id is not null and not exists (
+        select from headrace.children as bound where bound.child = child.id
+    ) as is_unbound
 from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
-join headrace.waits as wait on wait.job = wanted.job and wait.run = wanted.run;
+join headrace.waits as wait on wait.job = wanted.job and wait.run = wanted.run
+left join headrace.jobs as child
+    on child.id = case when wait.kind = 'child' then wait.name::uuid end
+    and child.state in ('queued', 'running')
+order by wait.began_at desc;  -- of two children of a step, the one that it returned last counts
 
 -- name: held_jobs
 -- What the database says this worker holds.

@@ -6,7 +6,9 @@ with done as (
     update headrace.jobs as job
     set state = case when job.cancel_requested_at is null then 'queued' else 'cancelled' end,
         worker = null, seq = job.seq + 1, wait_reason = 'released',
-        rank = job.due_at - job.priority * $4::interval,
+        -- One that was woken had been put back until a later time.
+        due_at = least(job.due_at, headrace.now()),
+        rank = least(job.due_at, headrace.now()) - job.priority * $4::interval,
         ran_ms = job.ran_ms + 1000 * extract(epoch from clock_timestamp() - job.claimed_at),
         finished_at = case when job.cancel_requested_at is not null then clock_timestamp() end
     where job.id = $1::uuid and job.state = 'running'

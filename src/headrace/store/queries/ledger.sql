@@ -237,45 +237,40 @@ on conflict do nothing;
 -- $1 ids uuid[], $2 waits in seconds float8[], $3 wait reasons text[], $4 errors text[],
 -- $5 worker, $6 head start of one priority point, $7 awaited signals text[], $8 awaited children
 -- text[]: each a list with commas, or null
-with awaited as materialized (
-    select given.id, given.wait_s, given.wait_reason, given.error,
-        coalesce(
+with target as materialized (
+    select
+        job.id, given.wait_reason, given.error,
+        job.cancel_requested_at is not null as cancelled,
+        -- A job that is handed back, and does not wait, keeps its place in the queue.
+        case
+            when given.wait_s > 0 and not awaited.has_come
+            then headrace.now() + given.wait_s * interval '1 second'
+            else least(job.due_at, headrace.now())
+        end as due_at,
+        case
+            when given.wait_reason in ('rate_limited', 'breaker_open', 'budget', 'lock_busy')
+            then 1000 * given.wait_s
+            else 0
+        end as waits_ms
+    from unnest($1::uuid[], $2::float8[], $3::text[], $4::text[], $7::text[], $8::text[])
+        as given (id, wait_s, wait_reason, error, signals, children)
+    join headrace.jobs as job on job.id = given.id
+    cross join lateral (
+        select
             given.signals is not null and exists (
                 select from headrace.signals as sent
                 where sent.job = job.id and sent.run = job.run
                 and sent.name = any(string_to_array(given.signals, ','))
-            ), false
-        ) or coalesce(
-            given.children is not null
+            )
+            or given.children is not null
             and cardinality(string_to_array(given.children, ',')) > (
                 select count(*) from (
                     select from headrace.children as bound
                     where bound.child = any(string_to_array(given.children, ',')::uuid[])
                     for share skip locked
                 ) as alive
-            ), false
-        ) as has_come
-    from unnest($1::uuid[], $2::float8[], $3::text[], $4::text[], $7::text[], $8::text[])
-        as given (id, wait_s, wait_reason, error, signals, children)
-    join headrace.jobs as job on job.id = given.id
-),
-target as materialized (
-    select
-        job.id, awaited.wait_reason, awaited.error,
-        job.cancel_requested_at is not null as cancelled,
-        -- A job that is handed back, and does not wait, keeps its place in the queue.
-        case
-            when awaited.wait_s > 0 and not awaited.has_come
-            then headrace.now() + awaited.wait_s * interval '1 second'
-            else least(job.due_at, headrace.now())
-        end as due_at,
-        case
-            when awaited.wait_reason in ('rate_limited', 'breaker_open', 'budget', 'lock_busy')
-            then 1000 * awaited.wait_s
-            else 0
-        end as waits_ms
-    from awaited
-    join headrace.jobs as job on job.id = awaited.id
+            ) as has_come
+    ) as awaited
 ),
 done as (
     update headrace.jobs as job
