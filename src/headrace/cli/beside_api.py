@@ -50,7 +50,8 @@ async def developers_api(app: Headrace) -> AsyncIterator[Callable[[Worker], None
     with _listen(app.settings) as listener:
         # A stream that somebody follows would hold up the end of the command.
         server = make_server(api, app.settings, timeout_graceful_shutdown=1)
-        typer.echo(lines_to_try(app, _address_of(listener), token), err=True)
+        app.links.served_at = _address_of(listener)
+        typer.echo(lines_to_try(app, app.links.served_at, token), err=True)
 
         def stop() -> None:
             # Called twice, but a server that is told twice leaves its own end out.

@@ -23,6 +23,7 @@ from headrace.cli import (
     documents,
     jobs,
     limits,
+    links,
     locks,
     migrate,
     operations,
@@ -75,6 +76,7 @@ program.command("run")(run_command.run)
 program.add_typer(documents.group, name="documents")
 program.command("search")(search.search)
 program.add_typer(consensus.group, name="consensus")
+jobs.group.command("signal-url")(links.signal_url)
 program.add_typer(jobs.group, name="jobs")
 program.add_typer(dead_letters.group, name="dead-letters")
 program.add_typer(queues.group, name="queues")
