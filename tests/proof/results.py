@@ -128,7 +128,7 @@ def check_failed_items(evidence: Evidence) -> Iterator[Violation]:
 def check_results(evidence: Evidence) -> Iterator[Violation]:
     """A completed job has the output that is its result."""
     for job in evidence.jobs:
-        if job["state"] != "completed":
+        if job["state"] != "completed" or job["undo_of"] is not None:  # an undo job has no result
             continue
         step = job["result_step"]
         row = evidence.step_by_id.get((job["id"], job["run"], step, ""))
