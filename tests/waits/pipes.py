@@ -57,4 +57,10 @@ async def send_each(ctx: StepContext, part: str = Each(split)) -> JobHandle[str]
 
 
 PIPELINES = [order, shipping, parcels]
-app = Headrace(pipelines=PIPELINES)
+
+
+def __getattr__(name: str) -> Headrace:
+    """A new `app` each time: one keeps the database that it has seen first."""
+    if name != "app":
+        raise AttributeError(name)
+    return Headrace(pipelines=PIPELINES)

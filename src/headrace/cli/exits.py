@@ -63,7 +63,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         ExitCode.NOT_FOUND: "There is no such job, document, pipeline, step, preset, queue, "
         "breaker or operation, or nobody holds the lock.",
         ExitCode.CONFLICT: "The state does not allow it: the job has ended already or not yet, the "
-        "schema is of another version.",
+        "schema is of another version. `jobs send`: another value stands, or the time was over.",
         ExitCode.KEY_REUSED: "The idempotency key was used with another input.",
         ExitCode.AUTH_REQUIRED: "`--api`: the token is missing or not accepted.",
         ExitCode.FORBIDDEN: "`--api`: the token's scopes do not allow it.",

@@ -11,6 +11,7 @@ from headrace.cli.asking import actor, ask
 from headrace.cli.exits import ExitCode, exit_code_of
 from headrace.cli.options import Api, Cursor, Force, FromStep, Limit, Reason, Since
 from headrace.cli.output import Json, print_json, print_page, print_table, text_of
+from headrace.cli.signals import send, signals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -297,3 +298,7 @@ def _advice(error: HeadraceError) -> str:
         ("running", "replayed"): "wait for it: headrace jobs watch",
     }.get((error.state, error.event))
     return f"; {instead}" if instead else ""
+
+
+group.command()(send)
+group.command()(signals)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from headrace.client.operations import Page, Redriven
     from headrace.model.job import JobState
+    from headrace.model.status import SignalInfo
     from headrace.remote import (
         DeadLetter,
         HistoryEntry,
@@ -97,6 +98,10 @@ class RemoteApp:
     async def status(self, job: str) -> JobStatus:
         """As `Client.status`."""
         return await self.client.status(job)
+
+    async def list_signals(self, job: str) -> list[SignalInfo]:
+        """As `Client.list_signals`."""
+        return await self.client.list_signals(job)
 
     async def history(self, job: str) -> list[HistoryEntry]:
         """As `Client.history`."""

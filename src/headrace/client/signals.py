@@ -34,7 +34,9 @@ async def list_signals(
         return None
     pipeline = pipeline_of(row["pipeline"])
     if pipeline is not None:
-        known = {name: signal.codec.schema() for name, signal in pipeline.signals.items()}
+        known: Mapping[str, dict[str, Any]] = {
+            name: signal.codec.schema() for name, signal in pipeline.signals.items()
+        }
     else:
         known = await _registered(connection, row["pipeline"], row["version"])
     received = {one.name: one for one in await read_signals(connection, job, row["run"])}
