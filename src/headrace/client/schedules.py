@@ -108,11 +108,22 @@ class Schedules:
         return found, resumed
 
     async def trigger(
-        self, address: str, *, reason: str | None = None, actor: str = "user"
+        self,
+        address: str,
+        *,
+        reason: str | None = None,
+        actor: str = "user",
+        request: str | None = None,
     ) -> UUID:
         """Submit a job for the present moment, besides those of the slots; also while it is paused.
 
         The function of the schedule is called here, so this app must carry its pipeline.
+
+        Args:
+            address: Pipeline and name, as `reports.nightly`.
+            reason: Kept in the audit, as all of these.
+            actor: Who asks for it.
+            request: The id of the request that asks for it.
 
         Returns:
             The job.
@@ -130,7 +141,8 @@ class Schedules:
             await store.record_trigger(
                 connection, schedule, now, str(job), actor=actor, reason=reason
             )
-            done = Action(actor, "schedule.trigger", address, reason, after={"job": str(job)})
+            after = {"job": str(job)}
+            done = Action(actor, "schedule.trigger", address, reason, request, after=after)
             await record_action(connection, done)
         emit(
             ScheduleTriggered(

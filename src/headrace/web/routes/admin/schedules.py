@@ -11,6 +11,7 @@ from headrace.client.schedules import tell_paused, tell_resumed
 from headrace.store.schedules import list_schedules, pause_schedule, resume_schedule
 from headrace.web.answers import json_response
 from headrace.web.auth.depends import Operator
+from headrace.web.problems import REQUEST_ID
 from headrace.web.routes.admin.recording import (
     Why,
     acting,
@@ -79,5 +80,10 @@ async def admin_trigger_schedule(
     The function of the schedule is called by this service, which must carry its pipeline.
     """
     schedules = service_of(request).app.schedules
-    job = await schedules.trigger(schedule, reason=body.reason, actor=identity.subject)
+    job = await schedules.trigger(
+        schedule,
+        reason=body.reason,
+        actor=identity.subject,
+        request=request.scope.get(REQUEST_ID),
+    )
     return json_response({"schedule": schedule, "job_id": str(job)})
