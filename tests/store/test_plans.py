@@ -26,6 +26,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PRESENCE = True
 ANY = (None,) * 10
 """The filters of a listing besides tenant and owner."""
+READ_SO_FAR = """
+select seq_scan as scans, coalesce(idx_tup_fetch, 0) as rows
+from pg_stat_xact_user_tables where schemaname = 'headrace' and relname = 'steps'
+"""
+"""How this connection has read `steps`, in all."""
 OWNERS = ("owner", "small", "middling", "nobody") * 3
 
 
@@ -259,6 +264,40 @@ class TestFollowing:
                 "progress": ({"progress_pkey"}, CLAIM),
             },
         )
+
+
+class TestUndo:
+    async def test_looking_for_what_to_undo_reads_the_steps_of_the_job(self, large: Connection):
+        job = await large.fetchval("select job from headrace.steps limit 1")
+        transaction = large.transaction()
+        await transaction.start()
+        lane = await large.fetchval(SQL["submit.add_lane"], "default", "undone", "7.0.0")
+        for number in range(100):
+            await large.execute(
+                SQL["submit.register_pipeline"],
+                *("undone", f"{number}.0.0", "hash", "{}", False, None, 1, ["first", "other"]),
+            )
+        before = await large.fetchrow(READ_SO_FAR)
+        steps = await large.fetchval("select headrace.steps_to_undo($1, 1, $2)", job, lane)
+        after = await large.fetchrow(READ_SO_FAR)
+        await transaction.rollback()
+        assert steps == ["first"]
+        assert before is not None
+        assert after is not None
+        assert after["scans"] == before["scans"]
+        assert after["rows"] - before["rows"] == 1
+
+    async def test_what_undoes_a_job_is_found_by_its_parent(self, large: Connection):
+        job = await large.fetchval("select job from headrace.steps limit 1")
+        for statement in ("undo.lock_undo_job", "undo.read_undo_job"):
+            found = await explain(large, statement, job, 1)
+            check(found, {"jobs": ({"jobs_parent"}, 1)})
+        check(await explain(large, "undo.lock_undo_jobs", job), {"jobs": ({"jobs_parent"}, 1)})
+
+    async def test_which_jobs_undo_others_is_asked_by_their_ids(self, large: Connection):
+        jobs, _ = await running(large)
+        found = await explain(large, "undo.find_undo_jobs", jobs)
+        check(found, {"jobs": ({"jobs_pkey"}, CLAIM)})
 
 
 async def finish(rows: Rows, claims: list[Record], worker: int) -> None:

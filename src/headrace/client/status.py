@@ -119,7 +119,7 @@ async def read_status(
     known = pipeline or await _definition(connection, row["pipeline"], row["version"])
     fixed: dict[str, list[str]] = {}
     if row["undo_of"] is not None:
-        names = await undo_names(connection, known, row["undo_of"], row["undo_run"])
+        names = undo_names(known, row["undo_steps"])
     elif isinstance(known, dict):
         names = [(step["name"], step["was"]) for step in known["steps"]]
     else:
@@ -139,8 +139,13 @@ async def _read_undo(
     undo = await connection.fetchrow(SQL["undo.read_undo_job"], row["id"], row["run"])
     if undo is None:
         return None
+<<<<<<< Updated upstream
     names = await undo_names(connection, known, row["id"], row["run"])
     board = await read_board(connection, undo, names)
+=======
+    names = undo_names(known, undo["undo_steps"])
+    board = await _read_board(connection, undo, names)
+>>>>>>> Stashed changes
     steps = board.steps({})
     undone = (UndoneStep(step.name.removesuffix(SUFFIX), step.state) for step in steps)
     return UndoStatus(str(undo["id"]), JobState(undo["state"]), tuple(undone))

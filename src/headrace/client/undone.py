@@ -5,41 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.model.undo import SUFFIX
-from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import TypeAlias
-    from uuid import UUID
 
     from headrace.model.pipeline import Pipeline
-    from headrace.store.pool import Connection
 
     Names: TypeAlias = list[tuple[str, Sequence[str]]]
     """Steps, each with its earlier names."""
 
 
-async def undo_names(
-    connection: Connection,
-    pipeline: Pipeline[Any, Any] | dict[str, Any],
-    job: UUID,
-    run: int,
-) -> Names:
-    """The steps of the job that undoes a run.
+def undo_names(pipeline: Pipeline[Any, Any] | dict[str, Any], done: Iterable[str]) -> Names:
+    """The steps of an undo job.
 
     Args:
-        connection: Where to read.
         pipeline: The code, or a registered definition.
-        job: The job that is undone.
-        run: Which run of it.
+        done: The steps that it undoes, by their stored names.
     """
-    rows = await connection.fetch(SQL["undo.list_done"], job, run)
-    done = {row["step"] for row in rows}
+    wanted = set(done)
     steps = _defined(pipeline) if isinstance(pipeline, dict) else _coded(pipeline)
     return [
         (name + SUFFIX, [old + SUFFIX for old in was])
         for name, was in steps
-        if not done.isdisjoint((name, *was))
+        if not wanted.isdisjoint((name, *was))
     ]
 
 

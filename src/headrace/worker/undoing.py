@@ -59,21 +59,22 @@ async def load_undone(connection: HeldConnection, runs: Mapping[UUID, JobRun]) -
     for row in found:
         origin = row["undo_of"], row["undo_run"]
         run = runs[row["id"]]
-        _begin(run, origin, stored[origin], row["undos"])
+        _begin(run, origin, stored[origin], row["undo_steps"])
         if row["is_new"]:
             report.undo_started(run)
 
 
 def _begin(
-    run: JobRun, origin: tuple[UUID, int], rows: Iterable[Any], promised: Iterable[str]
+    run: JobRun, origin: tuple[UUID, int], rows: Iterable[Any], steps: Iterable[str]
 ) -> None:
     names = names_of(run.pipeline)
     done: defaultdict[str, set[str]] = defaultdict(set)
     restored = []
+    wanted = {names.get(step, step) for step in steps}
     for _, _, step, item, state, output, artifact, is_own in rows:
         name = names.get(step, step)
         restored.append((name, item, state, output, artifact))
-        if state == "completed" and is_own:
+        if name in wanted and state == "completed" and is_own:
             done[name].add(item)
     resume(run, restored)
     run.begin_undo(Undoing(*origin, done))
@@ -84,22 +85,19 @@ def _begin(
             "permanent",
             f"what run {origin[1]} of job {origin[0]} had done is not stored any more",
         )
-    _park_where_missing(run, done, {names.get(name, name) for name in promised})
+    _park_where_missing(run, done)
 
 
-def _park_where_missing(run: JobRun, done: Iterable[str], promised: AbstractSet[str]) -> None:
-    """A promised undo that this code does not have waits for code that has it."""
+def _park_where_missing(run: JobRun, done: Iterable[str]) -> None:
+    """What this code cannot undo, and could be undone when the job ended, waits for other code."""
     steps = run.pipeline.steps
-    missing = [
-        name for name in done if name in promised and (name not in steps or not steps[name].undo)
-    ]
+    missing = [name for name in done if name not in steps or steps[name].undo is None]
     if missing:
         run.left += 1  # else it might have nothing left, and be completed
         note = Failure(
             "",
             "UNDO_MISSING",
             "permanent",
-            f"this code has no undo of the step {missing[0]}; the version has one with which the "
-            "job was submitted",
+            f"this code has no undo of the step {missing[0]}, which had one when the job ended",
         )
         run.stop = Stop("unclaimable", PARKED_WAIT_S, note.as_json())

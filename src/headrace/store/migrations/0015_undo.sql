@@ -8,7 +8,8 @@
 alter table headrace.jobs
     add column undo_of uuid,
     add column undo_run integer,
-    add constraint jobs_undo check ((undo_of is null) = (undo_run is null));
+    add column undo_steps text[],
+    add constraint jobs_undo check (num_nonnulls(undo_of, undo_run, undo_steps) in (0, 3));
 
 -- The steps that have an undo function in a version, with their earlier names.
 alter table headrace.pipelines add column undos text[] not null default '{}';
@@ -51,28 +52,30 @@ begin
     end loop;
 end $$;
 
--- Whether a step of this run was completed that has an undo. What the run took over from an earlier
--- one is not its own: that one ended in its own way. Whether there is anything to undo is what the
--- job's version says; a newer one may have run it, under other names of the steps.
-create function headrace.has_to_undo(job uuid, run integer, lane integer) returns boolean
+-- The steps that this run completed and that have an undo; null where there is none. What the run
+-- took over from an earlier one is not its own: that one ended in its own way. Whether there is
+-- anything to undo is what the job's version says; a newer one may have run it, under other names of
+-- the steps.
+create function headrace.steps_to_undo(job uuid, run integer, lane integer) returns text[]
 language sql stable
-return exists (
-    select
-    from headrace.lanes as place
-    join headrace.pipelines as own
-        on own.name = place.pipeline and own.version = place.version and own.undos <> '{}'
-    cross join lateral (
-        select
-        from headrace.pipelines as known
-        cross join unnest(known.undos) as undo (step)
-        join headrace.steps as stored
-            on stored.job = has_to_undo.job and stored.run = has_to_undo.run
-            and stored.step = undo.step
-        where known.name = place.pipeline
+return (
+    select array_agg(undo.step order by undo.step)
+    from (
+        select distinct named.step
+        from headrace.lanes as place
+        join headrace.pipelines as own
+            on own.name = place.pipeline and own.version = place.version and own.undos <> '{}'
+        join headrace.pipelines as known on known.name = place.pipeline
+        cross join unnest(known.undos) as named (step)
+        where place.id = steps_to_undo.lane
+    ) as undo
+    cross join lateral (  -- one look-up for each name, however many items there are
+        select from headrace.steps as stored
+        where stored.job = steps_to_undo.job and stored.run = steps_to_undo.run
+        and stored.step = undo.step
         and stored.state = 'completed' and stored.reused_from is null
         limit 1
     ) as done
-    where place.id = has_to_undo.lane
 );
 
 -- Whoever may end jobs need not be let into the tables here.
@@ -81,12 +84,13 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    done text[] := headrace.steps_to_undo(new.id, new.run, new.lane);
     undo_id uuid;
     undo_lane integer;
     starts_at timestamptz;
     undo_rank timestamptz;
 begin
-    if not headrace.has_to_undo(new.id, new.run, new.lane) then
+    if done is null then
         return null;
     end if;
     undo_id := headrace.new_id();
@@ -96,12 +100,12 @@ begin
     undo_rank := starts_at - (new.due_at - new.rank);
     insert into headrace.jobs (
         id, lane, tenant, owner, priority, due_at, rank, wait_reason, preset, parameters, metadata,
-        correlation_id, traceparent, parent_job, input, undo_of, undo_run
+        correlation_id, traceparent, parent_job, input, undo_of, undo_run, undo_steps
     )
     values (
         undo_id, undo_lane, new.tenant, new.owner, new.priority, starts_at, undo_rank, 'undo',
         new.preset, new.parameters, new.metadata, new.correlation_id, new.traceparent, new.id,
-        new.input, new.id, new.run
+        new.input, new.id, new.run, done
     );
     insert into headrace.queued (job, lane, ready, share, rank, due_at)
     values (

@@ -10,7 +10,7 @@ select
     job.waited_ms, job.created_at, job.started_at, job.claimed_at, job.finished_at,
     job.ordering_key, job.concurrency_key,
     case when job.state = 'queued' then headrace.blocked_by(job.id) end as blocked_by,
-    job.undo_of, job.undo_run
+    job.undo_of, job.undo_steps
 from headrace.jobs as job
 join headrace.lanes as lane on lane.id = job.lane
 where job.id = $1::uuid;

@@ -1,13 +1,8 @@
 -- name: find_undo_jobs
--- Which of these jobs undo a run of another one; with the steps that have an undo function in their
--- version, and whether nobody has begun with it before.
+-- Which of these jobs undo a run of another one, and whether nobody has begun with it before.
 -- $1 ids uuid[]
-select
-    job.id, job.undo_of, job.undo_run, job.wait_reason = 'undo' as is_new, coalesce(known.undos, '{}') as undos
+select job.id, job.undo_of, job.undo_run, job.undo_steps, job.wait_reason = 'undo' as is_new
 from headrace.jobs as job
-join headrace.lanes as lane on lane.id = job.lane
-left join headrace.pipelines as known
-    on known.name = lane.pipeline and known.version = lane.version
 where job.id = any($1::uuid[]) and job.undo_of is not null;
 
 -- name: load_undone
@@ -39,15 +34,9 @@ for no key update;
 -- name: read_undo_job
 -- The job that undoes a run of a job.
 -- $1 job, $2 run
-select undo.id, undo.state, undo.run, undo.error, undo.token
+select undo.id, undo.state, undo.run, undo.error, undo.token, undo.undo_steps
 from headrace.jobs as undo
 where undo.parent_job = $1::uuid and undo.undo_of = $1::uuid and undo.undo_run = $2;
-
--- name: list_done
--- The steps that a run completed itself, of which some can be undone.
--- $1 job, $2 run
-select distinct step from headrace.steps
-where job = $1::uuid and run = $2 and state = 'completed' and reused_from is null;
 
 -- name: list_undone
 -- The steps that an undo job has undone, in that order.
