@@ -139,13 +139,8 @@ async def _read_undo(
     undo = await connection.fetchrow(SQL["undo.read_undo_job"], row["id"], row["run"])
     if undo is None:
         return None
-<<<<<<< Updated upstream
-    names = await undo_names(connection, known, row["id"], row["run"])
-    board = await read_board(connection, undo, names)
-=======
     names = undo_names(known, undo["undo_steps"])
-    board = await _read_board(connection, undo, names)
->>>>>>> Stashed changes
+    board = await read_board(connection, undo, names)
     steps = board.steps({})
     undone = (UndoneStep(step.name.removesuffix(SUFFIX), step.state) for step in steps)
     return UndoStatus(str(undo["id"]), JobState(undo["state"]), tuple(undone))
