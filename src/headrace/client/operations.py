@@ -27,6 +27,7 @@ from headrace.errors import (
 )
 from headrace.model.job import JobState
 from headrace.store import gates, operations, reads
+from headrace.store.children import cancel_orphans, due_queues, orphans_of
 from headrace.store.reads import DeadLetterFilter, JobFilter
 from headrace.telemetry.events import emit
 from headrace.telemetry.gate_events import QueueLimited, TenantLimited
@@ -189,8 +190,16 @@ class Operations:
         self, job: str | UUID, *, reason: str | None = None, actor: str = "user"
     ) -> JobState:
         """Cancel a job; see `JobHandle.cancel`."""
+        key = parse_id(job)
         async with self._connections.use() as connection:
-            return await operations.cancel_job(connection, parse_id(job), by=actor, reason=reason)
+            state = await operations.cancel_job(connection, key, by=actor, reason=reason)
+            if state is JobState.CANCELLED:
+                await cancel_orphans(connection, await orphans_of(connection, [key]))
+                queues = await due_queues(connection, [key])
+        if state is JobState.CANCELLED:
+            for queue in queues:
+                self._broker.echo(queue)
+        return state
 
     async def retry(
         self,

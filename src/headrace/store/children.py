@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+from uuid import UUID
 
-from headrace.errors import LeaseLostError
+from headrace.errors import JobNotFoundError, LeaseLostError, TransitionError
+from headrace.model.job import JobState
+from headrace.store.operations import cancel_job
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
-    from uuid import UUID
+    from collections.abc import Iterable, Sequence
 
     from headrace.store.pool import Connection
+
+ACTOR: Final = "system"
+NO_CHILD: Final = UUID(int=0)
+"""Before all children."""
+
+
+class Orphan(NamedTuple):
+    """A child whose parent failed or was cancelled."""
+
+    child: UUID
+    parent: UUID
 
 
 async def bind_child(
@@ -34,11 +50,40 @@ async def bind_child(
         raise LeaseLostError(f"job {parent}", token)
 
 
-async def children_of(connection: Connection, parent: UUID) -> list[UUID]:
-    """The children of a job that have not ended."""
-    return [row["child"] for row in await connection.fetch(SQL["children.children_of"], parent)]
+async def orphans_of(connection: Connection, parents: Sequence[UUID]) -> list[Orphan]:
+    """The children that these jobs, of which some failed or were cancelled, left behind."""
+    return [Orphan(*row) for row in await connection.fetch(SQL["children.orphans_of"], parents)]
 
 
-async def find_orphans(connection: Connection, *, limit: int) -> list[UUID]:
-    """Children that have not ended, of jobs that failed or were cancelled."""
-    return [row["child"] for row in await connection.fetch(SQL["children.find_orphans"], limit)]
+async def find_orphans(
+    connection: Connection, *, after: UUID, limit: int
+) -> tuple[list[Orphan], UUID]:
+    """As `orphans_of`, among the children behind `after`, and where the next ones begin.
+
+    The second is NO_CHILD where there are no more.
+    """
+    *found, last = await connection.fetch(SQL["children.find_orphans"], after, limit)
+    return [Orphan(*row) for row in found], last["child"] or NO_CHILD
+
+
+async def cancel_orphans(connection: Connection, orphans: Iterable[Orphan]) -> int:
+    """Cancel children, and theirs: those that run end soon, and leave theirs to their worker.
+
+    Returns:
+        How many were cancelled, or asked to end.
+    """
+    left, count = deque(orphans), 0
+    while left:
+        orphan = left.popleft()
+        reason = f"its parent, job {orphan.parent}, ended without it"
+        with contextlib.suppress(TransitionError, JobNotFoundError):  # it has ended, too
+            state = await cancel_job(connection, orphan.child, by=ACTOR, reason=reason)
+            count += 1
+            if state is JobState.CANCELLED:
+                left.extend(await orphans_of(connection, [orphan.child]))
+    return count
+
+
+async def due_queues(connection: Connection, jobs: Sequence[UUID]) -> list[str]:
+    """The queues in which these jobs, or parents that waited for their end, can be claimed now."""
+    return [row["queue"] for row in await connection.fetch(SQL["children.due_queues"], jobs)]

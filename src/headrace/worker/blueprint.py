@@ -43,6 +43,7 @@ class Blueprint:
         first: The steps that wait for nothing.
         held: The steps that wait for no other step, but for a signal or a delay.
         waits: Whether any step waits for something else than other steps.
+        has_children: Whether any step ends with a child job.
         unmet: How many steps each step waits for.
         count: The number of steps.
         completion: How a job ends whose steps all have an outcome.
@@ -51,6 +52,7 @@ class Blueprint:
     first: tuple[Step, ...]
     held: tuple[Step, ...]
     waits: bool
+    has_children: bool
     unmet: dict[str, int]
     count: int
     completion: End
@@ -64,6 +66,7 @@ def blueprint_of(graph: Graph) -> Blueprint:
         tuple(step for step in steps.values() if not step.needs and not step.is_held),
         tuple(step for step in steps.values() if not step.needs and step.is_held),
         any(step.is_held or step.has_child for step in steps.values()),
+        any(step.has_child for step in steps.values()),
         {name: len(step.needs) for name, step in steps.items()},
         len(steps),
         End("completed", "completed", graph.result_step),

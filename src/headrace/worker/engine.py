@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.reliability.operations import Operations
 from headrace.reliability.surroundings import BREAKER_RULES
 from headrace.worker.arguments import Clients
+from headrace.worker.orphans import Orphans
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
 
@@ -96,7 +97,13 @@ class Engine:
     store_record: Callable[[Attempt, RecordRow], asyncio.Future[None]]
     clients: Clients = field(default_factory=Clients)
     operations: Operations = field(init=False)
+    orphans: Orphans = field(init=False)
 
     def __post_init__(self) -> None:
         """No operation is in its hands."""
         self.operations = Operations(self.pool, self.hub)
+        self.orphans = Orphans(self.pool)
+
+    async def close(self) -> None:
+        """Write no more."""
+        await asyncio.gather(self.operations.close(), self.orphans.close())

@@ -254,6 +254,8 @@ class Executor:
         if entry.move is not None:
             report.left(run, entry.move, outcome)
             self._count(outcome.state)
+            if run.blueprint.has_children and outcome.state in {"failed", "cancelled"}:
+                self.engine.orphans.look_for(run.claim.job)
             run.dead = True
             self._forget(run)
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.store.audit import prune_actions
 from headrace.store.breakers import prune_breakers
 from headrace.store.budgets import prune_budgets
+from headrace.store.children import NO_CHILD, cancel_orphans, find_orphans
 from headrace.store.gates import prune_ordered, settle_gates
 from headrace.store.idempotency import prune_operations
 from headrace.store.inbox import prune_inbox
@@ -52,6 +53,8 @@ WORKERS_KEPT: Final = timedelta(days=7)
 ARTIFACTS_KEPT: Final = timedelta(hours=24)
 """The reference to an artifact is committed long before it is this old, or never."""
 BATCH: Final = 100
+CHILDREN: Final = 10_000
+"""That are looked at in a sweep: the next one goes on behind them."""
 OPERATION_PAGES: Final = 20
 """Of outcomes of operations, in a round: others are not held up by them."""
 PAGES: Final = 1_000_000
@@ -95,6 +98,7 @@ class Janitor(PeriodicService):
         self._cleanup_every = cleanup_every
         self._pass: RetentionPass | None = None
         self._rest_until_s = 0.0
+        self._child = NO_CHILD
 
     async def tick(self) -> None:
         """Do one sweep, if no other worker does."""
@@ -106,6 +110,7 @@ class Janitor(PeriodicService):
         expired = await self._expire()
         async with self._session.use() as connection:
             await settle_gates(connection, None)
+        await self._cancel_orphans()
         removed = await self._clear() + await self._clean_up()
         emit(
             SweepCompleted(
@@ -169,6 +174,12 @@ class Janitor(PeriodicService):
             expired += len(jobs)
             if len(jobs) < BATCH:
                 return expired
+
+    async def _cancel_orphans(self) -> None:
+        """Cancel the children of jobs that ended without them, where nobody has done so."""
+        async with self._session.use() as connection:
+            found, self._child = await find_orphans(connection, after=self._child, limit=CHILDREN)
+            await cancel_orphans(connection, found)
 
     async def _clear(self) -> int:
         async with self._session.use() as connection:

@@ -274,7 +274,7 @@ class Life(PresenceListener):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._parts.timing.release.total_seconds()):
                     await self.ledger.flush()
-        await asyncio.gather(self.ledger.stop(), self.executor.engine.operations.close())
+        await asyncio.gather(self.ledger.stop(), self.executor.engine.close())
         if not self.lost:
             await self._drop_claims()
             self._ring_for_released()

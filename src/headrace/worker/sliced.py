@@ -12,7 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from headrace.errors import DatabaseUnavailableError
-from headrace.store.entries import Committed, Release
+from headrace.store.children import due_queues
+from headrace.store.entries import Committed, End, Release
 from headrace.store.sql import SQL
 from headrace.telemetry.events import emit
 from headrace.telemetry.worker_events import PipelineTooLong
@@ -23,6 +24,7 @@ from headrace.worker.run import Stop
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
+    from uuid import UUID
 
     from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
@@ -81,6 +83,7 @@ class SlicedExecutor(Executor):
 
     Attributes:
         handed_back: Queues of the jobs that others could go on with now, one for each.
+        gone: Jobs that ended, or that wait for others: whose parents, or who, may go on by now.
     """
 
     def __init__(self, *given: Any, slice_s: float, **more: Any) -> None:
@@ -90,6 +93,7 @@ class SlicedExecutor(Executor):
         self._ends_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.handed_back: list[str] = []
+        self.gone: list[UUID] = []
 
     def _launch(self, run: JobRun, step: Step, item: str, now: float) -> None:
         if self._ends_at is None:
@@ -113,7 +117,7 @@ class SlicedExecutor(Executor):
         for run in list(self.runs.values()):
             run.stop = run.stop or Stop(REASON)
             for attempt in list(run.running.values()):
-                if attempt.step.resumable:
+                if attempt.step.resumable or attempt.child is not None:
                     attempt.cancel("shutdown", monotonic())
             self.advance(run)
 
@@ -121,6 +125,8 @@ class SlicedExecutor(Executor):
         move = entry.move
         if isinstance(move, Release) and not move.wait_s and outcome.state == "queued":
             self.handed_back.append(run.claim.queue)
+        elif isinstance(move, End) or (move is not None and (move.signals or move.children)):
+            self.gone.append(run.claim.job)
         super()._committed(run, entry, outcome)
 
     def end(self) -> None:
@@ -142,6 +148,7 @@ class SlicedLife(Life):
     def __init__(self, parts: Parts, *, slice_s: float) -> None:
         super().__init__(parts, most=1)
         self._slice_s = slice_s
+        self._due: list[str] = []
 
     def _make_executor(self, policy: Policy) -> SlicedExecutor:
         return SlicedExecutor(
@@ -156,6 +163,7 @@ class SlicedLife(Life):
     async def end(self) -> None:
         """As `Life.end`."""
         self.executor.end()
+        await self._find_due()
         await super().end()
         if not self.lost:
             # There is one for each request: kept for a day, they would be looked through all day.
@@ -163,8 +171,16 @@ class SlicedLife(Life):
                 async with self._parts.pool.acquire() as connection:
                     await connection.execute(SQL["workers.forget_worker"], self.number)
 
+    async def _find_due(self) -> None:
+        """Learn who was woken inside the database, whose notifications nobody hears."""
+        gone = self.executor.gone
+        if gone and self._parts.broker is not None and not self.lost:
+            with contextlib.suppress(DatabaseUnavailableError):
+                async with self._parts.pool.acquire() as connection:
+                    self._due = await due_queues(connection, gone)
+
     def _ring_for_released(self) -> None:
         broker = self._parts.broker
         if broker is not None:
-            for queue in self.executor.handed_back:
+            for queue in (*self.executor.handed_back, *self._due):
                 broker.ring(queue)

@@ -38,16 +38,56 @@ insert into headrace.children (child, parent, run)
 select id, job, run from alive
 on conflict do nothing;
 
--- name: children_of
--- The children of a job that have not ended.
--- $1 parent
-select child from headrace.children where parent = $1::uuid;
+-- name: orphans_of
+-- The children that these jobs left behind: whose parent's run has failed or was cancelled.
+-- $1 parents uuid[]
+select bound.child, bound.parent
+from unnest($1::uuid[]) as given (id)
+join headrace.jobs as parent on parent.id = given.id
+join headrace.children as bound on bound.parent = parent.id
+where (parent.run = bound.run and parent.state in ('failed', 'cancelled'))
+or (parent.run > bound.run and not exists (
+    select from headrace.job_events as event
+    where event.job = parent.id and event.run = bound.run and event.to_state = 'completed'
+));
 
 -- name: find_orphans
--- Children whose parent has ended without them.
--- $1 most
-select bound.child
-from headrace.children as bound
+-- As orphans_of, among one page of all children. Returns, after them, a row without a parent: where
+-- the next page begins, or nothing at the end.
+-- $1 after this child, $2 children in a page
+with page as materialized (
+    select child, parent, run from headrace.children
+    where child > $1::uuid
+    order by child
+    limit $2
+)
+select bound.child, bound.parent
+from page as bound
 join headrace.jobs as parent on parent.id = bound.parent
-where parent.state in ('failed', 'cancelled')
-limit $1;
+where (parent.run = bound.run and parent.state in ('failed', 'cancelled'))
+or (parent.run > bound.run and not exists (
+    select from headrace.job_events as event
+    where event.job = parent.id and event.run = bound.run and event.to_state = 'completed'
+))
+union all
+select case when (select count(*) from page) = $2::integer then
+    (select child from page order by child desc limit 1)
+end, null;
+
+-- name: due_queues
+-- The queues of those of these jobs that can be claimed now, and of the parents that wait for those
+-- of them that have ended: where nobody listens to notifications, they are to be rung for.
+-- $1 jobs uuid[]
+select lane.queue
+from unnest($1::uuid[]) as given (id)
+join headrace.jobs as job on job.id = given.id
+join headrace.lanes as lane on lane.id = job.lane
+where job.state = 'queued' and job.due_at <= headrace.now()
+union
+select lane.queue
+from unnest($1::uuid[]) as given (id)
+join headrace.jobs as child on child.id = given.id
+join headrace.jobs as parent on parent.id = child.parent_job
+join headrace.lanes as lane on lane.id = parent.lane
+where child.finished_at is not null and child.undo_of is null
+and parent.state = 'queued' and parent.wait_reason in ('child', 'external');

@@ -10,6 +10,7 @@ from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
 from headrace.model.job import FailureCause, JobState
+from headrace.store.children import cancel_orphans, orphans_of
 from headrace.store.forcing import Forced, fail_job, force_release
 from headrace.store.gates import settle_gates
 from headrace.store.operations import cancel_job
@@ -121,9 +122,13 @@ async def admin_fail_job(
 
 
 async def _let_others_in(request: Request, job: UUID) -> None:
-    """Those that waited for the job run now, not at the next sweep; that is committed by then."""
+    """Those that waited for the job run now, not at the next sweep; that is committed by then.
+
+    Its children are cancelled where it ended without them.
+    """
     async with service_of(request).app.connection() as connection:
         await settle_gates(connection, [job])
+        await cancel_orphans(connection, await orphans_of(connection, [job]))
 
 
 def _announce(job: UUID, ended: Forced) -> None:
