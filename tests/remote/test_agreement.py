@@ -29,6 +29,7 @@ PAIRS: list[tuple[type[Any], type[BaseModel], set[str]]] = [
     (values.HistoryEntry, jobs.HistoryView, set()),
     (values.QueueStatus, operations.QueueView, set()),
     (values.PipelineInfo, operations.PipelineDetail, set()),
+    (values.PipelineSignal, operations.PipelineSignal, set()),
     (values.PipelineStep, operations.PipelineStep, set()),
     (values.PipelineVersion, operations.PipelineVersion, set()),
     (values.DocumentStatus, documents.DocumentView, set()),

@@ -13,6 +13,8 @@ from headrace.cli.output import Json, print_json, print_table, text_of
 from headrace.cli.running import run_async
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headrace.app import Headrace
     from headrace.cli.stranding import Findings
     from headrace.store.reads import RegisteredPipeline
@@ -63,6 +65,7 @@ def show(
         {
             "step": step["name"],
             "needs": step.get("needs"),  # an API tells less
+            "waits_for": _waits_of(step),
             "per_item": "yes" if step.get("each") else "",
             "attempts": step.get("attempts"),
             "timeout": None if step.get("timeout_s") is None else f"{step['timeout_s']:g} s",
@@ -70,7 +73,38 @@ def show(
         }
         for step in known.definition["steps"]
     ]
-    print_table(rows, ("step", "needs", "per_item", "attempts", "timeout", "was"))
+    columns = ("step", "needs", "waits_for", "per_item", "attempts", "timeout", "was")
+    waits = any(row["waits_for"] for row in rows)
+    print_table(rows, [name for name in columns if waits or name != "waits_for"])
+    signals = known.definition.get("signals")  # earlier releases registered none
+    if signals:
+        typer.echo()
+        print_table([_signal_row(signal) for signal in signals], ("signal", "type", "within", "or"))
+
+
+def _waits_of(step: Mapping[str, Any]) -> list[str]:
+    """What a step waits for besides its inputs."""
+    waits = [f"signal {name}" for name in step.get("signals") or ()]
+    if step.get("delay_s"):
+        waits.append(f"{step['delay_s']:g} s")
+    if step.get("has_child"):
+        waits.append("child job")
+    return waits
+
+
+def _signal_row(signal: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "signal": signal["name"],
+        "type": _type_in(signal["schema"]),
+        "within": f"{signal['timeout_s']:g} s",
+        "or": "goes on without" if signal["may_lack"] else "fails",
+    }
+
+
+def _type_in(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema is about, in a word or two."""
+    named = schema.get("title") or str(schema.get("$ref", "")).rpartition("/")[2]
+    return str(named or schema.get("type") or "see --json")
 
 
 def _find(

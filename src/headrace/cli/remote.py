@@ -315,8 +315,20 @@ def _registered(info: PipelineInfo) -> list[RegisteredPipeline]:
             "each": step.per_item,
             "attempts": step.attempts,
             "timeout_s": step.timeout_s,
+            "signals": step.signals,
+            "delay_s": step.delay_s,
+            "has_child": step.has_child,
         }
         for step in info.steps
+    ]
+    signals = [
+        {
+            "name": signal.name,
+            "schema": signal.value_schema,
+            "timeout_s": signal.timeout_s,
+            "may_lack": signal.may_lack,
+        }
+        for signal in info.signals
     ]
     return [
         RegisteredPipeline(
@@ -326,7 +338,8 @@ def _registered(info: PipelineInfo) -> list[RegisteredPipeline]:
             {
                 "steps": full
                 if version.version == info.version
-                else [{"name": name} for name in version.steps]
+                else [{"name": name} for name in version.steps],
+                "signals": signals if version.version == info.version else [],
             },
             version.registered_at,
             [info.queue],

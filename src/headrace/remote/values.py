@@ -205,6 +205,25 @@ class PipelineStep:
     attempts: int
     timeout_s: float
     may_skip: bool
+    signals: tuple[str, ...] = ()
+    """What it waits for from outside."""
+    delay_s: float | None = None
+    """So long after its inputs are there it starts."""
+    has_child: bool = False
+    """Whether it ends when a job that it submits does."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSignal:
+    """A value that can be sent to a job, and for which a step waits."""
+
+    name: str
+    value_schema: dict[str, Any]
+    """The JSON schema of its values."""
+    timeout_s: float
+    """So long steps wait for it."""
+    may_lack: bool
+    """Whether steps go on without a value that does not come in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +251,8 @@ class PipelineInfo:
     input_schema: dict[str, Any] | None = None
     """JSON schema of the input; only where one pipeline is asked for."""
     output_schema: dict[str, Any] | None = None
+    signals: tuple[PipelineSignal, ...] = ()
+    """What can be sent to its jobs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from headrace.web.views.taking import taken
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.model.awaited import AwaitedSignal
     from headrace.model.pipeline import Pipeline
     from headrace.model.step import Step
     from headrace.settings import Settings
@@ -55,6 +56,20 @@ class PipelineStep(BaseModel):
     attempts: int = Field(description="How often it is tried.", examples=[3])
     timeout_s: float = Field(description="Limit of one try, in seconds.", examples=[300.0])
     may_skip: bool
+    signals: list[str] = Field(description="What it waits for from outside.", examples=[[]])
+    delay_s: float | None = Field(description="So long after its inputs are there it starts.")
+    has_child: bool = Field(description="Whether it ends when a job that it submits does.")
+
+
+class PipelineSignal(BaseModel):
+    """A value that can be sent to a job, and for which a step waits."""
+
+    name: str = Field(examples=["approval"])
+    value_schema: dict[str, Any] = Field(description="The JSON schema of its values.")
+    timeout_s: float = Field(description="So long steps wait for it.", examples=[259_200.0])
+    may_lack: bool = Field(
+        description="Whether steps go on without a value that does not come in time."
+    )
 
 
 class PipelineVersion(BaseModel):
@@ -83,6 +98,7 @@ class PipelineView(BaseModel):
     queue: str = Field(examples=["default"])
     presets: dict[str, Any] = Field(description="Parameters by name of the preset.")
     steps: list[PipelineStep]
+    signals: list[PipelineSignal]
     limits: PipelineLimits
     versions: list[PipelineVersion] = Field(description="Registered so far, newest first.")
 
@@ -144,6 +160,7 @@ def pipeline_view(
         "queue": pipeline.queue,
         "presets": {name: dict(values) for name, values in pipeline.presets.items()},
         "steps": [_step_view(step, settings) for step in pipeline.steps.values()],
+        "signals": [_signal_view(signal) for signal in pipeline.signals.values()],
         "limits": {
             "payload_bytes": settings.max_payload_bytes,
             "job_timeout_s": (
@@ -185,6 +202,18 @@ def _step_view(step: Step, settings: Settings) -> dict[str, Any]:
         "attempts": step.retry.attempts,
         "timeout_s": settings.step_timeout_s if timeout is None else timeout.total_seconds(),
         "may_skip": step.may_skip,
+        "signals": [signal.name for signal in step.signals],
+        "delay_s": step.delay and step.delay.total_seconds(),
+        "has_child": step.has_child,
+    }
+
+
+def _signal_view(signal: AwaitedSignal) -> dict[str, Any]:
+    return {
+        "name": signal.name,
+        "value_schema": signal.codec.schema(),
+        "timeout_s": signal.timeout.total_seconds(),
+        "may_lack": signal.may_lack,
     }
 
 
