@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 import httpx2
 
 from headrace.pipelines.documents.pipeline import parsed_elsewhere
-from headrace.testing import Engine, ParseCall, ParserServer
-from tests.documents.conftest import API_PORT, PARSER_PORT
+from headrace.testing import Callback, Engine, ParseCall, ParserServer
+from tests.documents.conftest import API_PORT, FOLDER, PARSER_PORT
 from tests.waiting import eventually
 from tests.web.pipes import double
 from tests.web.serving import SETTINGS, Api, serve, who
@@ -60,6 +62,16 @@ class Elsewhere:
         await eventually(lambda: self.waits(call.job), within=30)
         return call
 
+    async def call_back(
+        self, call: ParseCall, said: dict[str, Any] | None = None, **signed: Any
+    ) -> Callback:
+        """Let the parser call back now, off the loop on which the API answers."""
+        return await asyncio.to_thread(self.parser.call_back, call, said, **signed)
+
+    async def repeat(self, sent: Callback) -> Callback:
+        """Let the parser send a callback once more, as it was."""
+        return await asyncio.to_thread(self.parser.send, sent.call, sent.headers, sent.body)
+
     async def waits(self, job: str) -> bool:
         """Whether a job waits for what comes from outside."""
         async with self.engine.connection() as connection:
@@ -84,4 +96,8 @@ async def parsing_elsewhere(server: str, **parser: Any) -> AsyncIterator[Elsewhe
         engine,
         serve(engine, port=API_PORT) as api,
     ):
-        yield Elsewhere(api, elsewhere, await api.client(OWNER))
+        try:
+            yield Elsewhere(api, elsewhere, await api.client(OWNER))
+        finally:  # or the next test's database would find what its parser made of the same text
+            for folder in FOLDER.iterdir():
+                shutil.rmtree(folder)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from headrace import JobState, PermanentError
-from headrace.pipelines.documents import Library, Stage, documents
+from headrace.pipelines.documents import Library, Stage
+from headrace.pipelines.documents.pipeline import parsed_elsewhere, parsed_here
 from headrace.pipelines.documents.stages import STAGES, stage_of
 from headrace.testing import Engine
 from tests.documents.files import encrypted_pdf
@@ -14,7 +15,7 @@ from tests.documents.write_points import WritePoints
 from tests.documents.writing import markdown
 from tests.waiting import eventually
 
-STEPS = list(documents.steps)
+STEPS, STEPS_HERE = list(parsed_elsewhere.steps), list(parsed_here.steps)
 ROOT = Path(__file__).parents[2]
 
 
@@ -154,6 +155,12 @@ class TestTheTable:
             expected = getattr(STAGES[step], kinds[state])
             assert stage_of(state, STEPS[:count], is_shown=False) is expected
             assert expected.is_final is (state == "failed")
+
+    @pytest.mark.parametrize("state", ["queued", "running", "failed"])
+    def test_where_workers_parse_it_begins_as_where_files_are_handed_over(self, state: str):
+        shown = [stage_of(state, STEPS_HERE[:n], is_shown=False) for n in range(len(STEPS_HERE))]
+        elsewhere = [stage_of(state, STEPS[:n], is_shown=False) for n in range(len(STEPS))]
+        assert shown == [elsewhere[0], *elsewhere[2:]]
 
     @pytest.mark.parametrize("state", list(JobState))
     def test_every_state_of_a_job_has_a_stage(self, state: JobState):

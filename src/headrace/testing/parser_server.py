@@ -176,7 +176,9 @@ class ParserServer(FakeServer):
         at: float | None = None,
         nonce: str | None = None,
     ) -> Callback:
-        """Call back now; what is left out is as it would be.
+        """Call back now, and wait for the answer; what is left out is as it would be.
+
+        Where an event loop of this process answers, call it by `asyncio.to_thread`.
 
         Args:
             call: What is answered.

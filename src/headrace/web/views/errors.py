@@ -20,6 +20,8 @@ SAFE: Final = frozenset(
         "OUTPUT_TOO_LARGE",
         "SKIP_NOT_ALLOWED",
         "OPERATOR",
+        "PARSER_FAILED",
+        "PARSER_TIMEOUT",
     }
 )
 """Codes whose texts are the engine's own, or were written to be shown (`UserError`)."""

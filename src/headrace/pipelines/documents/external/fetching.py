@@ -10,6 +10,7 @@ from headrace.pipelines.documents.external.provider import NewsError
 from headrace.pipelines.documents.external.sending import ParserUnavailableError
 from headrace.pipelines.documents.parsed import Markdown
 from headrace.pipelines.documents.parsing.result import bounded_pages, normalise
+from headrace.pipelines.documents.settings import documents_settings
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -23,6 +24,18 @@ BYTES_PER_CHARACTER: Final = 8
 """Of a result, at most: 4 in UTF-8, and as much again for what stands around it."""
 
 
+class ParserFailedError(PermanentError):
+    """The parser failed for a reason of its own; the text can be shown."""
+
+    code = "PARSER_FAILED"
+
+
+class ParserLateError(PermanentError):
+    """The parser has not called back in time; the text can be shown."""
+
+    code = "PARSER_TIMEOUT"
+
+
 def checked_answer(answer: ParserAnswer | None, job: UUID, parser: Parser) -> ParserAnswer:
     """An answer with which a document can go on.
 
@@ -33,19 +46,19 @@ def checked_answer(answer: ParserAnswer | None, job: UUID, parser: Parser) -> Pa
 
     Raises:
         UserError: The parser could not read the file.
-        PermanentError: It failed, was too late, or somebody else has sent this.
+        ParserFailedError: It failed for a reason of its own.
+        ParserLateError: Nothing came in time.
+        PermanentError: Somebody else has sent this, or the secrets were changed twice.
     """
     if answer is None:
-        raise PermanentError(
-            "the parser has not called back in time (HEADRACE_DOCUMENTS_PARSER_CALLBACK_S): "
-            f"{AGAIN}"
-        )
+        within = documents_settings().parser_callback_s
+        raise ParserLateError(f"the parser has not called back within {within:,} s: {AGAIN}")
     if not answer.is_sealed(job, parser.secrets):
         raise PermanentError(f"the signal `parsed` did not come from a callback: {AGAIN}")
     if answer.state == "failed" and answer.failure == "user":
         raise UserError(f"the parser could not read the file: {answer.reason}")
     if answer.state == "failed":
-        raise PermanentError(f"the parser failed: {answer.reason}: {AGAIN}")
+        raise ParserFailedError(f"the parser failed: {answer.reason}: {AGAIN}")
     return answer
 
 
