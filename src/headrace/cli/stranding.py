@@ -26,7 +26,7 @@ class Problem:
     version: str
     kind: str
     """`pipeline_gone`, `version_older`, `queue_not_served`, `step_gone`, `input_unfit`,
-    `output_unfit`."""
+    `output_unfit`, `signal_gone`, `signal_unfit`."""
     text: str
     """What is wrong, and what to do about it."""
 
@@ -87,6 +87,25 @@ def problems_of(
         yield problem("queue_not_served", f"they wait in queue {job.queue}; serve it by --queues")
     yield from _unfit_inputs(job, pipeline, problem)
     yield from _unfit_outputs(job, pipeline, problem)
+    yield from _unfit_signals(job, pipeline, problem)
+
+
+def _unfit_signals(job: LiveJob, pipeline: Pipeline[Any, Any], problem: Any) -> Iterator[Problem]:  # noqa: ANN401
+    for name in sorted(set(job.awaited) - pipeline.signals.keys()):
+        yield problem(
+            "signal_gone",
+            f"a step waits for the signal {name}, which no step takes any more: nobody can send "
+            "it, and they go on only when its time is over; keep it until they have ended",
+        )
+    for name, value in job.received.items():
+        signal = pipeline.signals.get(name)
+        wrong = None if signal is None else _misfit(signal.codec, value)
+        if wrong:
+            yield problem(
+                "signal_unfit",
+                f"the value that was sent as {name} cannot be read: {wrong}; accept the older "
+                "form, or give the signal another name",
+            )
 
 
 def _unfit_inputs(job: LiveJob, pipeline: Pipeline[Any, Any], problem: Any) -> Iterator[Problem]:  # noqa: ANN401

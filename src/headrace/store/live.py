@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from headrace.store.sql import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from uuid import UUID
 
     from headrace.store.pool import HeldConnection
@@ -29,7 +29,13 @@ class StoredOutput:
 
 @dataclass(frozen=True, slots=True)
 class LiveJob:
-    """A job that is queued or running."""
+    """A job that is queued or running.
+
+    Attributes:
+        stored: Its outputs so far.
+        received: The values that were sent to it, as JSON, by the signal's name.
+        awaited: The signals that its steps wait for.
+    """
 
     id: UUID
     queue: str
@@ -37,6 +43,8 @@ class LiveJob:
     version: str
     input: str
     stored: tuple[StoredOutput, ...]
+    received: Mapping[str, str] = field(default_factory=dict)
+    awaited: tuple[str, ...] = ()
 
 
 async def count_live(connection: HeldConnection) -> int:
@@ -49,9 +57,9 @@ async def live_jobs(connection: HeldConnection) -> AsyncIterator[list[LiveJob]]:
     async with connection.transaction(readonly=True):
         cursor = await connection.cursor(SQL["live.live_jobs"])
         while rows := await cursor.fetch(PAGE):
-            stored = await _stored(
-                connection, [row["id"] for row in rows], [row["run"] for row in rows]
-            )
+            runs = [row["id"] for row in rows], [row["run"] for row in rows]
+            stored = await _stored(connection, *runs)
+            received, awaited = await _signals(connection, *runs)
             yield [
                 LiveJob(
                     row["id"],
@@ -60,6 +68,8 @@ async def live_jobs(connection: HeldConnection) -> AsyncIterator[list[LiveJob]]:
                     row["version"],
                     row["input"],
                     tuple(stored[row["id"]]),
+                    received[row["id"]],
+                    tuple(awaited[row["id"]]),
                 )
                 for row in rows
             ]
@@ -74,3 +84,17 @@ async def _stored(
     ):
         stored[job].append(StoredOutput(step, item, state, output))
     return stored
+
+
+async def _signals(
+    connection: HeldConnection, jobs: list[UUID], runs: list[int]
+) -> tuple[defaultdict[UUID, dict[str, str]], defaultdict[UUID, list[str]]]:
+    """What was sent to jobs, and what they wait for."""
+    received: defaultdict[UUID, dict[str, str]] = defaultdict(dict)
+    awaited: defaultdict[UUID, list[str]] = defaultdict(list)
+    for job, name, value in await connection.fetch(SQL["claims.load_signals"], jobs, runs):
+        if value is not None:
+            received[job][name] = value
+    for job, name in await connection.fetch(SQL["live.load_awaited"], jobs, runs):
+        awaited[job].append(name)
+    return received, awaited

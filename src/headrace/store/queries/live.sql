@@ -15,3 +15,14 @@ from live
 join headrace.jobs as job on job.id = live.id and job.state in ('queued', 'running')
 join headrace.lanes as lane on lane.id = job.lane
 order by job.id;
+
+-- name: load_awaited
+-- The signals for which steps of these jobs' present runs wait, and nothing came yet.
+-- $1 ids uuid[], $2 runs integer[]
+select distinct wait.job, wait.name
+from unnest($1::uuid[], $2::integer[]) as wanted (job, run)
+join headrace.waits as wait on wait.job = wanted.job and wait.run = wanted.run
+where wait.kind = 'signal' and not exists (
+    select from headrace.signals as sent
+    where sent.job = wait.job and sent.run = wait.run and sent.name = wait.name
+);
