@@ -111,6 +111,14 @@ def misspelt(spell: list[ItemResult[int]]) -> dict[str, str]:
     return {one.key: one.error.message for one in spell if one.error is not None}
 
 
+async def forget(note_down: int, word: str, idea: Idea) -> None: ...
+
+
+@consensus.step(undo=forget, undo_retry=Retry(attempts=9))
+async def note_down(expand: Proposal, *, word: str = Each(words, key=str.lower)) -> int:
+    return len(word) + len(expand.title)
+
+
 @consensus.step(runs_in="process", memory=512, timeout=timedelta(minutes=2))
 def add_up(length: list[int]) -> int:
     return sum(length)

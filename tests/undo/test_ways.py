@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 
 from headrace.store.databases import fresh_database
 from headrace.store.operations import cancel_job
+from headrace.store.retention import FIRST_ID
 from headrace.store.sql import SQL
 from tests.engine_rows import HEAD_START, Rows
 from tests.outbox.rows import AS_NEW, ENDS, finish, subscribe
@@ -49,6 +51,17 @@ async def rows(address: str) -> AsyncIterator[Rows]:
     await register(rows, ["paid", "packed", "shipped"])
     yield rows
     await rows.close()
+
+
+async def prune(rows: Rows) -> int:
+    """How many checkpoints of jobs that ended 30 days ago go."""
+    async with rows.connection.transaction():
+        await rows.connection.fetch(SQL["retention.allow_deletion"])
+        page = await rows.connection.fetchrow(
+            SQL["retention.prune_checkpoints"], FIRST_ID, timedelta(days=30), 100
+        )
+    assert page is not None
+    return int(page["removed"])
 
 
 async def register(rows: Rows, undos: list[str], version: str = "1.0.0") -> None:
@@ -124,6 +137,15 @@ class TestWays:
         undo = await rows.connection.fetchrow("select * from headrace.jobs where undo_of = $1", job)
         assert undo is not None
         assert (undo["lane"], undo["ordering_key"], undo["position"]) == (plain, None, None)
+
+    async def test_outputs_are_kept_until_all_is_undone(self, rows: Rows) -> None:
+        (job,) = await rows.submit()
+        await cancel_job(rows.connection, job, by="somebody", reason=None)
+        await rows.wait(timedelta(days=40))
+        assert await prune(rows) == 0
+        (claim,) = await rows.claim(await rows.worker())
+        await rows.end(claim)
+        assert await prune(rows) == 3
 
     async def test_events_that_leave_say_what_was_undone(self, rows: Rows) -> None:
         await subscribe(rows, events=[f"job.{end}" for end in ENDS])
