@@ -16,6 +16,7 @@ from tests.proof import (
     locking,
     queueing,
     results,
+    waiting,
 )
 from tests.proof.evidence import Evidence
 from tests.proof.violation import Violation
@@ -51,6 +52,12 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     gating.check_limits,
     gating.check_slots,
     gating.check_order,
+    waiting.check_signals,
+    waiting.check_sent,
+    waiting.check_used,
+    waiting.check_waits,
+    waiting.check_children,
+    waiting.check_slots,
 )
 
 

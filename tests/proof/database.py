@@ -50,7 +50,8 @@ TRUNCATE: Final = """
     truncate headrace.jobs, headrace.queued, headrace.claims, headrace.steps, headrace.records,
         headrace.tries, headrace.progress, headrace.job_events, headrace.workers,
         headrace.dead_letters, headrace.queues, headrace.lanes, headrace.artifacts,
-        headrace.locks, headrace.lock_grants;
+        headrace.locks, headrace.lock_grants, headrace.signals, headrace.waits, headrace.children,
+        headrace.schedule_slots;
     alter sequence headrace.tokens restart;
     alter sequence headrace.worker_ids restart;
 """
@@ -103,6 +104,8 @@ class Change:
     """Step, item, name, output."""
     tries: list[tuple[str, str, int, float | None]] = field(default_factory=list)
     """Step, item, attempt, wait."""
+    waits: list[tuple[str, str, str, str, float | None]] = field(default_factory=list)
+    """Step, item, kind, name, seconds."""
     starts: list[tuple[str, str]] = field(default_factory=list)
     clears: list[tuple[str, str]] = field(default_factory=list)
     calm: bool = False
@@ -243,6 +246,11 @@ class Database:
             await self.run("ledger.clear_starts", [job], [step], [item])
         for step, item in change.starts:
             await self.run("ledger.record_starts", [job], [run], [step], [item], worker, [token])
+        for step, item, kind, name, wait_s in change.waits:
+            await self.run(
+                "ledger.insert_waits", [job], [run], [step], [item], [kind], [name], [wait_s],
+                [token],
+            )  # fmt: skip
         if change.calm:
             await self.run("ledger.calm_jobs", [job])
 
@@ -259,9 +267,13 @@ class Database:
             moved = rows[0]["state"]
         elif change.release is not None:
             wait_s, reason = change.release
+            signals, children = (
+                ",".join(row[3] for row in change.waits if row[2] == kind) or None
+                for kind in ("signal", "child")
+            )
             rows = await self.run(
                 "ledger.release_jobs", [held.job], [wait_s], [reason], [None], held.worker,
-                HEAD_START,
+                HEAD_START, [signals], [children],
             )  # fmt: skip
             moved = rows[0]["state"]
         return moved

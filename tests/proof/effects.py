@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["start", "end", "fail", "cut"]
 
@@ -31,6 +31,7 @@ class Effect:
         monotonic: Seconds since the machine's start.
         mark: What an `end` returned.
         saw: By the name of an earlier step, the marks that a `start` received.
+        got: By the name of a signal, the value that it received.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Effect:
     monotonic: float = field(default_factory=time.monotonic)
     mark: str | None = None
     saw: Mapping[str, Mark] = field(default_factory=dict)
+    got: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, int, str, str]:

@@ -16,6 +16,7 @@ from tests.proof.effects import Effect
 from tests.proof.guard import GuardedWrite
 from tests.proof.journal import Request
 from tests.proof.receipts import Receipt
+from tests.proof.sending import Sent
 from tests.proof.violation import Row
 
 RowId: TypeAlias = tuple[UUID, int, str, str]
@@ -51,6 +52,10 @@ TABLES: Final = {
     "outbox": "select * from headrace.outbox order by id",
     "lock_grants": "select * from headrace.lock_grants order by token, change",
     "blocked": "select * from headrace.blocked order by job",
+    "signals": "select * from headrace.signals order by job, run, name",
+    "waits": "select * from headrace.waits order by job, run, step, item, kind, name",
+    "children": "select * from headrace.children order by child",
+    "slots": "select * from headrace.schedule_slots order by pipeline, schedule, slot",
     "limits": """
         select 'queue' as kind, name, concurrency as most
         from headrace.queues where concurrency is not null
@@ -121,6 +126,7 @@ class Evidence:
         receipts: What came from topics.
         forgotten: Ids of events that a server took and forgot, as a real one never does.
         guarded: What was written to the resource that locks guard.
+        sent: What was sent to jobs.
     """
 
     now: datetime
@@ -138,6 +144,10 @@ class Evidence:
     outbox: list[Row]
     lock_grants: list[Row]
     blocked: list[Row]
+    signals: list[Row]
+    waits: list[Row]
+    children: list[Row]
+    slots: list[Row]
     limits: list[Row]
     expect: Expectations = field(default_factory=Expectations)
     journal: Sequence[Request] | None = None
@@ -145,6 +155,7 @@ class Evidence:
     receipts: Sequence[Receipt] | None = None
     forgotten: frozenset[str] = frozenset()
     guarded: Sequence[GuardedWrite] | None = None
+    sent: Sequence[Sent] | None = None
 
     @cached_property
     def job_by_id(self) -> Mapping[UUID, Row]:
