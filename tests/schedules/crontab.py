@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from headrace import Pipeline
+from headrace.store.schedules import ScheduleStatus
+from headrace.telemetry.events import Event, Level, add_sink
+from headrace.telemetry.schedule_events import ScheduleEvent
 from headrace.testing import Engine
 
 Missed = Literal["skip", "once", "all"]
+NAME = "reports.tick"
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -69,14 +74,6 @@ async def inputs(engine: Engine) -> list[str]:
     return [str(job.input) for job in await engine.jobs()]
 
 
-async def schedule_of(engine: Engine, jobs: list[UUID]) -> set[str]:
-    async with engine.connection() as connection:
-        rows = await connection.fetch(
-            "select metadata ->> 'schedule' as name from headrace.jobs where id = any($1)", jobs
-        )
-    return {row["name"] for row in rows}
-
-
 def next_change(zone: str, *, spring: bool, after: datetime | None = None) -> datetime:
     """When the clocks of a zone go forward the next time, or back, to the minute."""
     moment = (after or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0) + DAY
@@ -93,3 +90,36 @@ def next_change(zone: str, *, spring: bool, after: datetime | None = None) -> da
         if change and (change > timedelta()) == spring:
             return following
         moment = following
+
+
+@contextmanager
+def told() -> Iterator[list[Event]]:
+    """The events of schedules that are told meanwhile."""
+    events: list[Event] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, ScheduleEvent):
+            events.append(event)
+
+    remove = add_sink(note, level=Level.DEBUG)
+    try:
+        yield events
+    finally:
+        remove()
+
+
+async def status(engine: Engine) -> ScheduleStatus:
+    return (await engine.app.schedules.show(NAME)).schedule
+
+
+async def full_hour(engine: Engine) -> datetime:
+    """Let it be an hour in the morning, a second after it, tomorrow; returns the hour."""
+    hour = (await clock(engine)).replace(hour=6, minute=0, second=0, microsecond=0) + DAY
+    await move_to(engine, hour + timedelta(seconds=1))
+    return hour
+
+
+async def audited(engine: Engine) -> list[tuple[str, str]]:
+    async with engine.connection() as connection:
+        rows = await connection.fetch("select action, target from headrace.admin_audit order by id")
+    return [tuple(row) for row in rows]

@@ -1,0 +1,194 @@
+"""Many look at once; code of several versions; a service without workers."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import gather
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+
+from headrace import Pipeline
+from headrace.store.schedules import ScheduleStatus
+from headrace.testing import Engine
+from tests.schedules.conftest import MakeEngine
+from tests.schedules.crontab import (
+    DAY,
+    HOUR,
+    MINUTE,
+    clock,
+    full_hour,
+    inputs,
+    pipeline,
+    scheduled,
+    slots,
+    status,
+)
+from tests.waiting import eventually
+
+
+class TestTwoAtOnce:
+    async def test_many_who_look_at_the_same_time_make_one_job_a_slot(
+        self, make_engine: MakeEngine
+    ):
+        pipe = scheduled("*/10 * * * *", missed="all")
+        async with make_engine([pipe]) as engine, AsyncExitStack() as exits:
+            apps = [engine.app_with([pipe]) for _ in range(4)]
+            for app in apps:
+                await exits.enter_async_context(app)
+            await gather(*(engine.run_schedules(app) for app in apps))
+            for _ in range(5):
+                await engine.move_clock(HOUR)
+                await gather(*(engine.run_schedules(app) for app in apps))
+                await engine.run_schedules()  # whoever had the duty may have ended before
+            made = await inputs(engine)
+        assert len(made) == 30
+        assert len(set(made)) == 30
+
+    async def test_the_row_decides_where_the_duty_does_not(self, make_engine: MakeEngine):
+        """Each of many is between its look and its transaction when another one has gone on."""
+        pipe, inside = pipeline(), []
+        together = asyncio.Event()
+
+        @pipe.schedule("0 * * * *")
+        async def tick(slot: datetime) -> str:
+            inside.append(slot)
+            if len(inside) == 3:
+                together.set()
+            await together.wait()
+            return slot.isoformat()
+
+        async with make_engine([pipe]) as engine:
+            await engine.run_schedules()
+            await engine.move_clock(HOUR)
+            looks = []
+            for number in range(3):
+                looks.append(asyncio.create_task(engine.run_schedules()))
+                await eventually(lambda: len(inside) > number, within=30)  # noqa: B023 - awaited here
+                async with engine.connection() as connection:  # its lease is over
+                    await connection.execute("update headrace.duties set expires_at = '-infinity'")
+            made = await gather(*looks)
+            assert len(await inputs(engine)) == 1
+        assert sorted(map(len, made)) == [0, 0, 1]
+
+    async def test_workers_beside_each_other_make_one_job_a_slot(self, make_engine: MakeEngine):
+        async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:
+            async with engine.worker(), engine.worker():
+                for hours in range(1, 4):
+                    await engine.move_clock(HOUR)
+                    await eventually(lambda: self.has(engine, 6 * hours), within=30)  # noqa: B023
+            assert len(set(await inputs(engine))) == len(await inputs(engine))
+
+    async def has(self, engine: Engine, count: int) -> bool:
+        return len(await slots(engine)) >= count
+
+
+class TestDefinitions:
+    async def seen_by(self, engine: Engine, *pipes: Pipeline[Any, Any]) -> list[ScheduleStatus]:
+        """What stands in the table after a worker of this code has started."""
+        async with engine.app_with(pipes) as app:
+            await engine.run_schedules(app)
+        return await engine.app.schedules.list()
+
+    async def test_another_time_counts_from_now(self, make_engine: MakeEngine):
+        async with make_engine([scheduled("0 * * * *", missed="all")]) as engine:
+            await engine.run_schedules()
+            hour = await full_hour(engine)
+            [found] = await self.seen_by(engine, scheduled("30 * * * *", missed="all"))
+            assert found.next_slot == hour + 30 * MINUTE
+            [found] = await self.seen_by(
+                engine, scheduled("30 * * * *", timezone="Asia/Kolkata", missed="all")
+            )
+            assert found.next_slot == hour + HOUR  # half past six there
+            assert await slots(engine) == []
+
+    async def test_anything_else_leaves_the_next_slot_alone(self, make_engine: MakeEngine):
+        async with make_engine([scheduled(missed="all")]) as engine:
+            await engine.run_schedules()
+            before = await status(engine)
+            await engine.move_clock(3 * HOUR)
+            [found] = await self.seen_by(engine, scheduled(missed="once", version="1.1.0"))
+            assert (found.missed, found.version) == ("once", "1.1.0")
+            assert len(await slots(engine)) == 1  # the latest, by the new policy
+            assert found.next_slot == before.next_slot + 3 * HOUR
+
+    async def test_older_code_neither_changes_nor_runs_it(self, make_engine: MakeEngine):
+        old, new = (
+            scheduled("0 * * * *", version="1.9.0"),
+            scheduled("30 * * * *", version="1.10.0"),
+        )
+        async with make_engine([old]) as engine:
+            await engine.run_schedules()
+            [found] = await self.seen_by(engine, new)
+            await engine.move_clock(2 * HOUR)
+            assert await engine.run_schedules() == []
+            [after] = await self.seen_by(engine, pipeline(version="1.9.5"))
+        assert (found.cron, found.version) == ("30 * * * *", "1.10.0")
+        assert (after.cron, after.version, after.state) == ("30 * * * *", "1.10.0", "overdue")
+
+    async def test_what_the_newest_code_has_no_more_is_listed_as_not_carried(
+        self, make_engine: MakeEngine
+    ):
+        async with make_engine([scheduled()]) as engine:
+            await engine.run_schedules()
+            [found] = await self.seen_by(engine, pipeline(version="1.1.0"))
+            await engine.move_clock(2 * HOUR)
+            assert await engine.run_schedules() == []
+            [again] = await self.seen_by(engine, scheduled(version="1.2.0", missed="all"))
+            now = await clock(engine)
+            assert await slots(engine) == []
+        assert (found.state, found.version) == ("not carried", "1.1.0")
+        assert again.state == "active"
+        assert now < again.next_slot <= now + HOUR
+
+    async def test_it_is_not_called_while_others_have_other_code_of_the_version(
+        self, make_engine: MakeEngine
+    ):
+        async with make_engine([scheduled("0 * * * *")]) as engine:
+            await engine.run_schedules()
+            async with engine.worker():
+                await eventually(lambda: self.is_listed(engine), within=30)
+                await self.seen_by(engine, scheduled("30 */2 * * *"))
+                await engine.move_clock(2 * HOUR)
+                await self.seen_by(engine, scheduled("30 */2 * * *"))
+            assert {slot.minute for slot in await slots(engine)} == {30}
+
+    async def is_listed(self, engine: Engine) -> bool:
+        return bool(await engine.app.schedules.list())
+
+
+class TestRetention:
+    async def test_slots_go_with_the_jobs_of_their_time(self, make_engine: MakeEngine):
+        async with make_engine([scheduled()]) as engine:
+            await engine.run_schedules()
+            await engine.move_clock(HOUR)
+            await engine.run_schedules()
+            await engine.move_clock(200 * DAY)
+            await engine.run_schedules()
+            worker = engine.app.worker()
+            await worker.clean_up(within_s=30)
+            await worker.close()
+            found = await status(engine)
+            assert await slots(engine) == [found.last_slot]
+
+
+class TestSweeps:
+    async def test_a_sweep_submits_for_a_service_without_workers(self, make_engine: MakeEngine):
+        async with make_engine([scheduled()]) as engine:
+            await self.sweep(engine)
+            await engine.move_clock(3 * HOUR)
+            assert await self.sweep(engine) == 1
+
+    async def sweep(self, engine: Engine) -> int:
+        worker = engine.app.worker(timing=engine.timing)
+        try:
+            return (await worker.sweep(within_s=30)).scheduled
+        finally:
+            await worker.close()
+
+    async def test_a_worker_that_ends_when_empty_submits_before(self, make_engine: MakeEngine):
+        async with make_engine([scheduled()]) as engine:
+            await engine.run_schedules()
+            await engine.move_clock(3 * HOUR)
+            await engine.app.worker(timing=engine.timing).run(until_empty=True)
+            assert [job.state for job in await engine.jobs()] == ["completed"]
