@@ -1,5 +1,6 @@
 """Pipelines whose items may fail, for worker processes that are killed."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from headrace import Each, ItemResult, PermanentError, Pipeline, Retry
 FOLDER = "HEADRACE_TEST_FOLDER"
 
 lossy = Pipeline("lossy", input=list[int], output=list[str])
+beside = Pipeline("beside", input=list[int], output=list[str])
 apart = Pipeline("apart", input=int, output=list[str])
 
 
@@ -41,6 +43,17 @@ async def gather(work: list[ItemResult[int]]) -> list[str]:
     return outcomes_of(work)
 
 
+@beside.step
+async def linger(given: list[int]) -> None:
+    tell(f"linger {given}")
+    await asyncio.sleep(60)
+
+
+beside.step(numbers)
+beside.step(parallel=1, retry=Retry(attempts=1))(work)
+beside.step(gather)
+
+
 @apart.step(runs_in="process", retry=Retry(attempts=1))
 def divide(count: int, number: int = Each((0, 1, 2, 3), key=str, at_least=2)) -> int:
     if number == 3:
@@ -53,4 +66,4 @@ def collect(divide: list[ItemResult[int]]) -> list[str]:
     return outcomes_of(divide)
 
 
-ALL: list[Any] = [lossy, apart]
+ALL: list[Any] = [lossy, beside, apart]

@@ -23,7 +23,7 @@ from headrace import (
 from headrace.errors import JobFailedError
 from headrace.testing import Engine
 from tests.engine.conftest import MakeEngine
-from tests.engine.lossy import ALL, FOLDER, lossy
+from tests.engine.lossy import ALL, FOLDER, beside, lossy
 
 
 @pytest.fixture
@@ -62,6 +62,19 @@ class TestDeath:
             with pytest.raises(JobFailedError, match=r"2 of 3 items .* 2 have to .* no -3"):
                 await job.result()
         assert Counter(lines_of(effects))["work -1"] == 1
+
+    async def test_the_job_fails_at_once_where_too_many_items_had_failed(
+        self, make_engine: MakeEngine, effects: Path
+    ):
+        async with make_engine(ALL) as engine:
+            job = await engine.submit(beside, [-1, -2, 3])
+            # The other step still runs, so that the job does not end with its second failed item.
+            await engine.crash_at("ledger.change.after_commit", app="tests.engine.lossy:ALL", nth=3)
+            assert (await engine.job(job)).state is JobState.RUNNING
+            await engine.run_until_empty()
+            with pytest.raises(JobFailedError, match=r"2 of 3 items .* 2 have to .* no -2"):
+                await job.result()
+        assert Counter(lines_of(effects)) == {"linger [-1, -2, 3]": 1, "work -1": 1, "work -2": 1}
 
     async def test_an_item_that_dies_with_its_worker_has_not_failed(
         self, make_engine: MakeEngine, effects: Path
@@ -142,6 +155,37 @@ class TestNewRun:
             await engine.run_until_empty()
             assert await job.result() == "2"
         assert runs == {"work 1": 1, "work 2": 2, "count": 2}
+
+    @pytest.mark.parametrize("at_least", [None, 2])
+    async def test_an_output_that_an_operator_gives_stands_while_they_run(
+        self, make_engine: MakeEngine, at_least: int | None
+    ):
+        better = asyncio.Event()
+        pipe = Pipeline("pipe", input=int, output=str)
+
+        @pipe.step(retry=Retry(attempts=1))
+        async def work(number: int, item: int = Each((1, 2), key=str, at_least=at_least)) -> int:
+            if item == 2 and not better.is_set():
+                raise RuntimeError(f"not yet {number}")
+            return item
+
+        @pipe.step(after=[work])
+        async def count(number: int) -> int:
+            raise AssertionError(number)
+
+        @pipe.step
+        async def tell(count: int) -> str:
+            return f"{count}"
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 1)
+            await engine.run_until_empty()
+            better.set()
+            await engine.app.retry(job.id, override_outputs={"count": 50})
+            await engine.run_until_empty()
+            assert await job.result() == "50"
+            rows = [row for row in await engine.steps(job) if row.run == 2 and row.item == "2"]
+            assert [row.state for row in rows] == ["completed"]
 
 
 class TestAnyOutcomes:

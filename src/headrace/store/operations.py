@@ -62,8 +62,8 @@ class NewRun:
     given: Sequence[GivenOutput] = ()
     """Outputs in place of those of these steps, which are among `again`."""
     uses: Sequence[tuple[str, str]] = ()
-    """Steps whose items may fail, each with one that needs it: where the new run has an output of
-    that one, the items that failed do not run again."""
+    """Steps whose items may fail, each with one that needs it: where the new run takes over an
+    output of that one, the items that failed do not run again."""
 
 
 async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str | None) -> JobState:

@@ -166,7 +166,7 @@ class JobRun:
             unmet = self.unmet = self.blueprint.unmet.copy()
         for follower in followers:
             unmet[follower] -= 1
-            if unmet[follower]:
+            if unmet[follower] or follower in self.outputs:  # which an operator gave
                 continue
             step = steps[follower]
             if step.is_held:

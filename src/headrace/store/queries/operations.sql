@@ -75,7 +75,7 @@ and state <> 'failed';
 
 -- name: reuse_failed_items
 -- As reuse_steps, for the failed items of steps that another one needs whose output the new run has
--- by now: what it was made from stands.
+-- taken over by now: what it was made from stands.
 -- $1 job, $2 old run, $3 steps text[], $4 a step that needs each of them text[]
 insert into headrace.steps (
     job, run, step, item, state, position, attempts, worker, token, latency_us, finished_at,
@@ -96,7 +96,7 @@ and exists (
     from unnest($3::text[], $4::text[]) as needed (step, by_step)
     join headrace.steps as made
         on made.job = $1 and made.run = $2::integer + 1 and made.step = needed.by_step
-        and made.item = ''
+        and made.item = '' and made.reused_from is not null
     where needed.step = failed.step
 );
 
