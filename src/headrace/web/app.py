@@ -29,7 +29,6 @@ from headrace.web.gate import paths
 from headrace.web.gate.body import BodyGate, BodyLimits
 from headrace.web.gate.envelope import Envelope
 from headrace.web.gate.limit import TimeLimit
-from headrace.web.gate.pages import Pages
 from headrace.web.gate.rates import AddressRates, RateGate
 from headrace.web.gate.traced import Traced
 from headrace.web.library import documents_of
@@ -238,9 +237,8 @@ def _guard(api: FastAPI, settings: Settings) -> None:
             allow_headers=settings.cors_allow_headers,
             expose_headers=EXPOSED,
         )
-    api.add_middleware(Pages, show=problem_page)
-    is_production = settings.env == "production"
-    api.add_middleware(Envelope, is_production=is_production, page_policy=page_policy())
+    is_production, pages = settings.env == "production", (page_policy(), problem_page)
+    api.add_middleware(Envelope, is_production=is_production, pages=pages)
     tracing = adopt_tracing()
     if tracing is not None:
         api.add_middleware(Traced, tracing=tracing)

@@ -14,11 +14,17 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.request_events import RequestFailed, RequestServed
+from headrace.web.gate.pages import wants_page
 from headrace.web.gate.paths import LINKS
-from headrace.web.problems import REQUEST_ID, ProblemError, problem_for
+from headrace.web.problems import REQUEST_ID, SHOWN_AS, ProblemError, problem_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from headrace.web.problems import Problem
 
 HEADERS: Final = "headrace.headers"
 """The headers of a request by name, in its scope; of several with one name, the last."""
@@ -60,18 +66,30 @@ class Envelope:
     Args:
         app: The layers below.
         is_production: Whether clients are told to come by TLS only.
-        page_policy: The content security policy of pages behind links.
+        pages: The content security policy of pages behind links, and what makes the page of a
+            problem, for a person who has opened one.
     """
 
-    def __init__(self, app: ASGIApp, *, is_production: bool, page_policy: str = POLICY) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        is_production: bool,
+        pages: tuple[str, Callable[[Problem], Response]] | None = None,
+    ) -> None:
         self._app = app
+        self._show = None if pages is None else pages[1]
+        page_policy = POLICY if pages is None else pages[0]
         secure = (*SECURE, STRICT_TRANSPORT) if is_production else SECURE
         self._headers = (*secure, (b"content-security-policy", POLICY.encode()))
         self._docs_headers = (*secure, (b"content-security-policy", DOCS_POLICY.encode()))
         self._page_headers = (*secure, (b"content-security-policy", page_policy.encode()))
 
-    def _headers_of(self, path: str) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers_for(self, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+        path = scope["path"]
         if path.startswith(LINKS):
+            if self._show is not None and wants_page(scope):
+                scope[SHOWN_AS] = self._show
             return self._page_headers
         return self._docs_headers if path == "/docs" else self._headers
 
@@ -82,7 +100,7 @@ class Envelope:
             return
         began = perf_counter()
         request_id = _read_headers(scope)
-        headers = self._headers_of(scope["path"])
+        headers = self._headers_for(scope)
         status = 0
 
         async def send_sealed(message: Message) -> None:

@@ -1,39 +1,13 @@
-"""Errors of pages as pages: who opens a link in a browser is not shown a problem document."""
+"""Who opens a link: a person, who is shown pages, or a program, which is told JSON."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.web.gate.paths import LINKS
-from headrace.web.problems import SHOWN_AS
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from headrace.web.problems import Problem
+    from starlette.types import Scope
 
 JSON: Final = b"application/json"
-
-
-class Pages:
-    """Has the problems of links told as pages; stands outside of all that may refuse a request.
-
-    Args:
-        app: The layers below.
-        show: Makes the page of a problem.
-    """
-
-    def __init__(self, app: ASGIApp, *, show: Callable[[Problem], Response]) -> None:
-        self._app, self._show = app, show
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http" and scope["path"].startswith(LINKS) and wants_page(scope):
-            scope[SHOWN_AS] = self._show
-        await self._app(scope, receive, send)
 
 
 def wants_page(scope: Scope) -> bool:
