@@ -39,6 +39,7 @@ OPEN = {
     "GET /ready",
     "GET /metrics",
     "PUT /v1/documents/uploads/{upload_id}",
+    "POST /v1/webhooks/{provider}",
     "GET /signals/{token}",
     "HEAD /signals/{token}",
     "POST /signals/{token}",
