@@ -73,7 +73,9 @@ def _list_mismatch(slot: Slot, step: Step) -> DefinitionError:
     element = element_of(slot.annotation)
     takes_results, may_fail = _is_result(element), _is_result(element_of(step.produces))
     if takes_results != may_fail or element is None or fit(returned, slot.annotation) is not None:
-        return slot.error("FAN_IN_LIST", _gather_hint(step, hint, takes_results, may_fail))
+        return slot.error(
+            "FAN_IN_LIST", _gathering(step, hint, wanted=takes_results, made=may_fail)
+        )
     if may_fail:
         element = next(iter(get_args(plain(element))), None)
     if step.may_skip and fit(without_none(returned), element) is not None:
@@ -91,11 +93,12 @@ def _is_result(element: Annotation) -> bool:
     return bare is ItemResult or origin_of(bare) is ItemResult
 
 
-def _gather_hint(step: Step, hint: str, takes_results: bool, may_fail: bool) -> str:  # noqa: FBT001 - of one caller
+def _gathering(step: Step, hint: str, *, wanted: bool, made: bool) -> str:
+    """What to write, by whether `ItemResult`s are wanted, and made."""
     runs = f"the step {step.name} runs once per item"
-    if may_fail:
+    if made:
         return f"{runs}, and items may fail: {hint}"
-    if takes_results:
+    if wanted:
         return f"{runs}, and all have to succeed: {hint}, or let items fail with at_least="
     return f"{runs}: {hint}"
 
