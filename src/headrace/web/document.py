@@ -74,8 +74,6 @@ def _corrected(document: dict[str, Any]) -> dict[str, Any]:
     schemas["ProblemDocument"] = problem
     if "/v1/jobs" in document["paths"]:
         schemas.update(body_parts())
-        for view in (LinkView, LinkAnswered):  # their routes answer a person with a page
-            schemas[view.__name__] = view.model_json_schema(ref_template=template)
     for view in _read_by_routes(document["paths"]):
         schemas[view.__name__] = view.model_json_schema(ref_template=template)
     return document
@@ -83,5 +81,7 @@ def _corrected(document: dict[str, Any]) -> dict[str, Any]:
 
 def _read_by_routes(paths: Container[str]) -> Iterator[type[BaseModel]]:
     """The models of bodies that routes read and answer themselves."""
+    if "/v1/jobs" in paths:
+        yield from (LinkView, LinkAnswered)  # their routes answer a person with a page
     if "/v1/documents" in paths:
         yield from (SentDocument, ParserNews)

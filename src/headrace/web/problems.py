@@ -271,6 +271,8 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...
     (errors.SignalNotFoundError, lambda error: _made("NOT_FOUND", error)),
     (errors.JobFinishedError, lambda _: ProblemError("JOB_FINISHED").problem()),
     (errors.BreakerNotFoundError, lambda error: _made("NOT_FOUND", error)),
+    (errors.ScheduleNotFoundError, lambda error: _made("NOT_FOUND", error)),
+    (errors.ScheduleFunctionError, lambda error: _made("CONFLICT", error)),
     (errors.IdempotencyKeyReusedError, _hidden("IDEMPOTENCY_KEY_REUSED")),
     (errors.LeaseLostError, _hidden("STALE_TOKEN")),
     (errors.NotCompletedError, lambda error: _made("NOT_COMPLETED", error)),
@@ -282,8 +284,6 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Callable[[Any], Problem]], ...
     (errors.UndoJobError, lambda error: _made("CONFLICT", error)),
     (errors.UnavailableError, _of_unavailable),
     (TimeoutError, _hidden("TIMEOUT")),
-    (errors.ScheduleNotFoundError, lambda error: _made("NOT_FOUND", error)),
-    (errors.ScheduleFunctionError, lambda error: _made("CONFLICT", error)),
 )
 
 
