@@ -70,7 +70,9 @@ class Rerun:
                 raise StepNotFoundError(name, tuple(graph))
         if ended.undo is not None:
             begins |= _present_names(graph, ended.undo.undone)
-        return NewRun(_names_from(graph, begins), given, _uses(pipeline, definition))
+        again = _names_from(graph, begins)
+        uses = _uses(pipeline, definition)
+        return NewRun(again, given, uses, _asks(pipeline, definition, again))
 
     def _go_on(self, ended: Ended) -> NewRun:
         if self.force or self.from_step is not None or self.overrides:
@@ -142,6 +144,22 @@ def _uses(
         for name in (step, *graph[step][0])
         for needing in (follower, *was)
     ]
+
+
+def _asks(
+    pipeline: Pipeline[Any, Any] | None,
+    definition: Mapping[str, Any] | None,
+    again: Sequence[str],
+) -> list[str]:
+    """The signals that no step takes but those that run again."""
+    if pipeline is not None:
+        steps = pipeline.steps.values()
+        takes = [(step.name, [signal.name for signal in step.signals]) for step in steps]
+    else:
+        found = definition["steps"] if definition else ()
+        takes = [(step["name"], step.get("signals", ())) for step in found]
+    stand = {signal for step, signals in takes if step not in again for signal in signals}
+    return sorted({signal for _, signals in takes for signal in signals} - stand)
 
 
 def _steps_that_may_fail(

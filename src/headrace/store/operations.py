@@ -64,6 +64,8 @@ class NewRun:
     uses: Sequence[tuple[str, str]] = ()
     """Steps whose items may fail, each with one that needs it: where the new run takes over an
     output of that one, the items that failed do not run again."""
+    asks: Sequence[str] = ()
+    """The signals that it does not take over: whoever takes them runs again."""
 
 
 async def cancel_job(connection: Connection, job: UUID, *, by: str, reason: str | None) -> JobState:
@@ -213,6 +215,10 @@ async def _take_over(connection: Connection, ended: Ended, plan: NewRun) -> None
     names = None if plan.again is None else list(plan.again)
     await connection.execute(SQL["operations.reuse_steps"], ended.id, ended.run, names)
     await connection.execute(SQL["operations.reuse_records"], ended.id, ended.run, names)
+    if names is not None:
+        await connection.execute(
+            SQL["operations.reuse_signals"], ended.id, ended.run, list(plan.asks)
+        )
     if plan.given:
         columns = zip(*plan.given, strict=True)
         await connection.execute(

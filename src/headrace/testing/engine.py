@@ -200,13 +200,15 @@ class Engine(Inspection):
         """Run jobs until none is left to run: those that wait for a retry are waited for.
 
         A worker is started for it, unless one runs in a `worker` block. Jobs that were submitted
-        for a later time do not count before that time.
+        for a later time do not count before that time, nor do those that wait for a signal, or for
+        a child job that does: nothing happens to them before somebody sends it.
 
         Args:
             timeout: The longest wait, seconds or a timedelta.
             concurrency: Jobs at once.
             skip_waits: Move the clock whenever all that is left waits for its time, so that a
-                retry after five minutes is a matter of milliseconds.
+                retry after five minutes, or a step's delay, is a matter of milliseconds. The time
+                of signals runs out, too: send before what is to come in time.
 
         Raises:
             NotEmptyError: The time is over, or the worker has ended because abandoned steps fill
@@ -220,7 +222,7 @@ class Engine(Inspection):
 
     async def _wait_until_empty(self, seconds: float, *, skip_waits: bool) -> None:
         end = monotonic() + seconds
-        while left := await self._unfinished():
+        while left := await self._unfinished(with_timeouts=skip_waits):
             if skip_waits and (wait := left.skippable) is not None:
                 await self.move_clock(wait)
             elif not any(worker.is_running for worker in self._workers):
@@ -229,10 +231,10 @@ class Engine(Inspection):
                 raise NotEmptyError(f"not empty after {seconds:g} s:\n{left.describe()}")
             await asyncio.sleep(LOOK_S)
 
-    async def _unfinished(self) -> Unfinished:
+    async def _unfinished(self, *, with_timeouts: bool) -> Unfinished:
         carried = {pipeline.name for pipeline in self._pipelines}
         async with self.connection() as connection:
-            return await unfinished(connection, carried)
+            return await unfinished(connection, carried, with_timeouts=with_timeouts)
 
     async def run_schedules(self, app: Headrace | None = None) -> list[JobHandle[Any]]:
         """Submit the jobs of all slots that are due by the engine's clock; workers do so, too.

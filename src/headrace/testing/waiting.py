@@ -63,6 +63,8 @@ class Unfinished:
 
 
 def _waits(row: asyncpg.Record) -> str:
+    if row["wait_s"] > 0 and row["wait_reason"] == "external":
+        return f"waits for a signal ({row['signals']}), for at most {row['wait_s']:.1f} s"
     if row["wait_s"] > 0:
         return f"waits for another {row['wait_s']:.1f} s ({row['wait_reason']})"
     if row["blocked"]:
@@ -70,6 +72,15 @@ def _waits(row: asyncpg.Record) -> str:
     return f"is due in queue {row['queue']!r} ({row['wait_reason']})"
 
 
-async def unfinished(connection: Connection, carried: Collection[str]) -> Unfinished:
-    """What is left to do now."""
-    return Unfinished(await connection.fetch(SQL["testing.unfinished_jobs"], SHOWN), carried)
+async def unfinished(
+    connection: Connection, carried: Collection[str], *, with_timeouts: bool
+) -> Unfinished:
+    """What is left to do now.
+
+    Args:
+        connection: Where.
+        carried: The pipelines of the engine that asks, by name.
+        with_timeouts: Whether that counts, too, which waits for a signal that does not come.
+    """
+    rows = await connection.fetch(SQL["testing.unfinished_jobs"], SHOWN, with_timeouts)
+    return Unfinished(rows, carried)

@@ -215,7 +215,7 @@ select job, step, item, charges from headrace.progress
 where job = any($1::uuid[]) and recorded;
 
 -- name: expire_signals
--- Stores that signals did not come in time to these jobs, behind the fence.
+-- Stores that signals did not come in time to these jobs, behind the fence, and tells which.
 -- $1 ids uuid[], $2 tokens bigint[]
 with fenced as materialized (
     select job.id, job.run
@@ -229,7 +229,8 @@ select distinct fenced.id, fenced.run, wait.name, true
 from fenced
 join headrace.waits as wait on wait.job = fenced.id and wait.run = fenced.run
 where wait.kind = 'signal' and wait.due_at <= headrace.now()
-on conflict do nothing;
+on conflict do nothing
+returning job, name;
 
 -- name: load_signals
 -- What was sent to these jobs' present runs; a null value did not come in time.
@@ -297,7 +298,8 @@ select exists (
     join headrace.jobs as job on job.id = entry.job
     join headrace.lanes as lane on lane.id = entry.lane
     where entry.lane = any($1::integer[]) and entry.due_at < 'infinity'  -- else it is blocked
-    and job.wait_reason not in ('scheduled', 'unclaimable', 'external', 'child', 'delay')
+    and job.wait_reason not in ('scheduled', 'unclaimable')
+    and (entry.ready or job.wait_reason not in ('external', 'child', 'delay'))
     and not exists (
         select from headrace.queues as queue
         where queue.name = lane.queue and queue.paused_at is not null

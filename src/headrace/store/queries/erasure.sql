@@ -28,6 +28,8 @@ told as (  -- what others are still to be told: that it happened, and nothing of
 ),
 steps as (delete from headrace.steps where job = $1::uuid),
 records as (delete from headrace.records where job = $1::uuid),
+signals as (delete from headrace.signals where job = $1::uuid),
+waits as (delete from headrace.waits where job = $1::uuid),
 tries as (delete from headrace.tries where job = $1::uuid)
 delete from headrace.progress where job = $1::uuid;
 

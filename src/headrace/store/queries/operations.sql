@@ -111,6 +111,15 @@ select
 from headrace.records
 where job = $1 and run = $2 and $3::text[] is not null and not step = any($3::text[]);
 
+-- name: reuse_signals
+-- Gives a new run what was sent to the run before it, but for the named signals. That none came in
+-- time is not taken over: the waits begin anew.
+-- $1 job, $2 old run, $3 names text[]
+insert into headrace.signals (job, run, name, value, sent_by, received_at)
+select job, $2::integer + 1, name, value, sent_by, received_at
+from headrace.signals
+where job = $1 and run = $2 and not expired and not name = any($3::text[]);
+
 -- name: give_outputs
 -- Stores outputs that an operator gave in place of what steps made. No worker and no try made them.
 -- $1 job, $2 new run, $3 steps text[], $4 positions integer[], $5 outputs text[]

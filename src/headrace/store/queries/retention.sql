@@ -161,6 +161,9 @@ try as (delete from headrace.tries as gone using expired where gone.job = expire
 event as (delete from headrace.job_events as gone using expired where gone.job = expired.id),
 dead as (delete from headrace.dead_letters as gone using expired where gone.job = expired.id),
 start as (delete from headrace.progress as gone using expired where gone.job = expired.id),
+signal as (delete from headrace.signals as gone using expired where gone.job = expired.id),
+wait as (delete from headrace.waits as gone using expired where gone.job = expired.id),
+bound as (delete from headrace.children as gone using expired where gone.parent = expired.id),
 hook as (delete from headrace.webhooks as gone using expired where gone.job = expired.id),
 -- A topic still gets what it has not got yet.
 told as (
@@ -214,7 +217,9 @@ record as (
     using expired
     where gone.job = expired.id
     returning gone.job
-)
+),
+signal as (delete from headrace.signals as gone using expired where gone.job = expired.id),
+wait as (delete from headrace.waits as gone using expired where gone.job = expired.id)
 select
     (select count(*) from step)::integer + (select count(*) from record)::integer as removed,
     case

@@ -14,8 +14,9 @@ where lost_at is null and stopped_at is null;
 
 -- name: unfinished_jobs
 -- What a test that waits until nothing is left would have to wait for: all that runs, and all that
--- is queued, but for what was submitted for a later time.
--- $1 most rows
+-- is queued, but for what was submitted for a later time, and for what somebody outside or a child has
+-- to wake.
+-- $1 most rows, $2 whether times of signals that run out count as something that happens
 with later as materialized (
     select known.gate
     from (select distinct gate from headrace.blocked) as known
@@ -38,7 +39,18 @@ with later as materialized (
 )
 select
     job.id, lane.queue, lane.pipeline, lane.version, job.state, job.wait_reason,
-    extract(epoch from job.due_at - headrace.now())::float8 as wait_s,
+    case
+        when asleep.found then extract(epoch from job.due_at - headrace.now())::float8
+        else 0.0
+    end as wait_s,
+    (
+        select string_agg(distinct wait.name, ', ') from headrace.waits as wait
+        where wait.job = job.id and wait.run = job.run and wait.kind = 'signal'
+        and not exists (
+            select from headrace.signals as sent
+            where sent.job = wait.job and sent.run = wait.run and sent.name = wait.name
+        )
+    ) as signals,
     coalesce(job.error ->> 'message', tried.message) as error,
     queue.paused_at is not null as paused,
     (
@@ -47,8 +59,8 @@ select
         where known.job = job.id and known.token = job.token
     ) as steps,
     count(*) over () as total,
-    min(job.due_at - headrace.now()) filter (where job.state = 'queued' and kept.job is null)
-        over () as next,
+    min(case when asleep.found then job.due_at - headrace.now() else interval '0' end)
+        filter (where job.state = 'queued' and kept.job is null) over () as next,
     kept.job is not null as blocked,
     bool_and(job.state = 'queued' and job.wait_reason <> 'unclaimable') over () as only_queued
 from headrace.jobs as job
@@ -61,7 +73,22 @@ left join lateral (
     order by failed.failed_at desc
     limit 1
 ) as tried on true
+cross join lateral (
+    select exists (  -- else somebody has woken it, or it is blocked
+        select from headrace.queued as entry
+        where not entry.ready and entry.due_at = job.due_at and entry.job = job.id
+    ) and job.due_at > headrace.now() as found
+) as asleep
 where job.state in ('queued', 'running')
+and not (job.state = 'queued' and job.wait_reason = 'child' and asleep.found)
+and not (
+    job.state = 'queued' and job.wait_reason = 'external' and asleep.found and not $2::boolean
+    and not exists (
+        select from headrace.waits as wait
+        where wait.job = job.id and wait.run = job.run and wait.kind = 'delay'
+        and wait.due_at > headrace.now()
+    )
+)
 and not (job.wait_reason = 'scheduled' and job.state = 'queued' and job.due_at > headrace.now())
 -- Nor for what waits behind such a job.
 and (kept.gate is null or kept.gate not in (select gate from later))
@@ -131,7 +158,14 @@ record as (delete from headrace.records as old using gone where old.job = gone.i
 try as (delete from headrace.tries as old using gone where old.job = gone.id),
 event as (delete from headrace.job_events as old using gone where old.job = gone.id),
 start as (delete from headrace.progress as old using gone where old.job = gone.id),
-dead as (delete from headrace.dead_letters as old using gone where old.job = gone.id)
+dead as (delete from headrace.dead_letters as old using gone where old.job = gone.id),
+signal as (delete from headrace.signals as old using gone where old.job = gone.id),
+wait as (delete from headrace.waits as old using gone where old.job = gone.id),
+bound as (
+    delete from headrace.children as old
+    using gone
+    where gone.id in (old.child, old.parent)
+)
 delete from headrace.jobs as job
 using gone
 where job.id = gone.id;
