@@ -23,7 +23,7 @@ class TestDoctor:
         checks = [line.split()[1] for line in result.out.splitlines()]
         assert checks == [
             "settings", "version", "database", "clock", "pooler", "schema", "wall", "workers",
-            "unclaimable", "stuck", "failures", "identity", "webhooks", "connections",
+            "unclaimable", "stuck", "schedules", "failures", "identity", "webhooks", "connections",
         ]  # fmt: skip
 
     async def test_a_missing_schema_fails(self, bare_commands: Commands) -> None:

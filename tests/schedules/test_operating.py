@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from headrace import Pipeline
+from headrace.cli.examination import schedules_finding
 from headrace.errors import ScheduleFunctionError, ScheduleNotFoundError
 from headrace.telemetry.schedule_events import (
     ScheduleFailed,
@@ -16,6 +17,7 @@ from headrace.telemetry.schedule_events import (
     ScheduleResumed,
     ScheduleTriggered,
 )
+from headrace.testing import Engine
 from tests.schedules.conftest import MakeEngine
 from tests.schedules.crontab import (
     HOUR,
@@ -239,3 +241,29 @@ class TestFailures:
             await engine.move_clock(HOUR)
             assert len(await engine.run_schedules()) == 1
             assert (await status(engine)).state == "active"
+
+
+class TestDoctor:
+    async def test_what_fails_or_nobody_carries_is_told(self, make_engine: MakeEngine):
+        pipe = pipeline()
+
+        @pipe.schedule("0 * * * *")
+        def tick(slot: datetime) -> str:
+            raise LookupError(slot)
+
+        async with make_engine([pipe]) as engine:
+            await engine.run_schedules()
+            assert await self.said(engine) == ("ok", "1 defined, 0 paused")
+            await engine.move_clock(2 * HOUR)
+            level, text = await self.said(engine)
+            assert (level, "no worker carries reports.tick" in text) == ("warn", True)
+            await engine.run_schedules()
+            level, text = await self.said(engine)
+            assert (level, "functions of reports.tick fail" in text) == ("warn", True)
+            await engine.app.schedules.pause(NAME)
+            assert await self.said(engine) == ("ok", "1 defined, 1 paused")
+
+    async def said(self, engine: Engine) -> tuple[str, str]:
+        async with engine.app.connection() as connection:
+            found = await schedules_finding(connection)
+        return found.level, found.text

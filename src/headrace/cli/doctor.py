@@ -128,6 +128,7 @@ async def _examine_server(settings: Settings, place: Place) -> AsyncIterator[Fin
             examination.workers_finding,
             examination.unclaimable_finding,
             examination.stuck_finding,
+            examination.schedules_finding,
             examination.failures_finding,
         ):
             yield await check(connection)

@@ -12,6 +12,7 @@ from headrace.store import condition, reads
 from headrace.store.api_keys import has_api_keys
 from headrace.store.outbox import measure_outbox
 from headrace.store.pool import connect
+from headrace.store.schedules import list_schedules
 from headrace.store.wall import wall_stands
 from headrace.store.workers import session_process
 
@@ -161,6 +162,19 @@ async def stuck_finding(connection: HeldConnection) -> Finding:
         return Finding("ok", "stuck", "no job has been running for over 30 min")
     shown = ", ".join(f"{job.id} ({job.pipeline}, worker {job.worker})" for job in jobs)
     return Finding("fail", "stuck", f"running for over 30 min: {shown}; see headrace jobs show")
+
+
+async def schedules_finding(connection: HeldConnection) -> Finding:
+    """Whether the slots of schedules have their jobs."""
+    found = await list_schedules(connection)
+    text = f"{len(found)} defined, {sum(one.state == 'paused' for one in found)} paused"
+    failing = [one.address for one in found if one.state == "failing"]
+    overdue = [one.address for one in found if one.state == "overdue"]
+    if failing:
+        text += f"; the functions of {', '.join(failing[:5])} fail: see headrace schedules list"
+    if overdue:
+        text += f"; no worker carries {', '.join(overdue[:5])}: start one: headrace worker"
+    return Finding("warn" if failing or overdue else "ok", "schedules", text)
 
 
 async def failures_finding(connection: HeldConnection) -> Finding:
