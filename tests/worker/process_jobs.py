@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from headrace import Each, Pipeline, Retry, Signal, SyncContext
@@ -11,6 +12,7 @@ from headrace import Each, Pipeline, Retry, Signal, SyncContext
 squares = Pipeline("squares", input=int, output=int)
 children = Pipeline("children", input=str, output=str)
 answering = Pipeline("answering", input=list[int], output=list[int])
+asking = Pipeline("asking", input=str, output=str)
 bad = Pipeline("bad", input=str, output=str)
 patient = Pipeline("patient", input=str, output=str)
 
@@ -46,6 +48,16 @@ def answer(numbers: list[int], ctx: SyncContext) -> list[bool]:
 @answering.step
 def take(answer: list[bool], total: int = Signal()) -> list[int]:
     return [total, *map(int, answer)]
+
+
+@asking.step(runs_in="process")
+def ask(title: str, ctx: SyncContext) -> str:
+    return ctx.signal_url("approval", valid=timedelta(hours=1), title=title)
+
+
+@asking.step
+def decide(ask: str, *, approval: bool = Signal(timeout=2)) -> str | None:
+    return ask if approval else None
 
 
 @bad.step(runs_in="process", timeout=0.2, retry=Retry(attempts=1), memory=64)

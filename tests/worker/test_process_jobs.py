@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from headrace import Headrace, JobState
 from headrace.errors import JobCancelledError, JobFailedError
+from headrace.model.link import read_token
+from headrace.settings import Settings
 from headrace.worker.processes import StepProcesses
 from headrace.worker.timing import Timing
 from headrace.worker.worker import Worker
 from tests.worker.process_bench import file_at, is_gone
-from tests.worker.process_jobs import answering, bad, children, patient, squares
+from tests.worker.process_jobs import answering, asking, bad, children, patient, squares
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 
@@ -48,6 +51,17 @@ class TestJobs:
         handle = await app.submit(answering, [7, 8, 7])
         assert await worker_of(app).run(until_empty=True) == 0
         assert await handle.result(timeout=1) == [7, True, False, True]
+
+    async def test_a_step_makes_links_to_signals_of_its_job(self, database: str):
+        key = "of-these-tests-alone-0123456789abcdef"
+        settings = Settings(env="testing", database_url=SecretStr(database), signing_keys=(key,))
+        async with Headrace([asking], settings=settings) as app:
+            handle = await app.submit(asking, "Open the sluice?")
+            assert await handle.send("approval", value=True)
+            assert await worker_of(app).run(until_empty=True) == 0
+            link = read_token([key.encode()], (await handle.result(timeout=1)).rpartition("/")[2])
+            assert link is not None
+            assert (str(link.job), link.title) == (handle.id, "Open the sluice?")
 
     @pytest.mark.parametrize(
         ("how", "code"),
