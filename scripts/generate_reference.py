@@ -56,6 +56,7 @@ FAMILIES: Final = (
     ("Limits of jobs", "gate_events"),
     ("Limits and budgets", "limit_events"),
     ("Schedules", "schedule_events"),
+    ("Signals and child jobs", "wait_events"),
     ("Database, ledger, process", "store_events"),
 )
 """Titles, and modules of `headrace.telemetry`."""

@@ -22,6 +22,7 @@ from headrace.telemetry import (
     request_events,
     step_events,
     store_events,
+    wait_events,
     worker_events,
 )
 from headrace.telemetry.events import (
@@ -44,6 +45,7 @@ MODULES = (
     job_events,
     step_events,
     worker_events,
+    wait_events,
     request_events,
     identity_events,
     messaging_events,
@@ -179,6 +181,7 @@ class TestEvents:
             "step_started",
             "step_completed",
             "step_skipped",
+            "child_submitted",
             "sweep_completed",
             "messages_published",
             "message_settled",

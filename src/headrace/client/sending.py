@@ -16,6 +16,8 @@ from headrace.errors import (
 )
 from headrace.model.fate import Fate
 from headrace.store.signalling import find_addressee, send_signal
+from headrace.telemetry.events import emit, enabled
+from headrace.telemetry.wait_events import SignalReceived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,7 @@ async def send(
     if to is None:
         raise JobNotFoundError(job)
     fate = await send_signal(connection, job, name, encode(to.pipeline), sender=actor)
+    tell_of_signal(job, name, fate, actor=actor, pipeline=to.pipeline, queue=to.queue)
     if fate is Fate.MISSING:
         raise JobNotFoundError(job)
     if fate is Fate.ENDED:
@@ -76,6 +79,23 @@ async def send(
     if fate is Fate.STORED:
         ring(to.queue)
     return fate
+
+
+def tell_of_signal(
+    job: UUID, name: str, fate: Fate, *, actor: str, pipeline: str, queue: str
+) -> None:
+    """Tell telemetry what became of a value."""
+    if fate is not Fate.MISSING and enabled(SignalReceived):
+        emit(
+            SignalReceived(
+                job_id=job,
+                pipeline=pipeline,
+                queue=queue,
+                signal_name=name,
+                actor=actor,
+                outcome=str(fate),
+            )
+        )
 
 
 async def send_from_step(

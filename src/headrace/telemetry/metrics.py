@@ -31,6 +31,7 @@ from headrace.telemetry.request_events import RequestServed
 from headrace.telemetry.schedule_events import ScheduleFired, ScheduleMissed
 from headrace.telemetry.series import MOST_SERIES, OTHER, Cell, Histogram, Vocabulary, words_of
 from headrace.telemetry.step_events import StepCompleted, StepFailed
+from headrace.telemetry.wait_events import SignalReceived
 from headrace.telemetry.worker_events import BatchClaimed
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ MORE_LABELS: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
         MessagesPublished: {"topic": "topic"},
         RateLimited: {"reason": "reason"},
         ScheduleMissed: {"policy": "policy"},
+        SignalReceived: {"outcome": "outcome"},
     }
 )
 """The same for single events, whose field has few values only there."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from headrace.store.children import bind_child
+from headrace.telemetry.events import emit, enabled
+from headrace.telemetry.wait_events import ChildSubmitted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,19 @@ async def submit_child(
         )
         await bind_child(
             connection, UUID(child.id), parent=claim.job, run=claim.run, token=claim.token
+        )
+    if enabled(ChildSubmitted):
+        emit(
+            ChildSubmitted(
+                job_id=claim.job,
+                run=claim.run,
+                pipeline=claim.pipeline.name,
+                queue=claim.queue,
+                worker_id=str(claim.worker),
+                step=attempt.step.name,
+                item=attempt.item or None,
+                child_id=child.id,
+            )
         )
     known = engine.client.pipeline(pipeline)
     attempt.children = {**(attempt.children or {}), child.id: known}

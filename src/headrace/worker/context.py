@@ -9,7 +9,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.client.sending import encode_signal
+from headrace.client.sending import encode_signal, tell_of_signal
 from headrace.errors import DefinitionError, LeaseLostError
 from headrace.model.fate import Fate
 from headrace.reliability.idempotent import Idempotent
@@ -199,8 +199,12 @@ class AsyncContext(Facts):
         self._refuse_stale()
         run = self._attempt.run
         text = encode_signal(run.pipeline, name, value, MAX_SIGNAL)
+        claim, sender = run.claim, f"step {self._attempt.step.name}"
         fate = await self._engine.client.send_from_step(
-            run.claim.job, run.claim.token, name, text, sender=f"step {self._attempt.step.name}"
+            claim.job, claim.token, name, text, sender=sender
+        )
+        tell_of_signal(
+            claim.job, name, fate, actor=sender, pipeline=run.pipeline.name, queue=claim.queue
         )
         if fate is Fate.STORED:
             run.holding().signals[name] = text

@@ -7,6 +7,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from headrace.store.sql import SQL
+from headrace.telemetry.events import emit, enabled
+from headrace.telemetry.wait_events import SignalExpired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +38,8 @@ async def watch(connection: HeldConnection, runs: list[JobRun], *, resumed: bool
     jobs = [run.claim.job for run in runs]
     numbers = [run.claim.run for run in runs]
     tokens = [run.claim.token for run in runs]
-    await connection.execute(SQL["claims.expire_signals"], jobs, tokens)
+    expired = await connection.fetch(SQL["claims.expire_signals"], jobs, tokens)
+    _tell_of_expired(runs, [(row["job"], row["name"]) for row in expired])
     signals: defaultdict[UUID, dict[str, str | None]] = defaultdict(dict)
     for job, name, value in await connection.fetch(SQL["claims.load_signals"], jobs, numbers):
         signals[job][name] = value
@@ -56,6 +59,24 @@ async def watch(connection: HeldConnection, runs: list[JobRun], *, resumed: bool
             run.holding().begun[*key, kind, name] = None if wait_s is None else now + wait_s
             if kind == "child":
                 _tell_of_child(run, key, name, resumed=resumed, has_ended=has_ended)
+
+
+def _tell_of_expired(runs: list[JobRun], expired: list[tuple[UUID, str]]) -> None:
+    if not expired or not enabled(SignalExpired):
+        return
+    claims = {run.claim.job: run.claim for run in runs}
+    for job, name in expired:
+        claim = claims[job]
+        emit(
+            SignalExpired(
+                job_id=job,
+                run=claim.run,
+                pipeline=claim.pipeline.name,
+                queue=claim.queue,
+                worker_id=str(claim.worker),
+                signal_name=name,
+            )
+        )
 
 
 def _tell_of_child(
