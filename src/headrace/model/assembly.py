@@ -77,17 +77,19 @@ def assemble(
 def _refuse_idle_option(
     options: CheckedOptions, wiring: Wiring, site: Site, *, has_child: bool
 ) -> None:
-    if options.resumable and not any(
-        binding.source is Source.CONTEXT for binding in wiring.bindings
-    ):
+    sources = {binding.source for binding in wiring.bindings}
+    if options.resumable and Source.CONTEXT not in sources:
         raise site.error(
             "STEP_OPTION",
             "resumable=True is for a step that stores what it did with `once`; take a StepContext",
         )
-    if has_child and (
-        options.runs_in == "process"
-        or not any(binding.source is Source.CONTEXT for binding in wiring.bindings)
-    ):
+    if has_child and Source.TRANSACTION in sources:
+        raise site.error(
+            "CHILD_TYPE",
+            "a step that returns a JobHandle has no output of its own to be committed with a "
+            "Transaction; write in an earlier step, and submit the child here",
+        )
+    if has_child and (options.runs_in == "process" or Source.CONTEXT not in sources):
         raise site.error(
             "CHILD_TYPE",
             "a step that returns a JobHandle submits its child with `ctx.submit`; take a "
