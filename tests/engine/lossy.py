@@ -20,6 +20,11 @@ def tell(line: str) -> None:
         file.write(f"{line}\n")
 
 
+def told() -> list[str]:
+    """What was written down."""
+    return (Path(os.environ[FOLDER]) / "effects").read_text().splitlines()
+
+
 def outcomes_of(results: list[ItemResult[Any]]) -> list[str]:
     """Each outcome in a word."""
     return [f"{one.key}={one.output if one.error is None else one.error.code}" for one in results]
@@ -35,6 +40,8 @@ async def work(number: int = Each(numbers, at_least=2)) -> int:
     tell(f"work {number}")
     if number < 0:
         raise PermanentError(f"no {number}")
+    if number == 0 and told().count("work 0") == 1:
+        await asyncio.sleep(60)  # until this process is killed
     return number
 
 

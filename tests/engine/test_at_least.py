@@ -128,15 +128,13 @@ class TestWhatCounts:
     def failing(self) -> Pipeline[str, list[ItemResult[int]]]:
         pipe = Pipeline("failing", input=str, output=list[ItemResult[int]])
 
-        @pipe.step(timeout=0.2, retry=Retry(attempts=2, first=1, jitter=0))
+        @pipe.step(retry=Retry(attempts=2, first=1, jitter=0))
         async def work(
             way: str, ctx: StepContext, item: int = Each((1, 2), key=str, at_least=1)
         ) -> int:
             if item == 1:
                 return item
             match way:
-                case "timeout":
-                    await asyncio.sleep(60)
                 case "output":
                     wrong: Any = "text"
                     return wrong
@@ -156,7 +154,6 @@ class TestWhatCounts:
     @pytest.mark.parametrize(
         ("way", "told"),
         [
-            ("timeout", ("TIMEOUT", "timeout", "step_timeout")),
             ("output", ("VALIDATION_ERROR", "permanent", "permanent_error")),
             ("budget", ("BUDGET_EXHAUSTED", "budget", "budget_exhausted")),
             ("wait", ("WAIT_LIMIT", "rate_limited", "wait_limit")),
@@ -179,6 +176,24 @@ class TestWhatCounts:
             [row] = [row for row in await engine.steps(job) if row.state == "failed"]
             assert (second.error.code, second.error.kind, row.output["cause"]) == told
             assert (await engine.tries(job))[-1].due_at is None
+
+    async def test_an_item_that_takes_too_long_has_failed(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=list[ItemResult[int]])
+
+        @pipe.step(timeout=1, retry=Retry(attempts=1))
+        async def work(number: int, item: int = Each((1, 2), key=str, at_least=0)) -> int:
+            if item == 2:
+                await asyncio.sleep(60)
+            return number
+
+        async with make_engine([pipe]) as engine:
+            job = await engine.submit(pipe, 7)
+            await engine.run_until_empty()
+            second = (await job.result())[1]
+            assert second.error is not None
+            assert (second.error.code, second.error.kind) == ("TIMEOUT", "timeout")
+            [row] = [row for row in await engine.steps(job) if row.item == "2"]
+            assert row.output["cause"] == "step_timeout"
 
     async def test_an_item_that_succeeds_at_its_second_try_has_not(
         self, make_engine: MakeEngine, failing: Pipeline[str, list[ItemResult[int]]]

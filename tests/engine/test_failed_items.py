@@ -24,6 +24,7 @@ from headrace.errors import JobFailedError
 from headrace.testing import Engine
 from tests.engine.conftest import MakeEngine
 from tests.engine.lossy import ALL, FOLDER, beside, lossy
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lines_of(effects: Path) -> list[str]:
-    return effects.read_text().splitlines()
+    return effects.read_text().splitlines() if effects.exists() else []
 
 
 class TestDeath:
@@ -42,26 +43,22 @@ class TestDeath:
         self, make_engine: MakeEngine, effects: Path
     ):
         async with make_engine(ALL) as engine:
-            job = await engine.submit(lossy, [1, -2, 3])
-            # The plan is the first change, the failed item the second.
-            await engine.crash_at("ledger.change.after_commit", app="tests.engine.lossy:ALL", nth=2)
-            assert [row.item for row in await engine.steps(job) if row.state == "failed"] == ["1"]
-            before = lines_of(effects)
+            job = await engine.submit(lossy, [1, -2, 0])
+            await kill_after(engine, job.id, effects, failed=1, last="work 0")
             await engine.run_until_empty()
-            assert await job.result() == ["0=1", "1=PERMANENT_ERROR", "2=3"]
-        assert before[:2] == ["work 1", "work -2"]
-        assert Counter(lines_of(effects))["work -2"] == 1
+            assert await job.result() == ["0=1", "1=PERMANENT_ERROR", "2=0"]
+        assert Counter(lines_of(effects)) == {"work 1": 1, "work -2": 1, "work 0": 2}
 
     async def test_the_job_fails_after_it_as_it_would_have(
         self, make_engine: MakeEngine, effects: Path
     ):
         async with make_engine(ALL) as engine:
-            job = await engine.submit(lossy, [-1, 2, -3])
-            await engine.crash_at("ledger.change.after_commit", app="tests.engine.lossy:ALL", nth=2)
+            job = await engine.submit(lossy, [-1, 0, -3])
+            await kill_after(engine, job.id, effects, failed=1, last="work 0")
             await engine.run_until_empty()
             with pytest.raises(JobFailedError, match=r"2 of 3 items .* 2 have to .* no -3"):
                 await job.result()
-        assert Counter(lines_of(effects))["work -1"] == 1
+        assert Counter(lines_of(effects)) == {"work -1": 1, "work 0": 2, "work -3": 1}
 
     async def test_the_job_fails_at_once_where_too_many_items_had_failed(
         self, make_engine: MakeEngine, effects: Path
@@ -69,8 +66,7 @@ class TestDeath:
         async with make_engine(ALL) as engine:
             job = await engine.submit(beside, [-1, -2, 3])
             # The other step still runs, so that the job does not end with its second failed item.
-            await engine.crash_at("ledger.change.after_commit", app="tests.engine.lossy:ALL", nth=3)
-            assert (await engine.job(job)).state is JobState.RUNNING
+            await kill_after(engine, job.id, effects, failed=2, last="linger [-1, -2, 3]")
             await engine.run_until_empty()
             with pytest.raises(JobFailedError, match=r"2 of 3 items .* 2 have to .* no -2"):
                 await job.result()
@@ -85,6 +81,19 @@ class TestDeath:
             await engine.run_until_empty()
             assert await job.result() == ["0=1", "1=2"]
         assert Counter(lines_of(effects))["work 1"] == 2
+
+
+async def kill_after(engine: Engine, job: str, effects: Path, *, failed: int, last: str) -> None:
+    """Kill a worker when so many failed items are stored, while its last step runs."""
+
+    async def is_time() -> bool:
+        rows = await engine.steps(job)
+        return sum(row.state == "failed" for row in rows) == failed and last in lines_of(effects)
+
+    async with engine.spawn("tests.engine.lossy:ALL") as process:
+        await eventually(is_time)
+        process.kill()
+        await process.wait()
 
 
 class TestNewRun:
