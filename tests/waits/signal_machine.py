@@ -1,0 +1,166 @@
+"""Any order of sending, waiting, claims, times and new runs, against a model of one job."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from headrace.store.signalling import read_signals, send_signal
+from headrace.store.sql import SQL
+from tests.engine_rows import HEAD_START, Rows
+
+NAMES: Final = st.sampled_from(["yes", "no"])
+VALUES: Final = st.sampled_from(["1", "2"])
+SECONDS: Final = st.sampled_from([1, 60, 3_600])
+EXPIRED: Final = None
+
+
+class SignalMachine(RuleBasedStateMachine):
+    """`connection` and `loop` are given by the test."""
+
+    connection: Any
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = Rows(self.connection)
+        self.run, self.token, self.state = 1, 0, "queued"
+        self.signals: dict[str, str | None] = {}
+        self.waits: dict[str, int] = {}
+        """When each wait that has begun is over, by the machine's own clock."""
+        self.awaited: list[str] = []
+        """What the job was put back for."""
+        self.due = self.now = 0
+
+    def do(self, what: Any) -> Any:  # noqa: ANN401 - whatever the statement gives
+        return self.loop.run_until_complete(what)
+
+    @initialize()
+    def submit(self) -> None:
+        async def begin() -> tuple[UUID, int]:
+            await self.connection.execute(
+                "create or replace function headrace.now() returns timestamptz language sql stable"
+                " parallel safe return timestamptz '2030-01-01'"
+            )
+            await self.connection.execute("delete from headrace.queued")
+            self.rows.lane = await self.rows.value("submit.add_lane", "default", "pipe", "1.0.0")
+            (job,) = await self.rows.submit()
+            return job, await self.rows.worker(lease=timedelta(days=9_999))
+
+        self.job, self.worker = self.do(begin())
+
+    @rule(seconds=SECONDS)
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+        self.do(
+            self.connection.execute(
+                "create or replace function headrace.now() returns timestamptz language sql stable"
+                f" parallel safe return timestamptz '2030-01-01' + interval '{self.now} s'"
+            )
+        )
+
+    @rule(name=NAMES, value=VALUES)
+    def somebody_sends(self, name: str, value: str) -> None:
+        fate = self.do(send_signal(self.connection, self.job, name, value, sender="x"))
+        assert fate == self.expected(name, value)
+        if fate == "stored":
+            self.signals[name] = value
+
+    def expected(self, name: str, value: str) -> str:
+        if name in self.signals:
+            stands = self.signals[name]
+            return "late" if stands is EXPIRED else "same" if stands == value else "other"
+        return "stored" if self.state in {"queued", "running"} else "ended"
+
+    @precondition(lambda self: self.state == "running")
+    @rule(name=NAMES, value=VALUES, of_old=st.booleans())
+    def its_step_sends(self, name: str, value: str, *, of_old: bool) -> None:
+        token = self.token - of_old
+        sent = send_signal(self.connection, self.job, name, value, sender="step", token=token)
+        fate = self.do(sent)
+        assert fate == ("stale" if of_old else self.expected(name, value))
+        if fate == "stored":
+            self.signals[name] = value
+
+    @precondition(lambda self: self.state == "queued")
+    @rule()
+    def it_is_claimed(self) -> None:
+        claims = self.do(self.rows.claim(self.worker))
+        came = any(name in self.signals for name in self.awaited)
+        assert bool(claims) == (came or self.due <= self.now), "neither early nor missed"
+        if claims:
+            self.state, self.token = "running", claims[0]["token"]
+
+    @precondition(lambda self: self.state == "running")
+    @rule(name=NAMES, seconds=SECONDS)
+    def a_step_begins_to_wait(self, name: str, seconds: int) -> None:
+        if name in self.signals:
+            return
+        self.do(
+            self.connection.execute(
+                SQL["ledger.insert_waits"],
+                [self.job], [self.run], ["step"], [""], ["signal"], [name], [float(seconds)],
+                [self.token],
+            )
+        )  # fmt: skip
+        self.waits.setdefault(name, self.now + seconds)
+
+    @precondition(lambda self: self.state == "running")
+    @rule()
+    def its_worker_looks(self) -> None:
+        self.do(self.connection.execute(SQL["claims.expire_signals"], [self.job], [self.token]))
+        for name, due in self.waits.items():
+            if due <= self.now:
+                self.signals.setdefault(name, EXPIRED)
+
+    @precondition(lambda self: self.state == "running" and self.waits)
+    @rule()
+    def it_is_put_back(self) -> None:
+        names = [name for name in self.waits if name not in self.signals] or list(self.waits)
+        wait_s = max(0, min(self.waits[name] for name in names) - self.now)
+        self.do(
+            self.connection.execute(
+                SQL["ledger.release_jobs"],
+                [self.job], [float(wait_s)], ["external"], [None], self.worker, HEAD_START,
+                [",".join(names)], [None],
+            )
+        )  # fmt: skip
+        self.state, self.awaited, self.due = "queued", names, self.now + wait_s
+
+    @precondition(lambda self: self.state == "running")
+    @rule()
+    def it_ends(self) -> None:
+        self.do(self.rows.end({"id": self.job}))  # type: ignore[arg-type]  # only the id counts
+        self.state = "completed"
+
+    @precondition(lambda self: self.state == "completed")
+    @rule(asks=st.lists(NAMES, unique=True))
+    def it_runs_again(self, asks: list[str]) -> None:
+        async def reopen() -> None:
+            async with self.connection.transaction():
+                await self.connection.execute(
+                    SQL["operations.reuse_signals"], self.job, self.run, asks
+                )
+                await self.connection.fetch(
+                    SQL["operations.reopen_job"], self.job, "x", "replayed", None, HEAD_START
+                )
+
+        self.do(reopen())
+        self.run, self.state, self.waits, self.awaited = self.run + 1, "queued", {}, []
+        self.due = self.now
+        self.signals = {
+            name: value
+            for name, value in self.signals.items()
+            if value is not EXPIRED and name not in asks
+        }
+
+    @invariant()
+    def what_is_stored_is_what_was_told(self) -> None:
+        if hasattr(self, "job"):
+            found = self.do(read_signals(self.connection, self.job, self.run))
+            assert {row.name: row.value for row in found} == self.signals
