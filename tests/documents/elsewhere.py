@@ -8,18 +8,32 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import httpx2
 
+from headrace.pipelines.documents.external.calls import Call
 from headrace.pipelines.documents.pipeline import parsed_elsewhere
 from headrace.testing import Callback, Engine, ParseCall, ParserServer
-from tests.documents.conftest import API_PORT, FOLDER, PARSER_PORT
+from tests.documents.conftest import API_PORT, FOLDER, PARSER_PORT, SECRET
 from tests.waiting import eventually
 from tests.web.pipes import double
 from tests.web.serving import SETTINGS, Api, serve, who
 
+CARRIED = [parsed_elsewhere, double]
 OWNER = who()
 TEXT = "# Sluices\n\nThe miller opens the sluice at dawn.\n\n# Wheels\n\nThe wheel turns slowly."
+PARSED = {"state": "parsed", "markdown": TEXT}
+OTHER = {"state": "parsed", "markdown": "# Another\n\nThe heron stands in the reeds."}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A document that was sent."""
+
+    id: str
+    job: str
+    data: bytes
 
 
 @dataclass
@@ -29,38 +43,63 @@ class Elsewhere:
     api: Api
     parser: ParserServer
     client: httpx2.AsyncClient
+    sent: int = 0
 
     @property
     def engine(self) -> Engine:
         return self.api.engine
 
-    async def send(self, text: str = TEXT, name: str = "mill.md") -> dict[str, Any]:
-        """Send a document; the answer."""
-        answer = await self.client.post("/v1/documents", files={"file": (name, text.encode())})
+    async def send(self, text: str = "", **client: httpx2.AsyncClient) -> Sent:
+        """Send a document, another one each time unless it is given, and wait for nothing."""
+        self.sent += 1
+        data = (text or f"{TEXT} {self.sent} times.").encode()
+        chosen = client.get("client", self.client)
+        answer = await chosen.post("/v1/documents", files={"file": ("mill.md", data)})
         assert answer.status_code == 202, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        return Sent(answer.json()["document_id"], answer.json()["job_id"], data)
 
-    async def document(self, document: str) -> dict[str, Any]:
+    async def wait(self, text: str = "") -> tuple[Sent, ParseCall]:
+        """Send a document, and return when it waits for its callback."""
+        sent = await self.send(text)
+        return sent, await self.handed_over(sent)
+
+    async def document(self, sent: Sent) -> dict[str, Any]:
         """A document as it is shown."""
-        found: dict[str, Any] = (await self.client.get(f"/v1/documents/{document}")).json()
+        found: dict[str, Any] = (await self.client.get(f"/v1/documents/{sent.id}")).json()
         return found
 
-    async def until_stage(self, document: str, stage: str) -> dict[str, Any]:
+    async def stage(self, sent: Sent) -> str:
+        """The stage of a document."""
+        return str((await self.document(sent))["stage"])
+
+    async def until_stage(self, sent: Sent, stage: str) -> dict[str, Any]:
         """Wait until a document is in a stage."""
 
         async def has_come() -> bool:
-            return bool((await self.document(document))["stage"] == stage)
+            return await self.stage(sent) == stage
 
         await eventually(has_come, within=30)
-        return await self.document(document)
+        return await self.document(sent)
 
-    async def handed_over(self, count: int = 1) -> ParseCall:
-        """Wait until the parser has so many files, and the jobs wait; the last one."""
-        await eventually(lambda: len(self.parser.calls) >= count, within=30)
-        call = self.parser.calls[-1]
-        await eventually(lambda: self.waits(call.job), within=30)
-        return call
+    async def text(self, sent: Sent) -> str:
+        """The text of a document that is complete."""
+        answer = await self.client.get(f"/v1/documents/{sent.id}/chunks")
+        return "\n".join(chunk["text"] for chunk in answer.json()["items"])
+
+    async def handed_over(self, sent: Sent, run: int = 1) -> ParseCall:
+        """Wait until the parser has the file for a run, and the job waits."""
+
+        def call() -> ParseCall | None:
+            return next((one for one in self.calls(sent) if one.run == run), None)
+
+        found = await eventually(call, within=30)
+        assert found is not None
+        await eventually(lambda: self.waits(sent.job), within=30)
+        return found
+
+    def calls(self, sent: Sent) -> list[ParseCall]:
+        """What the parser got for a job."""
+        return [call for call in self.parser.calls if call.job == sent.job]
 
     async def call_back(
         self, call: ParseCall, said: dict[str, Any] | None = None, **signed: Any
@@ -90,7 +129,7 @@ async def parsing_elsewhere(server: str, **parser: Any) -> AsyncIterator[Elsewhe
         parser: Of the parser, which calls nobody back unless a delay is given.
     """
     given = {"delay_s": 600.0, "port": PARSER_PORT, **parser}
-    engine = Engine([parsed_elsewhere, double], server=server, settings=SETTINGS)
+    engine = Engine(CARRIED, server=server, settings=SETTINGS)
     async with (
         ParserServer(**given) as elsewhere,
         engine,
@@ -101,3 +140,13 @@ async def parsing_elsewhere(server: str, **parser: Any) -> AsyncIterator[Elsewhe
         finally:  # or the next test's database would find what its parser made of the same text
             for folder in FOLDER.iterdir():
                 shutil.rmtree(folder)
+
+
+def key_of(call: Call, secret: str = SECRET) -> str:
+    return call.key(secret.replace(" ", "-").encode())
+
+
+def unasked(town: Elsewhere, job: str) -> ParseCall:
+    """What the parser would have been told of a job."""
+    url = f"{town.api.url}/v1/webhooks/generic?job={job}&run=1"
+    return ParseCall("x", "", b"", {}, url, key_of(Call(UUID(job), 1)), None)

@@ -65,7 +65,15 @@ class ParseCall:
     @property
     def job(self) -> str:
         """The job that waits, from the callback's address."""
-        return parse_qs(urlsplit(self.callback_url).query)["job"][0]
+        return self._asked("job")
+
+    @property
+    def run(self) -> int:
+        """The run of that job."""
+        return int(self._asked("run"))
+
+    def _asked(self, name: str) -> str:
+        return parse_qs(urlsplit(self.callback_url).query)[name][0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ TWICE: Final = Retry(attempts=2, first=1.0)
 LONGEST: Final = timedelta(minutes=30)
 """Of embedding at a stretch; with each stored batch the tries are counted anew."""
 CALLBACK: Final = timedelta(seconds=SETTINGS.parser_callback_s)
+VERSION: Final = "1.1.0"
 SPARE_S: Final = 30.0
 """Beside a request, for reading files."""
 FETCH_S: Final = max(LIMIT_S, SETTINGS.parser_timeout_s) + SPARE_S
@@ -247,7 +248,7 @@ async def finalize(
     )
 
 
-def define(parser: str) -> Pipeline[Document, Ingested]:
+def define(parser: str, version: str = VERSION) -> Pipeline[Document, Ingested]:
     """The pipeline, whose steps are the same whoever parses but for the first.
 
     With a parser elsewhere two steps stand in the place of `parse`: one hands the file over, and
@@ -257,7 +258,7 @@ def define(parser: str) -> Pipeline[Document, Ingested]:
     """
     made = Pipeline(
         "documents",
-        version="1.1.0",
+        version=version,
         input=Document,
         output=Ingested,
         retry=Retry.patient,
