@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from headrace import Pipeline
 from headrace.cli.examination import schedules_finding
+from headrace.client.slots import input_for
 from headrace.errors import ScheduleFunctionError, ScheduleNotFoundError
 from headrace.telemetry.schedule_events import (
     ScheduleFailed,
@@ -200,6 +202,25 @@ class TestFailures:
                     await engine.move_clock(6 * MINUTE)
         waits = [event.retry_in_s for event in events if isinstance(event, ScheduleFailed)]
         assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+    @pytest.mark.parametrize("is_plain", [True, False])
+    async def test_one_that_does_not_end_is_left(self, make_engine: MakeEngine, *, is_plain: bool):
+        pipe, end = pipeline(), threading.Event()
+
+        @pipe.schedule("0 * * * *", name="plain")
+        def wait(slot: datetime) -> str:
+            end.wait()
+            return slot.isoformat()
+
+        @pipe.schedule("0 * * * *", name="later")
+        async def wait_later(_: datetime) -> str:
+            return await asyncio.get_running_loop().create_future()
+
+        schedule = pipe.schedules["plain" if is_plain else "later"]
+        async with make_engine([pipe]) as engine:
+            with pytest.raises(ScheduleFunctionError, match=r"it took longer than 0\.05 s"):
+                await input_for(engine.app, pipe, schedule, datetime.now(UTC), limit_s=0.05)
+        end.set()
 
     async def test_an_input_that_does_not_fit_is_a_failure(self, make_engine: MakeEngine):
         pipe = Pipeline("reports", input=list[int], output=int)

@@ -46,16 +46,14 @@ class TestTwoAtOnce:
         assert len(set(made)) == 30
 
     async def test_the_row_decides_where_the_duty_does_not(self, make_engine: MakeEngine):
-        """Each of many is between its look and its transaction when another one has gone on."""
-        pipe, inside = pipeline(), []
-        together = asyncio.Event()
+        """Each of three is between its look and its transaction when another one has gone on."""
+        pipe = pipeline()
+        inside: list[asyncio.Event] = []
 
         @pipe.schedule("0 * * * *")
         async def tick(slot: datetime) -> str:
-            inside.append(slot)
-            if len(inside) == 3:
-                together.set()
-            await together.wait()
+            inside.append(asyncio.Event())
+            await inside[-1].wait()
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
@@ -64,12 +62,37 @@ class TestTwoAtOnce:
             looks = []
             for number in range(3):
                 looks.append(asyncio.create_task(engine.run_schedules()))
-                await eventually(lambda: len(inside) > number, within=30)  # noqa: B023 - awaited here
+                await eventually(lambda: len(inside) > number, within=30)  # noqa: B023
                 async with engine.connection() as connection:  # its lease is over
                     await connection.execute("update headrace.duties set expires_at = '-infinity'")
-            made = await gather(*looks)
+            made = []
+            for look, event in zip(looks, inside, strict=True):
+                event.set()
+                made.append(len(await look))
             assert len(await inputs(engine)) == 1
-        assert sorted(map(len, made)) == [0, 0, 1]
+        assert made == [1, 0, 0]
+
+    async def test_a_slow_function_is_called_once_and_holds_up_no_other(
+        self, make_engine: MakeEngine
+    ):
+        pipe, inside, go_on = scheduled("* * * * *"), [], asyncio.Event()
+
+        @pipe.schedule("0 * * * *")
+        async def slow(slot: datetime) -> str:
+            inside.append(slot)
+            await go_on.wait()
+            return slot.isoformat()
+
+        async with make_engine([pipe]) as engine:
+            await engine.run_schedules()
+            await full_hour(engine)
+            async with engine.worker():
+                for minutes in range(3):
+                    await eventually(lambda: self.has(engine, 1 + minutes), within=30)  # noqa: B023
+                    await engine.move_clock(MINUTE)
+                assert len(inside) == 1
+                go_on.set()
+                await eventually(lambda: slots(engine, "slow"), within=30)
 
     async def test_workers_beside_each_other_make_one_job_a_slot(self, make_engine: MakeEngine):
         async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:
@@ -155,6 +178,28 @@ class TestDefinitions:
 
     async def is_listed(self, engine: Engine) -> bool:
         return bool(await engine.app.schedules.list())
+
+
+class TestRepairs:
+    async def test_a_new_version_is_tried_at_once(self, make_engine: MakeEngine):
+        """The one before it would have waited for minutes."""
+        pipe = pipeline()
+
+        @pipe.schedule("0 * * * *", missed="all")
+        def tick(slot: datetime) -> str:
+            raise LookupError(slot)
+
+        async with make_engine([pipe]) as engine:
+            await engine.run_schedules()
+            await full_hour(engine)
+            for _ in range(9):
+                await engine.run_schedules()
+                await engine.move_clock(5 * MINUTE)
+            await engine.run_schedules()
+            mended = scheduled(missed="all", version="1.0.1")
+            async with engine.app_with([mended]) as app:
+                await eventually(lambda: engine.run_schedules(app), within=30)
+            assert (await status(engine)).state == "active"
 
 
 class TestRetention:

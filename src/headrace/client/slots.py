@@ -26,7 +26,12 @@ TEXT_MOST: Final = 2_000
 
 
 async def input_for(
-    client: Client, pipeline: Pipeline[Any, Any], schedule: Schedule, slot: datetime
+    client: Client,
+    pipeline: Pipeline[Any, Any],
+    schedule: Schedule,
+    slot: datetime,
+    *,
+    limit_s: float = LIMIT_S,
 ) -> object:
     """What the function of a schedule makes for a slot.
 
@@ -34,16 +39,16 @@ async def input_for(
     thrown away.
 
     Raises:
-        ScheduleFunctionError: It failed, took longer than 20 s, or made no input of the pipeline.
+        ScheduleFunctionError: It failed, took longer than `limit_s`, or made no input.
     """
-    limit = asyncio.timeout(LIMIT_S)
+    limit = asyncio.timeout(limit_s)
     try:
         async with limit:
             made = await _call(schedule, schedule.cron.local(slot))
     except Exception as error:  # it is the user's: whatever it raises is shown
         problem = f"{type(error).__name__}: {error}"
         if limit.expired():
-            problem = f"it took longer than {LIMIT_S:g} s"
+            problem = f"it took longer than {limit_s:g} s"
         raise ScheduleFunctionError(schedule.address, _shown(problem)) from error
     try:
         encode_input(pipeline, made, client.submitter.payload_most)
