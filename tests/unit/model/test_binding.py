@@ -136,7 +136,7 @@ class TestInput:
         assert error.code == "PARAMETER_UNKNOWN"
         text = str(error)
         assert "the steps `expand`, `review`, `titles`, `maybe`, the input `idea: Idea`" in text
-        assert "Each(...), Use(...), StepContext or Transaction" in text
+        assert "Each(...), Signal(...), Use(...), StepContext or Transaction" in text
         assert "steps are declared above their use" in text
         assert "did you mean `review`?" in text
         assert "Signal" not in text
