@@ -14,7 +14,7 @@ from headrace.store.signalling import read_signals, send_signal
 from headrace.store.sql import SQL
 from tests.engine_rows import HEAD_START, Rows
 
-NAMES: Final = st.sampled_from(["yes", "no"])
+NAMES: Final = st.sampled_from(["one", "two", "three", "four"])
 VALUES: Final = st.sampled_from(["1", "2"])
 SECONDS: Final = st.sampled_from([1, 60, 3_600])
 EXPIRED: Final = None
@@ -97,20 +97,6 @@ class SignalMachine(RuleBasedStateMachine):
             self.state, self.token = "running", claims[0]["token"]
 
     @precondition(lambda self: self.state == "running")
-    @rule(name=NAMES, seconds=SECONDS)
-    def a_step_begins_to_wait(self, name: str, seconds: int) -> None:
-        if name in self.signals:
-            return
-        self.do(
-            self.connection.execute(
-                SQL["ledger.insert_waits"],
-                [self.job], [self.run], ["step"], [""], ["signal"], [name], [float(seconds)],
-                [self.token],
-            )
-        )  # fmt: skip
-        self.waits.setdefault(name, self.now + seconds)
-
-    @precondition(lambda self: self.state == "running")
     @rule()
     def its_worker_looks(self) -> None:
         self.do(self.connection.execute(SQL["claims.expire_signals"], [self.job], [self.token]))
@@ -118,19 +104,29 @@ class SignalMachine(RuleBasedStateMachine):
             if due <= self.now:
                 self.signals.setdefault(name, EXPIRED)
 
-    @precondition(lambda self: self.state == "running" and self.waits)
-    @rule()
-    def it_is_put_back(self) -> None:
-        names = [name for name in self.waits if name not in self.signals] or list(self.waits)
-        wait_s = max(0, min(self.waits[name] for name in names) - self.now)
-        self.do(
-            self.connection.execute(
-                SQL["ledger.release_jobs"],
-                [self.job], [float(wait_s)], ["external"], [None], self.worker, HEAD_START,
-                [",".join(names)], [None],
-            )
+    @precondition(lambda self: self.state == "running")
+    @rule(names=st.lists(NAMES, unique=True, min_size=1), seconds=SECONDS)
+    def it_is_put_back_to_wait(self, names: list[str], seconds: int) -> None:
+        open_names = [name for name in names if name not in self.signals] or names
+        self.do(self.put_back(open_names, seconds))
+        for name in open_names:
+            self.waits.setdefault(name, self.now + seconds)
+        wait_s = max(0, min(self.waits[name] for name in open_names) - self.now)
+        self.state, self.awaited, self.due = "queued", open_names, self.now + wait_s
+
+    async def put_back(self, names: list[str], seconds: int) -> None:
+        count = len(names)
+        begun = [self.waits.get(name, self.now + seconds) for name in names]
+        await self.connection.execute(
+            SQL["ledger.insert_waits"],
+            [self.job] * count, [self.run] * count, ["step"] * count, [""] * count,
+            ["signal"] * count, names, [float(seconds)] * count, [self.token] * count,
         )  # fmt: skip
-        self.state, self.awaited, self.due = "queued", names, self.now + wait_s
+        await self.connection.execute(
+            SQL["ledger.release_jobs"],
+            [self.job], [float(max(0, min(begun) - self.now))], ["external"], [None],
+            self.worker, HEAD_START, [",".join(names)], [None],
+        )  # fmt: skip
 
     @precondition(lambda self: self.state == "running")
     @rule()

@@ -8,4 +8,4 @@ from tests.waits.signal_machine import SignalMachine
 
 @pytest.mark.timeout(600)
 def test_signals_keep_to_their_rules_after_any_moves(database_server: str, template: str):
-    try_any_moves(SignalMachine, database_server, template, examples=20)
+    try_any_moves(SignalMachine, database_server, template, examples=12)
