@@ -262,6 +262,23 @@ class TestFollowing:
                 "steps": ({"steps_pkey"}, 2 * CLAIM),
                 "tries": ({"tries_pkey"}, CLAIM),
                 "progress": ({"progress_pkey"}, CLAIM),
+                "waits": ({"waits_pkey"}, CLAIM),
+            },
+        )
+
+
+class TestShowing:
+    async def test_what_surrounds_a_job_is_found_by_its_id(self, large: Connection):
+        jobs, _ = await running(large)
+        found = await explain(large, "waits.read_around", jobs[0], 1, 100)
+        check(
+            found,
+            {
+                "waits": ({"waits_pkey"}, 1),
+                "steps": ({"steps_pkey"}, 1),
+                "signals": ({"signals_pkey"}, 1),
+                "jobs": ({"jobs_pkey", "jobs_parent"}, 1),
+                "lanes": ({"lanes_pkey"}, 1),
             },
         )
 

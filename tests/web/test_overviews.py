@@ -87,7 +87,7 @@ class TestPipelines:
     async def test_steps_presets_limits_and_versions_are_listed(self, api: Api):
         await submit(api, "decide", {"title": "a"})
         found = {one["name"]: one for one in (await get(api, "/v1/pipelines")).json()}
-        assert set(found) == {"decide", "double", "fragile", "hold", "large"}
+        assert set(found) == {"decide", "double", "fragile", "hold", "large", "patient"}
         decide = found["decide"]
         assert (decide["version"], decide["presets"]) == ("1.2.0", {"quick": {"personas": 1}})
         assert [step["name"] for step in decide["steps"]] == ["expand", "review", "conclude"]

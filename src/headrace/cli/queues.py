@@ -17,7 +17,7 @@ group = typer.Typer(help="Look at queues, close, open and limit them.", rich_mar
 
 Names = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="Names of queues.")]
 COLUMNS = (
-    *("queue", "depth", "due", "blocked", "running", "limit", "oldest", "paused_at"),
+    *("queue", "depth", "due", "waiting", "blocked", "running", "limit", "oldest", "paused_at"),
     *("paused_by", "reason"),
 )
 
@@ -34,10 +34,11 @@ def list_(api: Api = None, as_json: Json = False) -> None:
             "queue": queue.name,
             "depth": queue.depth,
             "due": queue.due,
+            "waiting": queue.waiting,
             "blocked": queue.blocked,
             "running": queue.running,
             "limit": queue.concurrency,
-            "oldest": None if not queue.due else f"{queue.oldest_age_s:.0f} s",
+            "oldest": None if queue.oldest_age_s is None else f"{queue.oldest_age_s:.0f} s",
             "paused_at": queue.paused_at,
             "paused_by": getattr(queue, "paused_by", None),  # an API tells less
             "reason": getattr(queue, "pause_reason", None),

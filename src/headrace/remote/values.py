@@ -193,6 +193,8 @@ class QueueStatus:
     """Most of its jobs that run at once; None for any number."""
     blocked: int = 0
     """Jobs that are due, and wait for other jobs of their key or tenant."""
+    waiting: int = 0
+    """Jobs that wait for their time, a signal or another job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,8 @@ class QueueStatus:
     running: int
     oldest_age_s: float | None
     """Seconds since the oldest job that could start became due; None where none could."""
+    waiting: int = 0
+    """Those that wait for their time, a signal or another job."""
 
 
 @dataclass(frozen=True, slots=True)

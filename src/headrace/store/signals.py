@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from headrace.store.pool import Connection
 
 STATES: Final = ("due", "waiting", "blocked", "running", "unclaimable")
-"""`due`: may run now; `waiting`: for its time; `blocked`: for other jobs of its key or tenant;
-`unclaimable`: due, and no worker carries it."""
+"""`due`: may run now; `waiting`: for its time, a signal or another job; `blocked`: for other jobs
+of its key or tenant; `unclaimable`: due, and no worker carries it."""
 
 
 Part: TypeAlias = tuple[str, ...]

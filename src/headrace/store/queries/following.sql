@@ -48,10 +48,18 @@ cross join lateral (
         from epoch
         join headrace.tries as tried on tried.job = reader.job and tried.run = epoch.run
         where epoch.to_state = 'running' and tried.token = epoch.token
+        union all
+        select
+            'wait', epoch.seq, wait.run, wait.kind, wait.name, null, wait.began_at, wait.step,
+            wait.item, 0, 0, null, null, wait.due_at, null
+        from epoch
+        join headrace.waits as wait on wait.job = reader.job and wait.run = epoch.run
+        where epoch.to_state = 'running' and wait.token = epoch.token
     ),
     counted as (
         select *,
-            row_number() over (partition by seq order by at, step, item, kind)::integer as part
+            row_number() over (partition by seq order by at, step, item, kind, reason)::integer
+                as part
         from left_behind
     )
     select

@@ -186,7 +186,11 @@ select
     coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
     coalesce(waiting.blocked, 0) as blocked,
     coalesce(running.running, 0) as running,
-    greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)::float8 as oldest_age_s
+    -- Null where nothing is due; greatest() alone would make it 0.
+    case when waiting.oldest_due_at is not null
+        then greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)
+    end::float8 as oldest_age_s,
+    coalesce(waiting.depth - waiting.due - waiting.blocked, 0) as waiting
 from headrace.queues as queue
 left join waiting on waiting.queue = queue.name
 left join running on running.queue = queue.name
@@ -221,7 +225,11 @@ select
     queue.concurrency, coalesce(waiting.depth, 0) as depth, coalesce(waiting.due, 0) as due,
     coalesce(waiting.blocked, 0) as blocked,
     coalesce(running.running, 0) as running,
-    greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)::float8 as oldest_age_s
+    -- Null where nothing is due; greatest() alone would make it 0.
+    case when waiting.oldest_due_at is not null
+        then greatest(extract(epoch from headrace.now() - waiting.oldest_due_at), 0)
+    end::float8 as oldest_age_s,
+    coalesce(waiting.depth - waiting.due - waiting.blocked, 0) as waiting
 from headrace.queues as queue
 left join waiting on waiting.queue = queue.name
 left join running on running.queue = queue.name

@@ -74,7 +74,7 @@ def tell(row: asyncpg.Record, place: Place) -> Told:
         return Told(str(place), "state", _state(row))
     if kind == "progress":
         return Told(str(place), "progress", _progress(row))
-    return Told(str(place), "step", _failed_try(row) if kind == "try" else _step(row))
+    return Told(str(place), "step", _STEPS.get(kind, _step)(row))
 
 
 def _state(row: asyncpg.Record) -> dict[str, Any]:
@@ -104,6 +104,28 @@ def _step(row: asyncpg.Record) -> dict[str, Any]:
         "reason": row["reason"],
         "error": _error(row),
         "next_try_at": None,
+        "waits_for": None,
+    }
+
+
+def _wait(row: asyncpg.Record) -> dict[str, Any]:
+    """A step begins to wait for more than its inputs."""
+    return {
+        **_of_step(row),
+        "latency_ms": None,
+        "state": "pending",
+        "items": None,
+        "finished_at": None,
+        "reused_from": None,
+        "reason": None,
+        "error": None,
+        "next_try_at": None,
+        "waits_for": {
+            "kind": row["state"],
+            "name": row["reason"],
+            "since": row["at"],
+            "until": row["other_at"],
+        },
     }
 
 
@@ -126,7 +148,12 @@ def _failed_try(row: asyncpg.Record) -> dict[str, Any]:
         "reason": None,
         "error": _error(row),
         "next_try_at": row["other_at"],
+        "waits_for": None,
     }
+
+
+_STEPS: Final = {"try": _failed_try, "wait": _wait}
+"""What tells of a step, by the kind of row; of others, that it ended."""
 
 
 def _of_step(row: asyncpg.Record) -> dict[str, Any]:

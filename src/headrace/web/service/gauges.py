@@ -36,9 +36,9 @@ GAUGES: Final = MappingProxyType(
         "worker_abandoned_steps": Meaning("Steps that ignored their end and still run here."),
         "worker_heartbeat_age_seconds": Meaning("Since this worker renewed its lease."),
         "queue_depth": Meaning(
-            "Jobs: `due` ones, those `waiting` for their time, those `blocked` by their key or "
-            "tenant, `running` ones; `unclaimable` ones are due, and no living worker carries "
-            "them.",
+            "Jobs: `due` ones, those `waiting` for their time, a signal or another job, those "
+            "`blocked` by their key or tenant, `running` ones; `unclaimable` ones are due, and no "
+            "living worker carries them.",
             ("queue", "state"),
         ),
         "blocked_jobs": Meaning(

@@ -119,10 +119,14 @@ class QueueView(BaseModel):
     concurrency: int | None = Field(
         description="Most of its jobs that run at once; null: any number."
     )
-    depth: int = Field(description="Jobs that wait.", examples=[0])
+    depth: int = Field(description="Jobs that are queued.", examples=[0])
     due: int = Field(description="Those of them that could start now.", examples=[0])
     blocked: int = Field(
         description="Those of them that are due, and wait for other jobs of their key or tenant.",
+        examples=[0],
+    )
+    waiting: int = Field(
+        description="Those of them that wait for their time, a signal or another job.",
         examples=[0],
     )
     running: int = Field(examples=[0])

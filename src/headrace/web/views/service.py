@@ -87,7 +87,7 @@ class QueueSignal(BaseModel):
 
     queue: str
     due: int = Field(description="Jobs that may run now.")
-    waiting: int = Field(description="Jobs that wait for their time.")
+    waiting: int = Field(description="Jobs that wait for their time, a signal or another job.")
     running: int
     blocked: int = Field(description="Due jobs that wait for others of their key or tenant.")
     unclaimable: int = Field(description="Due jobs that no living worker carries.")
