@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, field_validator
 from typing_extensions import TypedDict
 
 from headrace.model.codec import codec_for
+from headrace.web.forms.answering import read_answer
 from headrace.web.forms.field import Field as Form
 from headrace.web.forms.field import Kind, nearest
 from headrace.web.forms.making import make_form
@@ -241,14 +242,52 @@ class TestTheFields:
         posted = {"$.street": ["a"], "$.admin": ["true"], "__proto__": ["x"], "$": ["{}"]}
         assert Answer(form_of(Address), posted).value == {"street": "a", "number": None}
 
+    @pytest.mark.parametrize(
+        ("kind", "stored"),
+        [
+            (datetime, "2026-05-01T14:30:00Z"),
+            (AwareDatetime, "2026-05-01T14:30:00Z"),
+            (NaiveDatetime, "2026-05-01T14:30:00"),
+        ],
+    )
+    def test_a_moment_is_in_utc_where_its_type_takes_a_zone(self, kind: object, stored: str):
+        text, problems = read_answer(form_of(kind), {"$": ["2026-05-01T14:30"]}, codec_for(kind))
+        assert (json.loads(text), problems) == (stored, {})
+
+    def test_what_the_type_refuses_is_told_at_its_field_in_words_for_people(self):
+        class Even(BaseModel):
+            number: Annotated[int, Field(le=10)]
+            inner: Address
+
+            @field_validator("number")
+            @classmethod
+            def _check(cls, number: int) -> int:
+                if number % 2:
+                    raise ValueError("an even number is needed")
+                return number
+
+        def read(number: str) -> dict[str, str]:
+            posted = {"$.number": [number], "$.inner.street": ["a"], "$.inner.number": ["1"]}
+            return read_answer(form_of(Even), posted, codec_for(Even))[1]
+
+        assert read("3") == {"$.number": "an even number is needed."}
+        assert read("12") == {"$.number": "This should be less than or equal to 10."}
+        assert read("4") == {}
+
     def test_members_may_be_called_as_they_like(self):
         names = ["__proto__", "constructor", "a.b", "a", "b", "a][b", "$", "?", "a?", "%2e", ""]
-        schema = {
+        inner = {"type": "object", "properties": {"b": {"type": "integer"}}, "required": ["b"]}
+        optional = {"anyOf": [inner, {"type": "null"}]}
+        schema: dict[str, Any] = {
             "type": "object",
             "properties": {name: {"type": "integer"} for name in names},
-            "required": names,
+            "required": [*names, "maybe", "maybe?"],
         }
-        value = {name: number for number, name in enumerate(names)}
+        value: dict[str, Any] = {name: number for number, name in enumerate(names)}
+        # What could be mistaken for a member of an object, or for the box of an optional one.
+        schema["properties"] |= {"a": inner, "a?": {"type": "string"}, "maybe": optional}
+        schema["properties"]["maybe?"] = {"type": "string"}
+        value |= {"a": {"b": 7}, "a?": "on", "maybe": None, "maybe?": "on"}
         form = make_form(schema, "odd")
         assert Answer(form, posted_of(form, value)).value == value
 

@@ -17,15 +17,15 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse, Response
 
-from headrace.client.strict import NotStrictError
 from headrace.errors import CodecError, InputError
 from headrace.model.job import JobState
 from headrace.model.link import LONGEST_TOKEN, Link, read_token
 from headrace.store.links import LinkPlace, read_link_place
 from headrace.web.answers import json_response
-from headrace.web.forms.field import Field, nearest
+from headrace.web.forms.answering import places_of, read_answer
+from headrace.web.forms.field import Field
 from headrace.web.forms.making import make_form, pretty
-from headrace.web.forms.reading import Answer, posted_of
+from headrace.web.forms.reading import posted_of
 from headrace.web.forms.showing import show
 from headrace.web.gate.body import JSON_VALUE
 from headrace.web.gate.pages import wants_page
@@ -44,13 +44,6 @@ Token = Annotated[str, Path(max_length=LONGEST_TOKEN, description="As the link h
 MOST_CONTROLS: Final = 1_000
 GONE: Final = ("NOT_FOUND", "LINK_EXPIRED", "SIGNAL_TAKEN", "SIGNAL_EXPIRED", "JOB_FINISHED")
 OF_ALL: Final = (*GONE, "DATABASE_ERROR", "UNAVAILABLE")
-_FOR_PEOPLE: Final = {
-    "Value error, ": "",
-    "Assertion failed, ": "",
-    "Input should": "This should",
-    "String should": "The text should",
-}
-"""How messages of pydantic begin, and what a person reads in its place."""
 
 
 def _told(*codes: str, malformed: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -123,7 +116,12 @@ async def answer_link(request: Request, token: Token) -> Response:
         return await _answer_json(request, link, place)
     signal = signal_of(service_of(request).app.pipeline(place.pipeline), link.name)
     form, posted = _form_of(signal), await _posted(request)
-    problems = await _answer_form(request, link, signal, form, posted)
+    text, problems = read_answer(form, posted, signal.codec)
+    if not problems:
+        try:
+            await send_text(service_of(request).app, link.job, signal, text, actor=link.sender)
+        except InputError as error:  # it is larger than what is stored
+            problems = places_of(form, error.problems)
     if problems:
         _refuse_closed(place)
         return _form(link, place, form, posted, problems)
@@ -187,41 +185,6 @@ async def _posted(request: Request) -> Mapping[str, Sequence[str]]:
         )
     except ValueError:
         raise ProblemError("VALIDATION_ERROR", "the body is no form", status=400) from None
-
-
-async def _answer_form(
-    request: Request,
-    link: Link,
-    signal: AwaitedSignal,
-    form: Field,
-    posted: Any,  # noqa: ANN401
-) -> dict[str, str]:
-    """Send what a form says; what is wrong with it, by field, if it was not sent."""
-    problems: dict[str, str] = {}
-    # Moments are said in UTC; a type that takes none with a zone gets them without.
-    for zone in ("Z", ""):
-        answer = Answer(form, posted, zone=zone)
-        if answer.problems:
-            return answer.problems
-        try:
-            text = answer.text().decode()
-            await send_text(service_of(request).app, link.job, signal, text, actor=link.sender)
-        except NotStrictError as error:
-            return {form.name: f"This is not taken: {error.reason}."}
-        except (CodecError, InputError) as error:
-            problems = problems or {
-                nearest(form, path).name: _said(text) for path, text in error.problems
-            }
-        else:
-            return {}
-    return problems
-
-
-def _said(message: str) -> str:
-    for start, plainly in _FOR_PEOPLE.items():
-        if message.startswith(start):
-            message = plainly + message.removeprefix(start)
-    return message if message.endswith((".", "!", "?")) else f"{message}."
 
 
 async def _answer_json(request: Request, link: Link, place: LinkPlace) -> Response:
