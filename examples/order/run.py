@@ -118,8 +118,8 @@ class Play:
                 self._crash("while that is undone")
         await eventually(ends, f"the end of {name}'s order", limit)
         status = await job.status()
-        reason = f": {status.cancel_reason}" if status.cancel_reason else ""
-        print(f"{name:5} {status.state}{reason}")
+        why = status.error.message if status.error else status.cancel_reason
+        print(f"{name:5} {status.state}{f': {why}' if why else ''}")
 
     def _crash(self, when: str) -> None:
         if self._kills:

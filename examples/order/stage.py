@@ -53,7 +53,8 @@ class Stage:
         give_up_at = time.monotonic() + START_S
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > give_up_at:
-                raise SystemExit(f"headrace dev did not start; what it said is in {self._log}")
+                said = self._log.read_text(errors="replace").strip() or "nothing"
+                raise SystemExit(f"headrace dev did not start; it said: {said.splitlines()[-1]}")
             time.sleep(0.1)
 
     def kill(self) -> None:

@@ -17,14 +17,15 @@ from tests.crash.fleet import Blow
 from tests.crash.steps import AT_LEAST
 from tests.proof.checker import check
 from tests.proof.effects import read_effects
-from tests.proof.evidence import Evidence, Expectations, collect
+from tests.proof.evidence import FINAL, Evidence, Expectations, collect
 from tests.proof.guard import read_guard
 from tests.proof.journal import read_journal
 from tests.proof.receipts import read_receipts
-from tests.proof.results import stale_starts
+from tests.proof.results import mark_of, stale_starts
+from tests.proof.sending import read_sent
 from tests.proof.violation import Violation
 
-TRANSACTIONAL: Final = frozenset({"book"})
+TRANSACTIONAL: Final = frozenset({"book", "take"})
 FATAL: Final = frozenset({"kill", "freeze", "silence", "delay"})
 SLACK_S: Final = 1.0
 SESSIONS: Final = """
@@ -64,7 +65,9 @@ async def judge(
         journal=read_journal(folder / "journal"),
         effects=read_effects(folder / "effects"),
     )
-    evidence = replace(evidence, guarded=read_guard(folder / "guarded"))
+    evidence = replace(
+        evidence, guarded=read_guard(folder / "guarded"), sent=list(read_sent(folder / "sent"))
+    )
     if (folder / "receipts").exists():
         receipts = list(read_receipts(folder / "receipts"))
         evidence = replace(evidence, receipts=receipts, forgotten=forgotten)
@@ -72,6 +75,7 @@ async def judge(
     violations = [
         *check(evidence),
         *_bookings(evidence, Counter((row["job"], row["run"]) for row in bookings)),
+        *_stock(evidence, await connection.fetch("select mark, change from stock")),
         *_deaths(evidence, blows, poison),
         *_failures(evidence, poison),
         *_left_running(evidence, await connection.fetch(SESSIONS)),
@@ -91,6 +95,7 @@ async def judge(
             "starts by stale holders": len(stale_starts(evidence)),
             **_locks(evidence),
             **_gates(evidence),
+            **_waits(evidence),
             **_letters(evidence),
         },
     )
@@ -111,6 +116,18 @@ def _gates(evidence: Evidence) -> dict[str, int]:
         "ordered": sum(job["ordering_key"] is not None for job in evidence.jobs),
         "few of a key": sum(job["concurrency_key"] is not None for job in evidence.jobs),
         "few of a pipeline": sum(job["pipeline"] == "limited" for job in evidence.jobs),
+    }
+
+
+def _waits(evidence: Evidence) -> dict[str, int]:
+    kinds = Counter(row["kind"] for row in evidence.waits)
+    told = Counter(sent.told for sent in evidence.sent or ())
+    return {
+        **{f"waits for a {kind}": count for kind, count in sorted(kinds.items())},
+        **{f"answers that were told {word}": count for word, count in sorted(told.items())},
+        "too late": sum(row["expired"] for row in evidence.signals),
+        "undo jobs": sum(job["undo_of"] is not None for job in evidence.jobs),
+        "slots": len(evidence.slots),
     }
 
 
@@ -136,6 +153,32 @@ def _bookings(evidence: Evidence, found: Counter[tuple[UUID, int]]) -> Iterator[
             count = found[job["id"], run]
             if count != wanted:
                 yield Violation("EXACTLY ONCE", f"job {job['id']} run {run} booked {count} times")
+
+
+def _stock(evidence: Evidence, rows: Sequence[asyncpg.Record]) -> Iterator[Violation]:
+    """What a run took is given back where that run failed or was cancelled, once, else never."""
+    taken = Counter(row["mark"] for row in rows if row["change"] > 0)
+    back = Counter(row["mark"] for row in rows if row["change"] < 0)
+    ends = {
+        (event["job"], event["run"]): event["to_state"]
+        for event in evidence.events
+        if event["to_state"] in FINAL
+    }
+    stored = set()
+    for row in evidence.steps:
+        if row["step"] != "take" or row["reused_from"] is not None:
+            continue
+        mark = mark_of(row) or ""
+        stored.add(mark)
+        wanted = int(ends.get((row["job"], row["run"])) in ("failed", "cancelled"))
+        if (taken[mark], back[mark]) != (1, wanted):
+            yield Violation(
+                "UNDONE",
+                f"run {row['run']} of job {row['job']} took {taken[mark]} times and gave back"
+                f" {back[mark]} times, not {wanted}",
+            )
+    for mark in (taken.keys() | back.keys()) - stored:
+        yield Violation("UNDONE", f"{mark} was taken, or given back, by no step that is stored")
 
 
 def _failures(evidence: Evidence, poison: set[str]) -> Iterator[Violation]:

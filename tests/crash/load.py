@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import random
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
 from headrace import Headrace
 from headrace.client.options import SubmitOptions
 from headrace.errors import HeadraceError
-from tests.crash import steps
+from tests.crash import steps, waits
 from tests.crash.steps import Order
 from tests.proof.journal import Journal, Request, hash_of
 
@@ -31,7 +32,12 @@ WEIGHTS: Final = {
     "locked": 15,
     "paid": 10,
     "limited": 10,
+    "asked": 10,
+    "delayed": 5,
+    "family": 8,
+    "booked": 12,
 }
+PIPELINES: Final = {pipeline.name: pipeline for pipeline in (*steps.ALL, *waits.ALL)}
 AT_ONCE: Final = 20
 SUBMIT_S: Final = 15.0
 SLOWEST_S: Final = 8.0
@@ -53,6 +59,8 @@ class Load:
         self.surprises: list[str] = []
         """Errors of a submission that are none of headrace's own."""
         self.poison: set[str] = set()
+        self.on_accepted: Callable[[str, str], None] | None = None
+        """Told the pipeline and the id of each job."""
 
     @property
     def doubtful(self) -> int:
@@ -97,7 +105,7 @@ class Load:
                         await self.app.replay(job, force=True)
 
     async def _send(self, key: str, name: str, order: Order, keys: SubmitOptions) -> None:
-        pipeline: Any = getattr(steps, name)
+        pipeline: Any = PIPELINES[name]
         body = hash_of(json.dumps(asdict(order)))
         try:
             async with asyncio.timeout(SUBMIT_S):
@@ -111,6 +119,8 @@ class Load:
         job = handle.id
         self._unknown.pop(key, None)
         self.accepted.append(job)
+        if self.on_accepted is not None:
+            self.on_accepted(name, job)
         if order.poison:
             self.poison.add(job)
         self._journal.write(Request(outcome="ok", pipeline=name, body=body, key=key, job=job))

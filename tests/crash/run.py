@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from tests.crash.answers import Answers
 from tests.crash.app import ScaledHeadrace, pipelines
 from tests.crash.faults import CHAOS, Doses, Fault, Havoc, plan
 from tests.crash.fleet import Fleet, until
@@ -82,6 +83,7 @@ class CrashRun:
     def __init__(self, options: Options, folder: Path, say: Say) -> None:
         self._options, self._folder, self._say = options, folder, say
         self.havoc: Havoc
+        self._answers: Answers
         self.times: Times | None = None
         self._rings: Rings | None = None
 
@@ -112,6 +114,8 @@ class CrashRun:
         async with contextlib.AsyncExitStack() as stack:
             app = await stack.enter_async_context(ScaledHeadrace(pipelines, database=address))
             load = Load(app, Journal(self._folder / "journal"), self._options.seed)
+            self._answers = Answers(app, self._folder / "sent", self._options.seed)
+            load.on_accepted = self._answers.accepted
             self.havoc = Havoc(server, fleet, load.poison, self._note)
             if self._rings is not None:
                 await stack.enter_async_context(self._rings.prepared(server))
@@ -154,6 +158,7 @@ class CrashRun:
         tasks = [
             asyncio.create_task(self._feed(server, load, entrance)),
             asyncio.create_task(self._tell(server, load, faults)),
+            asyncio.create_task(self._answers.go_on(options.rate / 4)),
         ]
         if self._rings is not None:
             tasks.append(asyncio.create_task(self._rings.torment(options.seconds)))
@@ -202,6 +207,7 @@ class CrashRun:
         self._say(f"faults are over: {await _count_open(server)} open; draining")
 
         async def is_empty() -> bool:
+            await self._answers.answer_all()
             return await _count_open(server) == 0 and await _count_unsent(server) == 0
 
         try:
@@ -228,6 +234,7 @@ def environment_of(folder: Path, scale: float) -> dict[str, str]:
 async def make_tables(server: CrashServer) -> None:
     connection = await server.connect()
     await connection.execute("create table bookings (job uuid, run integer, mark text)")
+    await connection.execute("create table stock (job uuid, run int, mark text, change int)")
     await connection.execute(CHAOS)
     await connection.close()
 

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,10 +79,11 @@ class Running:
         """Append a line."""
         ledger.write(Effect(kind=kind, mark=mark, saw=saw, **self._fields))
 
-    def done(self) -> Done:
-        """The step has done its work."""
+    def done(self, **got: Any) -> Done:
+        """The step has done its work, with these signals."""
         mark = uuid.uuid4().hex[:12]
-        self.write("end", mark=mark, saw={})
+        heard = {name: value and asdict(value) for name, value in got.items()}
+        ledger.write(Effect(kind="end", mark=mark, got=heard, **self._fields))
         return Done(mark)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import headrace
 from headrace.store.failpoints import VARIABLE
+from tests.crash.answers import Answers
 from tests.crash.app import ScaledHeadrace, pipelines
 from tests.crash.fleet import Blow, Slot, until
 from tests.crash.judge import judge
@@ -59,7 +60,10 @@ HELD: Final = """
 class Range:
     """One database, and workers that are killed before it."""
 
-    def __init__(self, server: CrashServer, folder: Path, load: Load, rings: Rings) -> None:
+    def __init__(
+        self, server: CrashServer, folder: Path, load: Load, answers: Answers, rings: Rings
+    ) -> None:
+        self._answers = answers
         self._server, self._folder, self._load = server, folder, load
         self._environment = environment_of(folder, SCALED)
         self._outlet = rings.outlet
@@ -114,11 +118,13 @@ class Range:
 
     async def _feed(self) -> None:
         while True:
+            await self._answers.answer_all()
             for _ in range(JOBS):
                 await self._load.submit_one()
             await asyncio.sleep(1.0)
 
     async def _is_empty(self) -> bool:
+        await self._answers.answer_all()
         return await self._count(OPEN) == await self._count(UNSENT) == 0
 
     async def _is_held(self) -> bool:
@@ -159,7 +165,9 @@ async def test_a_kill_at_any_failpoint_breaks_no_invariant(crash_folder: Path) -
         app = ScaledHeadrace(pipelines, database=server.address)
         async with app:
             load = Load(app, Journal(crash_folder / "journal"), seed=1)
-            place = Range(server, crash_folder, load, outside)
+            answers = Answers(app, crash_folder / "sent", seed=1)
+            load.on_accepted = answers.accepted
+            place = Range(server, crash_folder, load, answers, outside)
             ends = await asyncio.gather(
                 *(
                     place.kill_at(point, nth)
