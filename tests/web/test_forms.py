@@ -254,6 +254,14 @@ class TestTheFields:
         text, problems = read_answer(form_of(kind), {"$": ["2026-05-01T14:30"]}, codec_for(kind))
         assert (json.loads(text), problems) == (stored, {})
 
+    def test_a_moment_is_not_blamed_for_what_is_wrong_elsewhere(self):
+        class Due(BaseModel):
+            at: AwareDatetime
+            number: Annotated[int, Field(le=10)]
+
+        posted = {"$.at": ["2026-05-01T14:30"], "$.number": ["12"]}
+        assert read_answer(form_of(Due), posted, codec_for(Due))[1].keys() == {"$.number"}
+
     def test_what_the_type_refuses_is_told_at_its_field_in_words_for_people(self):
         class Even(BaseModel):
             number: Annotated[int, Field(le=10)]
