@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from headrace.settings import load_settings
+from headrace.store.clock import move_clock
 from headrace.telemetry.schedule_events import (
     ScheduleMissed,
 )
@@ -195,3 +196,36 @@ class TestTime:
         assert (row.tenant, row.owner) == ("acme", "night")
         assert orjson.loads(metadata) == {"schedule": NAME, "slot": result}
         assert first.actor == "schedule"
+
+
+class TestClockSetBack:
+    """As when the database's machine has its time put right."""
+
+    async def set_back(self, engine: Engine, by: timedelta) -> None:
+        async with engine.connection() as connection:
+            await move_clock(connection, -by, keep_leases=False)
+
+    async def test_no_slot_comes_twice_and_none_is_left_out(self, make_engine: MakeEngine):
+        async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:
+            await engine.run_schedules()
+            await engine.move_clock(3 * HOUR)
+            await engine.run_schedules()
+            await self.set_back(engine, 2 * HOUR)
+            assert await engine.run_schedules() == []
+            await engine.move_clock(3 * HOUR)
+            await engine.run_schedules()
+            found = await slots(engine)
+            assert await inputs(engine) == [slot.isoformat() for slot in found]
+        assert len(found) == 24
+        assert found[-1] - found[0] == 23 * 10 * MINUTE
+
+    async def test_nor_where_the_code_says_another_time(self, make_engine: MakeEngine):
+        async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:
+            await engine.run_schedules()
+            await engine.move_clock(3 * HOUR)
+            await engine.run_schedules()
+            [*_, last] = await slots(engine)
+            await self.set_back(engine, 2 * HOUR)
+            async with engine.app_with([scheduled("*/5 * * * *", missed="all")]) as app:
+                assert await engine.run_schedules(app) == []
+                assert (await status(engine)).next_slot == last + 5 * MINUTE

@@ -159,6 +159,9 @@ async def define_schedules(connection: HeldConnection, pipeline: Pipeline[object
     """
     async with connection.transaction():
         now = await read_clock(connection)
+        known = await read_carried(connection, [pipeline.name])
+        # A clock that was set back must not bring slots again that have their jobs.
+        last = {standing.name: standing.last_slot for standing in known if standing.last_slot}
         for schedule in pipeline.schedules.values():
             await connection.execute(
                 SQL["schedules.define"],
@@ -170,7 +173,7 @@ async def define_schedules(connection: HeldConnection, pipeline: Pipeline[object
                 schedule.missed,
                 schedule.tenant,
                 schedule.owner,
-                schedule.cron.after(now),
+                schedule.cron.after(max(now, last.get(schedule.name, now))),
             )
         names = list(pipeline.schedules)
         await connection.execute(

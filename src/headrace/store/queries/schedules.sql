@@ -12,7 +12,7 @@ order by pipeline, name;
 -- What a version of a pipeline says of a schedule, unless a newer version has said something. Where
 -- it says when anew, slots count from the time that is given.
 -- $1 pipeline, $2 name, $3 version, $4 cron, $5 timezone, $6 policy, $7 tenant, $8 owner,
--- $9 next slot from now on
+-- $9 next slot from now on, after its last one
 insert into headrace.schedules as known (
     pipeline, name, version, cron, timezone, missed, tenant, owner, next_slot
 )
@@ -24,7 +24,7 @@ set version = excluded.version, cron = excluded.cron, timezone = excluded.timezo
         when known.cron = excluded.cron and known.timezone = excluded.timezone
         and known.dropped_at is null
         then known.next_slot
-        else greatest(excluded.next_slot, known.last_slot + interval '1 second')
+        else excluded.next_slot
     end,
     retry_at = null, dropped_at = null, changed_at = headrace.now()
 where string_to_array(known.version, '.')::integer[]
