@@ -147,7 +147,8 @@ def _has_completed(job: UUID, row: asyncpg.Record) -> bool:
     state = JobState(row["state"])
     if state is JobState.FAILED:
         error = error_of(loaded(row["error"]))
-        raise JobFailedError(job, row["cause"], error.message if error else "")
+        message, code = (error.message, error.code) if error else ("", "")
+        raise JobFailedError(job, row["cause"], message, code)
     if state is JobState.CANCELLED:
         raise JobCancelledError(job)
     return state is JobState.COMPLETED

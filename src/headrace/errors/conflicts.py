@@ -100,13 +100,15 @@ class JobFailedError(ConflictError):
         job_id: The job.
         cause: A `FailureCause`, as `attempts_exhausted`.
         message: The text of the error that ended it.
+        error_code: The code of that error, as `PERMANENT_ERROR`; empty where it is not known.
     """
 
     code = "job_failed"
 
-    def __init__(self, job_id: object, cause: str, message: str) -> None:
-        super().__init__(job_id, cause, message)
+    def __init__(self, job_id: object, cause: str, message: str, error_code: str = "") -> None:
+        super().__init__(job_id, cause, message, error_code)
         self.job_id, self.cause, self.message = job_id, cause, message
+        self.error_code = error_code
 
     def __str__(self) -> str:
         return f"job {self.job_id} failed ({self.cause}): {self.message}"

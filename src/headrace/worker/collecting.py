@@ -86,7 +86,9 @@ async def collect(
 def _read(attempt: Attempt, error: Exception) -> Outcome:
     child = f"the child job {attempt.child}"
     if isinstance(error, JobFailedError):
-        return _failed("CHILD_FAILED", f"{child} failed ({error.cause}): {error.message}")
+        return _failed(
+            "CHILD_FAILED", f"{child} failed ({error.error_code or error.cause}): {error.message}"
+        )
     if isinstance(error, JobCancelledError):
         return _failed("CHILD_CANCELLED", f"{child} was cancelled")
     if isinstance(error, NotCompletedError) and error.state != "erased":
