@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from headrace import Headrace
 from headrace.errors import HeadraceError, JobFinishedError
-from tests.crash.waits import ASKING, Answer
+from tests.crash.patient import ASKING, Answer
 from tests.proof.sending import Sent, SentLedger
 
 Told: TypeAlias = Literal["stands", "other", "over", "unknown"]

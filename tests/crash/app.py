@@ -7,7 +7,7 @@ from typing import Any
 from headrace import Headrace
 from headrace.worker.timing import Timing
 from headrace.worker.worker import Worker
-from tests.crash import waits
+from tests.crash import patient
 from tests.crash.steps import ALL, scale
 
 
@@ -20,5 +20,5 @@ class ScaledHeadrace(Headrace):
         return super().worker(timing=timing, **options)
 
 
-pipelines: list[Any] = [*ALL, *waits.ALL]
+pipelines: list[Any] = [*ALL, *patient.ALL]
 app = ScaledHeadrace(pipelines)

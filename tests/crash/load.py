@@ -13,7 +13,7 @@ from typing import Any, Final
 from headrace import Headrace
 from headrace.client.options import SubmitOptions
 from headrace.errors import HeadraceError
-from tests.crash import steps, waits
+from tests.crash import patient, steps
 from tests.crash.steps import Order
 from tests.proof.journal import Journal, Request, hash_of
 
@@ -37,7 +37,7 @@ WEIGHTS: Final = {
     "family": 8,
     "booked": 12,
 }
-PIPELINES: Final = {pipeline.name: pipeline for pipeline in (*steps.ALL, *waits.ALL)}
+PIPELINES: Final = {pipeline.name: pipeline for pipeline in (*steps.ALL, *patient.ALL)}
 AT_ONCE: Final = 20
 SUBMIT_S: Final = 15.0
 SLOWEST_S: Final = 8.0
