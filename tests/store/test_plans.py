@@ -283,6 +283,22 @@ class TestShowing:
         )
 
 
+class TestLinks:
+    async def test_looking_at_a_link_reads_one_job(self, large: Connection):
+        jobs, _ = await running(large)
+        # Of the run before the first, so that the history is looked at as well.
+        found = await explain(large, "links.read_link_place", jobs[0], "approval", 0)
+        check(
+            found,
+            {
+                "jobs": ({"jobs_pkey"}, 1),
+                "lanes": ({"lanes_pkey"}, 1),
+                "signals": ({"signals_pkey"}, 1),
+                "job_events": ({"job_events_pkey"}, 10),
+            },
+        )
+
+
 class TestUndo:
     async def test_looking_for_what_to_undo_reads_the_steps_of_the_job(self, large: Connection):
         job = await large.fetchval("select job from headrace.steps limit 1")
