@@ -97,7 +97,7 @@ if [ $# -eq 0 ]; then
     HEADRACE_TEST_PSTEST=$made/pstest \
         .venv/bin/python -m pytest -q -n 3 tests/pubsub/conformance || failed+=(pstest)
     scripts/setup.sh browser || exit 1
-    .venv/bin/python -m pytest -q -n 0 tests/browser/links.py || failed+=(chromium)
+    .venv/bin/python -m pytest -q -n 0 tests/browser/links.py tests/browser/order.py || failed+=(chromium)
 fi
 if [ ${#failed[@]} -gt 0 ]; then
     say "failed with ${failed[*]}" >&2
