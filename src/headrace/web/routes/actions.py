@@ -33,6 +33,7 @@ from headrace.web.views.actions import (
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
 OF_ONE = (*WRITING, "NOT_FOUND", "CONFLICT")
+OF_UNDONE = (*OF_ONE, "UNDO_UNDER_WAY", "UNDO_FAILED")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ def _again(word: str) -> Callable[[F], F]:
         status_code=202,
         operation_id=f"{word}_job",
         response_model=Reopened,
-        responses=responses(*OF_ONE, malformed=True),
+        responses=responses(*OF_UNDONE, malformed=True),
         openapi_extra=keyed(),
     )
 
@@ -121,7 +122,7 @@ async def _mark(
     status_code=202,
     operation_id="delete_job",
     response_model=Deleted,
-    responses=responses(*OF_ONE, malformed=True),
+    responses=responses(*OF_ONE, "UNDO_UNDER_WAY", malformed=True),
 )
 async def delete_job(request: Request, identity: Writer, job_id: OwnedJob) -> Response:
     """Cancel a job that has not ended; of one that has, erase what it was given and what it made.
