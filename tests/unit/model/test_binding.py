@@ -139,7 +139,6 @@ class TestInput:
         assert "Each(...), Signal(...), Use(...), StepContext or Transaction" in text
         assert "steps are declared above their use" in text
         assert "did you mean `review`?" in text
-        assert "Signal" not in text
 
     def test_an_unknown_parameter_before_any_taker_is_told_the_same(self):
         pipeline = Pipeline("p", input=Idea, output=int)
