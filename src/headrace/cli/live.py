@@ -207,7 +207,8 @@ def waits_of(status: JobStatus, step: StepStatus, item: str | None = None) -> li
     if step.items is None or item is not None:
         return [describe_wait(wait) for wait in waits if wait.item == item]
     more = " or more" if status.waits_total > len(status.waits) else ""
-    return [f"waits for {len(waits)}{more} child jobs"] if waits else []
+    jobs = "child job" if len(waits) == 1 else "child jobs"
+    return [f"waits for {len(waits)}{more} {jobs}"] if waits else []
 
 
 def describe_wait(wait: WaitStatus) -> str:
