@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,10 +18,12 @@ import pytest_asyncio
 from headrace.pipelines.documents.external.calls import Call
 from headrace.pipelines.documents.external.news import ParserAnswer
 from headrace.pipelines.documents.model import ParsedFile
+from headrace.store.audit import list_actions
 from headrace.testing import Fault
 from tests.documents.conftest import FOLDER, OLD_SECRET
 from tests.documents.elsewhere import (
     OTHER,
+    OWNER,
     PARSED,
     TEXT,
     Elsewhere,
@@ -265,6 +271,36 @@ class TestAdvancing:
         assert (other.status_code, other.json()["code"]) == (409, "CONFLICT")
         assert (await town.call_back(call)).status == 204
         assert "heron" in await town.text(sent)
+
+    async def test_so_does_a_command_here_or_through_the_api(self, town: Elsewhere, tmp_path: Path):
+        (tmp_path / "text.md").write_text(OTHER["markdown"])
+        key = await town.api.key(OWNER)
+        ways = {
+            "--api": {"HEADRACE_API_TOKEN": key},
+            "--tenant": {"HEADRACE_DOCUMENTS_PARSER": "external"},
+        }
+        for way, given in ways.items():
+            sent, _ = await town.wait()
+            options = (
+                ["--api", town.api.url]
+                if way == "--api"
+                else ["--tenant", "acme", "--owner", "ann"]
+            )
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "headrace", "documents", "advance", sent.id,
+                "--reason", "the parser is down", "--markdown", "text.md", *options,
+                cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                env={**os.environ, **given, "HEADRACE_DATABASE_URL": town.engine.database},
+            )  # fmt: skip
+            said = (await process.communicate())[0].decode()
+            assert process.returncode == 0, said
+            assert f"{sent.id} goes on" in said
+            await town.until_stage(sent, "complete")
+            assert "heron" in await town.text(sent)
+            async with town.engine.connection() as connection:
+                actions = await list_actions(connection)
+            [done] = [one for one in actions if one.target == sent.id]
+            assert (done.action, done.reason) == ("document.advance", "the parser is down")
 
     async def test_without_one_the_worker_parses_the_file(self, town: Elsewhere):
         data = pdf(["The miller opens the sluice at dawn."])

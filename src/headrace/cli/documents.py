@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from headrace.cli import adding
+from headrace.cli import adding, advancing
 from headrace.cli.exits import ExitCode, exit_code_of
 from headrace.cli.library import DocumentId, LibraryApp, Owner, Tenant, ask_library
 from headrace.cli.options import Api, Cursor, Limit
@@ -22,6 +22,7 @@ group = typer.Typer(
     help="Files that are made searchable.", rich_markup_mode=None, no_args_is_help=True
 )
 group.command("add")(adding.add)
+group.command("advance")(advancing.advance)
 
 COLUMNS: Final = ("name", "kind", "size", "stage", "%", "chunks", "id")
 NONE: Final = "no documents yet: headrace documents add PATH"

@@ -81,6 +81,13 @@ class RemoteLibrary:
         _refuse(tenant, owner)
         await self._documents.delete(document)
 
+    async def advance(
+        self, document: str, *, reason: str, markdown: str | None, tenant: str, owner: str
+    ) -> None:
+        """As `Library.advance`."""
+        _refuse(tenant, owner)
+        await self._documents.advance(document, reason=reason, markdown=markdown)
+
     async def add(
         self,
         file: Path,

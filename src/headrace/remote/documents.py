@@ -141,6 +141,30 @@ class RemoteDocuments:
         answer = await self._transport.call(call)
         return [answer.value(Hit, one) for one in _items_in(answer)]
 
+    async def advance(
+        self, document: str | UUID, *, reason: str, markdown: str | None = None
+    ) -> None:
+        """Let a document go on that waits for another system to parse it.
+
+        Args:
+            document: Its id.
+            reason: Kept in the audit.
+            markdown: Its text; if left out, the worker parses the file itself.
+
+        Raises:
+            NotFoundError: There is none of the caller's.
+            ConflictError: It does not wait for a parser, or not any more.
+            OptionError: The text is empty or too long.
+        """
+        body = {"reason": reason, **({} if markdown is None else {"markdown": markdown})}
+        call = Call(
+            method="POST",
+            path=f"{_path(document)}/advance",
+            headers={"Content-Type": JSON, "Idempotency-Key": new_key()},
+            content=json.dumps(body).encode(),
+        )
+        await self._transport.call(call)
+
     async def delete(self, document: str | UUID) -> None:
         """Remove a document: at once from search, then its files. Cut off, it can be repeated.
 
