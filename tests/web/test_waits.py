@@ -57,6 +57,8 @@ class TestAJob:
             assert wait["since"] < wait["until"]
             assert [step["state"] for step in told["steps"]] == ["completed", *["pending"] * 3]
             assert (told["signals"], told["children"]) == ([], [])
+            assert told["due_at"] >= wait["until"]
+            assert told["check_status_at"] < wait["until"]
 
             await api.engine.app.send(job, "approval", Approval(ok=True), actor="ann")
             told = await waiting_for(api, job, "child")

@@ -278,7 +278,9 @@ def look_again_at(status: JobStatus, now: datetime) -> datetime | None:
     """When it is worth while to ask for a job again; None once it has ended."""
     if status.is_final:
         return None
-    if status.due_at is not None and status.due_at > now:
+    # What waits for others may go on before its time.
+    is_woken = status.wait_reason in {"external", "child"}
+    if status.due_at is not None and status.due_at > now and not is_woken:
         return status.due_at + SOONEST
     age = now - (status.started_at or status.created_at)
     return now + min(LATEST, max(SOONEST, age / AGE_SHARE))
