@@ -5,7 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from headrace import CancelJob, Each, Pipeline, RetryAfter, Skip, StepContext, Transaction
+from headrace import (
+    CancelJob,
+    Each,
+    JobHandle,
+    Pipeline,
+    RetryAfter,
+    Skip,
+    StepContext,
+    Transaction,
+)
 from headrace.errors import JobFailedError
 from headrace.store.reads import DeadLetterFilter
 from headrace.telemetry.events import Event, Level, add_sink
@@ -224,6 +233,58 @@ class TestAnUndoFunction:
             undo = await undone(engine, job, "failed")
             with pytest.raises(JobFailedError, match="cannot cancel"):
                 await engine.app.job(undo.job_id).result()
+
+
+class TestChildren:
+    async def test_a_step_that_ended_with_a_child_is_undone_with_its_result(
+        self, make_engine: MakeEngine
+    ):
+        did: list[str] = []
+        child = Pipeline("child", input=int, output=str)
+        parent = Pipeline("parent", input=int, output=str)
+
+        @child.step
+        async def send(number: int) -> str:
+            return f"parcel {number}"
+
+        async def call_back(ship: str) -> None:
+            did.append(f"back {ship}")
+
+        @parent.step(undo=call_back)
+        async def ship(number: int, ctx: StepContext) -> JobHandle[str]:
+            return await ctx.submit(child, number)
+
+        @parent.step(retry=ONCE)
+        async def end(ship: str) -> str:
+            raise RuntimeError(ship)
+
+        async with make_engine([child, parent]) as engine:
+            job = await engine.submit(parent, 4)
+            await undone(engine, job)
+        assert did == ["back parcel 4"]
+
+    async def test_a_child_that_is_cancelled_with_its_parent_is_undone(
+        self, make_engine: MakeEngine
+    ):
+        shop = open_shop()
+        shop.ending = "waits"
+        parent = Pipeline("parent", input=int, output=str)
+
+        @parent.step
+        async def order(number: int, ctx: StepContext) -> JobHandle[str]:
+            return await ctx.submit(shop.pipeline, number)
+
+        async with make_engine([shop.pipeline, parent]) as engine:
+            job = await engine.submit(parent, 1)
+            async with engine.worker():
+                await eventually(lambda: "ship" in shop.did)
+                await eventually(lambda: _waits_for(engine, job.id, "child"))
+                await job.cancel()
+                await eventually(lambda: "release r1" in shop.did)
+                await engine.run_until_empty()
+            assert (await job.status()).undo is None
+            states = {row.state for row in await engine.jobs()}
+        assert states == {"cancelled", "completed"}
 
 
 class TestCode:
