@@ -27,22 +27,17 @@ class TestSchedules:
     async def test_they_are_listed_paused_and_resumed(
         self, headrace: Headrace, defined: str
     ) -> None:
-        listed = (await headrace("schedules", "list", **ENV)).out.splitlines()
-        assert listed[0].split("\t")[:5] == ["schedule", "state", "cron", "timezone", "missed"]
-        assert [line.split("\t")[:5] for line in listed[1:]] == [
-            ["reports.broken", "active", "0 * * * *", "UTC", "skip"],
-            ["reports.nightly", "active", "30 2 * * *", "Europe/Berlin", "once"],
-        ]
         paused = await headrace(
             "schedules", "pause", "reports.nightly", "--reason", "holidays", **ENV
         )
         assert paused.out == "reports.nightly is paused\n"
-        [row] = [
-            row
-            for row in (await headrace("schedules", "list", "--json", **ENV)).json()
-            if row["name"] == "nightly"
+        listed = (await headrace("schedules", "list", **ENV)).out.splitlines()
+        assert listed[0].split("\t")[:5] == ["schedule", "state", "cron", "timezone", "missed"]
+        rows = [line.split("\t") for line in listed[1:]]
+        assert [(*row[:5], row[-1]) for row in rows] == [
+            ("reports.broken", "active", "0 * * * *", "UTC", "skip", ""),
+            ("reports.nightly", "paused", "30 2 * * *", "Europe/Berlin", "once", "holidays"),
         ]
-        assert (row["state"], row["pause_reason"]) == ("paused", "holidays")
         resumed = await headrace("schedules", "resume", "reports.nightly", **ENV)
         assert resumed.out.startswith("reports.nightly goes on at ")
         async with App([], database=defined) as app, app.connection() as connection:
@@ -65,6 +60,8 @@ class TestSchedules:
             **ENV,
         )
         job = triggered.out.strip()
+        listed = (await headrace("schedules", "list", "--json", **ENV)).json()
+        assert [row["address"] for row in listed] == ["reports.broken", "reports.nightly"]
         shown = await headrace("schedules", "show", "reports.nightly", **ENV)
         assert "timezone       Europe/Berlin" in shown.out
         [slot] = [line for line in shown.out.splitlines() if job in line]
@@ -77,6 +74,4 @@ class TestSchedules:
             "schedules", "trigger", "reports.broken", "--app", "night:app", **ENV
         )
         assert "reports.broken made no input: LookupError: no data for True" in failed.err
-        unknown = await headrace("schedules", "pause", "reports.nigthly", **ENV)
-        assert "did you mean 'reports.nightly'" in unknown.err
-        assert (failed.code, unknown.code) == (ExitCode.CONFLICT, ExitCode.NOT_FOUND)
+        assert failed.code == ExitCode.CONFLICT

@@ -86,7 +86,7 @@ class TestAutumn:
 
 
 class TestSlots:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.sampled_from(EXPRESSIONS), st.sampled_from(ZONES), moments, st.integers(0, 5_000))
     def test_it_does_not_matter_from_where_one_looks(
         self, text: str, zone: str, start: datetime, later: int
@@ -100,7 +100,7 @@ class TestSlots:
             takewhile(lambda slot: slot <= end, cron.walk(moment))
         )
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.sampled_from(EXPRESSIONS), st.sampled_from(ZONES), moments, st.integers(1, 20_000))
     def test_the_latest_is_the_last_of_them(
         self, text: str, zone: str, start: datetime, minutes: int

@@ -12,7 +12,7 @@ import pytest
 from headrace import Pipeline
 from headrace.cli.examination import schedules_finding
 from headrace.client.slots import input_for
-from headrace.errors import ScheduleFunctionError, ScheduleNotFoundError
+from headrace.errors import InvalidError, ScheduleFunctionError, ScheduleNotFoundError
 from headrace.telemetry.schedule_events import (
     ScheduleFailed,
     SchedulePaused,
@@ -105,6 +105,16 @@ class TestPauses:
             await engine.app.schedules.pause(NAME)
             go_on.set()
             assert await look == []
+
+    async def test_a_zone_that_is_not_known_here_is_told(self, make_engine: MakeEngine):
+        async with make_engine([scheduled()]) as engine:
+            await engine.run_schedules()
+            await engine.app.schedules.pause(NAME)
+            async with engine.connection() as connection:
+                await connection.execute("update headrace.schedules set timezone = 'Mars/Base'")
+            with pytest.raises(InvalidError, match="'Mars/Base' is no time zone"):
+                await engine.app.schedules.resume(NAME)
+            assert (await status(engine)).state == "paused"
 
     async def test_nothing_is_done_to_what_is_not_there(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from headrace.errors import ScheduleNotFoundError
+from headrace.errors import InvalidError, ScheduleNotFoundError
 from headrace.model.cron import Cron
 from headrace.store.jobs import read_clock
 from headrace.store.sql import SQL
@@ -322,13 +322,16 @@ async def resume_schedule(connection: HeldConnection, address: str) -> tuple[Sch
 
     Raises:
         ScheduleNotFoundError: There is none.
+        InvalidError: This machine does not know its time zone.
     """
     found = await find_schedule(connection, address)
     held = await connection.fetchrow(SQL["schedules.hold"], found.pipeline, found.name)
     if held is None or held["paused_at"] is None:
         return found, False
-    following = Cron(held["cron"], held["timezone"]).after(
-        max(held["now"], found.last_slot or held["now"])
-    )
+    try:
+        cron = Cron(held["cron"], held["timezone"])
+    except ValueError as error:  # of another machine, with other zones
+        raise InvalidError(f"{address} cannot go on from here: {error}") from error
+    following = cron.after(max(held["now"], found.last_slot or held["now"]))
     await connection.execute(SQL["schedules.resume"], found.pipeline, found.name, following)
     return await find_schedule(connection, address), True
