@@ -39,7 +39,7 @@ CHAOS: Final = """
     insert into chaos values (0);
     create function make_conflict() returns trigger language plpgsql as $$
     begin
-        if random() < (select conflicts from chaos) then
+        if random() < (select conflicts from public.chaos) then
             if random() < 0.5 then
                 raise exception 'made up' using errcode = 'serialization_failure';
             end if;

@@ -182,10 +182,13 @@ def _stock(evidence: Evidence, rows: Sequence[asyncpg.Record]) -> Iterator[Viola
 
 
 def _failures(evidence: Evidence, poison: set[str]) -> Iterator[Violation]:
-    """Nothing but poison fails: no fault is the fault of a job."""
+    """Nothing but poison fails, and what is to be undone: no fault is the fault of a job."""
     for job in evidence.jobs:
         is_poison = str(job["id"]) in poison
-        if job["state"] == "failed" and job["cause"] != "worker_lost":
+        is_to_fail = job["pipeline"] == "undone" and job["undo_of"] is None
+        if is_to_fail and (job["state"], job["cause"]) != ("failed", "permanent_error"):
+            yield Violation("FAILED", f"job {job['id']} is {job['state']}, and no step can do it")
+        if job["state"] == "failed" and job["cause"] != "worker_lost" and not is_to_fail:
             yield Violation(
                 "FAILED",
                 f"job {job['id']} of {job['pipeline']} failed: {job['cause']}",

@@ -23,6 +23,7 @@ WEIGHTS: Final = {
     "fixed": 10,
     "dynamic": 10,
     "lossy": 8,
+    "undone": 8,
     "careful": 8,
     "flaky": 10,
     "transfer": 10,

@@ -228,6 +228,45 @@ async def weigh(risky: list[ItemResult[Done]], ctx: StepContext) -> Done:
         return execution.done()
 
 
+# --- what is undone
+
+undone = Pipeline("undone", input=Order, output=Done)
+
+
+async def unbook(reserve: Done, order: Order, ctx: StepContext) -> Done:
+    with running(ctx, "reserve.undo") as execution:
+        await pause(0.0, 0.1)
+        return execution.done()
+
+
+async def unload(load: Done, place: int, ctx: StepContext) -> Done:
+    with running(ctx, "load.undo") as execution:
+        await pause(0.0, 0.2)
+        if ctx.attempt <= place:
+            raise RuntimeError("not yet")
+        return execution.done()
+
+
+@undone.step(undo=unbook)
+async def reserve(order: Order, ctx: StepContext) -> Done:
+    with running(ctx, "reserve") as execution:
+        await pause(0.0, 0.1)
+        return execution.done()
+
+
+@undone.step(undo=unload, undo_retry=Retry(attempts=5, first=0.1))
+async def load(reserve: Done, ctx: StepContext, place: int = Each((0, 1, 2))) -> Done:
+    with running(ctx, "load", reserve=reserve) as execution:
+        await pause(0.0, 0.2)
+        return execution.done()
+
+
+@undone.step
+async def leave(load: list[Done], order: Order, ctx: StepContext) -> Done:
+    with running(ctx, "leave", load=load):
+        raise PermanentError("no way")
+
+
 # --- checkpoints inside a step
 
 careful = Pipeline("careful", input=Order, output=Done)
@@ -380,7 +419,20 @@ async def pay(order: Order, ctx: StepContext) -> Done:
 
 
 ALL: Final = (
-    *(single, chain, fixed, dynamic, lossy, careful, flaky, transfer, slow, stubborn, threaded),
+    *(
+        single,
+        chain,
+        fixed,
+        dynamic,
+        lossy,
+        undone,
+        careful,
+        flaky,
+        transfer,
+        slow,
+        stubborn,
+        threaded,
+    ),
     *(locked, paid),
     limited,
 )

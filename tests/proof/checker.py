@@ -16,6 +16,7 @@ from tests.proof import (
     locking,
     queueing,
     results,
+    undoing,
     waiting,
 )
 from tests.proof.evidence import Evidence
@@ -52,6 +53,7 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     gating.check_limits,
     gating.check_slots,
     gating.check_order,
+    undoing.check_undone,
     waiting.check_signals,
     waiting.check_sent,
     waiting.check_used,

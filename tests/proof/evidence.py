@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +21,8 @@ from tests.proof.violation import Row
 
 RowId: TypeAlias = tuple[UUID, int, str, str]
 """Job, run, step, item."""
+
+K = TypeVar("K")
 
 FINAL: Final = ("completed", "failed", "cancelled")
 
@@ -56,6 +58,7 @@ TABLES: Final = {
     "waits": "select * from headrace.waits order by job, run, step, item, kind, name",
     "children": "select * from headrace.children order by child",
     "slots": "select * from headrace.schedule_slots order by pipeline, schedule, slot",
+    "pipelines": "select name, version, undos from headrace.pipelines order by name, version",
     "limits": """
         select 'queue' as kind, name, concurrency as most
         from headrace.queues where concurrency is not null
@@ -148,6 +151,7 @@ class Evidence:
     waits: list[Row]
     children: list[Row]
     slots: list[Row]
+    pipelines: list[Row]
     limits: list[Row]
     expect: Expectations = field(default_factory=Expectations)
     journal: Sequence[Request] | None = None
@@ -176,6 +180,11 @@ class Evidence:
     def step_by_id(self) -> Mapping[RowId, Row]:
         """Each checkpoint and plan."""
         return {row_id(row): row for row in self.steps}
+
+    @cached_property
+    def steps_of(self) -> Mapping[tuple[UUID, int], list[Row]]:
+        """The checkpoints and plans of each run."""
+        return _grouped(self.steps, lambda row: (row["job"], row["run"]))
 
     @cached_property
     def worker_by_id(self) -> Mapping[int, Row]:
@@ -215,8 +224,8 @@ def short(row: Row, *columns: str) -> Row:
     return {column: row[column] for column in columns}
 
 
-def _grouped(rows: Iterable[Row], key: Callable[[Row], UUID]) -> Mapping[UUID, list[Row]]:
-    groups: defaultdict[UUID, list[Row]] = defaultdict(list)
+def _grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> Mapping[K, list[Row]]:
+    groups: defaultdict[K, list[Row]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
     return groups
