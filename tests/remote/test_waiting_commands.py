@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
+from headrace.cli.live import job_table
 from headrace.testing import Engine
 from tests.remote.test_commands import WHOSE, Desk, Place
 from tests.waiting import eventually
-from tests.waits.pipes import PIPELINES, Approval, order, shipping
+from tests.waits.pipes import PIPELINES, Approval, order, parcels, shipping
 from tests.web.followed import QUICK
 from tests.web.serving import SETTINGS, serve, who
 
@@ -81,6 +84,15 @@ class TestShowing:
         watched = await place.local.run("jobs", "watch", job, "--timeout", "0.2")
         assert watched.code == 12
         assert "  approve pending, waits for signal approval until " in watched.out
+
+    async def test_it_is_drawn_on_a_terminal_too(self, place: Place):
+        job = (await place.api.engine.submit(parcels, 3, **WHOSE)).id
+        await work_until(place, job, "child")
+        drawn = StringIO()
+        status = await place.api.engine.app.status(job)
+        Console(file=drawn, width=120).print(job_table(status))
+        assert "queued (child)" in drawn.getvalue()
+        assert "pending 0 of 3 items, waits for 3 child jobs" in drawn.getvalue()
 
     async def test_a_pipeline_is_shown_with_what_it_waits_for(self, place: Place):
         await ordered(place)

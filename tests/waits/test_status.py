@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from headrace import JobHandle
+from headrace import JobHandle, Pipeline, Signal
 from headrace.client.status import JobStatus
 from tests.engine.conftest import MakeEngine
 from tests.waiting import eventually
@@ -72,6 +72,19 @@ class TestWhatStepsWaitFor:
             assert (len(status.children), status.children_total) == (100, 103)
             assert {wait.kind for wait in status.waits} == {"child"}
             assert all(wait.item for wait in status.waits)
+
+    async def test_a_step_is_told_under_the_name_that_it_has_now(self, make_engine: MakeEngine):
+        renamed = Pipeline("order", version="2.0.0", input=str, output=str)
+
+        @renamed.step(was="approve")
+        async def decide(item: str, approval: Approval = Signal()) -> str: ...
+
+        async with make_engine(PIPELINES) as engine:
+            async with engine.worker():
+                job = await engine.submit(order, "lamp")
+                await waiting_for(job, "external")
+            async with engine.app_with([renamed]) as app:
+                assert [wait.step for wait in (await app.status(job.id)).waits] == ["decide"]
 
     async def test_nothing_waits_once_the_job_has_ended(self, make_engine: MakeEngine):
         async with make_engine(PIPELINES) as engine, engine.worker():
