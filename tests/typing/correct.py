@@ -150,6 +150,7 @@ async def send(ctx: StepContext, decide: Decision | None) -> None:
     assert_type(await patient("count x", count, "x"), int)
     child = await ctx.submit(consensus, Idea("again"), key="again", due=timedelta(hours=1))
     assert_type(child, JobHandle[Decision])
+    assert_type(ctx.signal_url("answer", valid=timedelta(days=1), title="Send it?"), str)
     ctx.progress(1, 3, "sent")
     ctx.log.info("sent", body=len(body))
     if decide is None or ctx.cancelled or ctx.remaining() < timedelta(seconds=3):
@@ -166,6 +167,7 @@ def archive(ctx: SyncContext, decide: Decision | None) -> str:
     assert_type(ctx.idempotent("count x", count, "x"), int)
     assert_type(ctx.idempotent.with_options(wait=10)("count x", count, "x"), int)
     assert_type(ctx.submit(consensus, Idea("x"), due=datetime.now(UTC)), JobHandle[Decision])
+    assert_type(ctx.signal_url("answer", valid=60, text="It is long."), str)
     return f"{ctx.idempotency_key} {decide}"
 
 

@@ -63,7 +63,7 @@ class TestTheDocument:
     async def test_what_the_gate_answers_to_a_body_is_told(self, api: Api):
         client = await api.client()
         for (method, path), operation in BY_PLACE.items():
-            if method == "GET":
+            if method in {"GET", "HEAD"}:
                 continue
             assert {"400", "408", "413", "415"} <= set(operation["responses"]), (method, path)
             if takes_upload(method, path):  # its route reads it
