@@ -36,6 +36,7 @@ crash: .venv/.dev ## kill workers and the database in the middle of work; fuzz a
 	@$(VENV)/python -m tests.crash.breakers
 	@$(VENV)/python -m tests.crash.operations
 	@$(VENV)/python -m tests.crash.limits
+	@$(VENV)/python -m tests.crash.waits
 	@$(VENV)/python -m pytest -q tests/cli/push_lives.py
 	@$(VENV)/python -m pytest -q -n 2 --every-write-point tests/documents/test_crashes.py \
 	  tests/models/test_review_crashes.py tests/schedules/test_crashes.py \

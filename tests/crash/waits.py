@@ -1,150 +1,169 @@
-"""The pipelines of the crash run that wait: for answers, jobs and the clock; and their undo."""
+"""`python -m tests.crash.waits`: thousands of jobs wait on one worker with ten slots.
 
-# ruff: noqa: ARG001 - a step takes the job's input to be a first step, not to use it
+First it works off jobs that wait for nothing, alone and beside 10,000 jobs that wait for a signal:
+these must not slow the others down. Then all signals are sent, and all end. Then 1,000 parents wait
+for 1,000 children. Prints what was seen, and `waits ok` or what is wrong. Ends with 0 or 1.
+"""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from statistics import median
+from typing import Any, Final
 
-from headrace import CancelJob, Each, JobHandle, Pipeline, Signal, StepContext, Transaction
-from tests.crash.steps import Done, Order, pause, running, scale, single
+from headrace import JobHandle, Pipeline
+from headrace.testing import Engine
+from headrace.worker.timing import Timing
+from tests.crash.server import CrashServer
+from tests.crash.waiting import ALL, asking, parent, plain
+from tests.waiting import eventually
 
-HOUR_S: Final = 3600.0
-VOTE_S: Final = max(1.0, 10 * scale)
-TAKE: Final = "insert into stock (job, run, mark, change) values ($1, $2, $3, 1)"
-GIVE_BACK: Final = "insert into stock (job, run, mark, change) values ($1, $2, $3, -1)"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is sent.
-
-    Attributes:
-        number: Tells it from other answers.
-    """
-
-    ok: bool
-    number: int
-
-
-# --- an answer that comes, and one that may be late
-
-asked = Pipeline("asked", input=Order, output=Done)
-
-
-@asked.step
-async def prepare(order: Order, ctx: StepContext) -> Done:
-    with running(ctx, "prepare") as execution:
-        await pause(0.0, 0.2)
-        return execution.done()
+WORKER: Final = "tests.crash.waiting:ALL"
+SLOTS: Final = 10
+LEAST_RATIO: Final = 0.9
+"""Of the speed beside jobs that wait to that without them."""
+ROUNDS: Final = 5
+WITHIN_S: Final = 600.0
+SENDERS: Final = 10
+OPEN: Final = """\
+select count(*) from headrace.jobs as job join headrace.lanes as lane on lane.id = job.lane
+where lane.pipeline = $1 and job.state in ('queued', 'running')"""
+WAITING: Final = """\
+select count(*) from headrace.jobs as job join headrace.lanes as lane on lane.id = job.lane
+where lane.pipeline = $1 and job.state = 'queued' and job.wait_reason = $2"""
+FAILED: Final = "select count(*) from headrace.jobs where state not in ('completed', 'queued')"
+DRAINED: Final = """\
+select extract(epoch from max(finished_at) - min(claimed_at))::float8
+from headrace.jobs where id = any($1::uuid[])"""
+LEFT: Final = "select count(*) from headrace.children"
 
 
-@asked.step
-async def hear(
-    prepare: Done,
-    ctx: StepContext,
-    answer: Answer = Signal(timeout=HOUR_S),
-    vote: Answer | None = Signal(timeout=VOTE_S),
-) -> Done:
-    with running(ctx, "hear", prepare=prepare) as execution:
-        await pause(0.0, 0.2)
-        return execution.done(answer=answer, vote=vote)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the run saw."""
+
+    alone: list[float]
+    """Jobs a second of each round without jobs that wait."""
+    beside: list[float]
+    waiting: int
+    answered_s: float
+    parents: int
+    family_s: float
+    wrong_ends: int
+    left: int
+
+    @property
+    def ratio(self) -> float:
+        """Of the middle rounds."""
+        return median(self.beside) / median(self.alone)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [
+            f"others alone: {median(self.alone):,.0f} jobs/s ({_rates(self.alone)})",
+            f"others beside {self.waiting:,} that wait: {median(self.beside):,.0f} jobs/s",
+            f"its rounds: {_rates(self.beside)}; ratio {self.ratio:.3f}",
+            f"{self.waiting:,} signals were sent, and their jobs ended, in {self.answered_s:.1f} s",
+            f"{self.parents:,} parents of {self.parents:,} children ended in {self.family_s:.1f} s",
+        ]
+
+    def wrong(self) -> list[str]:
+        """What must not be."""
+        found = []
+        if self.ratio < LEAST_RATIO:
+            found.append(f"jobs that wait slow others down: {self.ratio:.3f} < {LEAST_RATIO}")
+        if self.wrong_ends:
+            found.append(f"{self.wrong_ends} jobs did not complete")
+        if self.left:
+            found.append(f"{self.left} children are still bound")
+        return found
 
 
-# --- time
-
-delayed = Pipeline("delayed", input=Order, output=Done)
-
-
-@delayed.step
-async def begin(order: Order, ctx: StepContext) -> Done:
-    with running(ctx, "begin") as execution:
-        return execution.done()
+def _rates(rates: Iterable[float]) -> str:
+    return ", ".join(f"{rate:,.0f}" for rate in rates)
 
 
-@delayed.step(delay=max(0.3, 6 * scale))
-async def later(begin: Done, ctx: StepContext) -> Done:
-    with running(ctx, "later", begin=begin) as execution:
-        return execution.done()
+async def waits(waiting: int, others: int, parents: int) -> Seen:
+    """Run all of it on a server of its own."""
+    async with (
+        CrashServer() as server,
+        Engine(ALL, server=server.address, timing=Timing()) as engine,
+        engine.spawn(WORKER, concurrency=SLOTS, queues=["asking", "plain"]),
+    ):
+        await _drain(engine, others)  # the first is slower
+        alone = [await _drain(engine, others) for _ in range(ROUNDS)]
+        jobs = await engine.submit_many(asking, list(range(waiting)))
+        await _until(engine, WAITING, asking, "external", many=waiting)
+        beside = [await _drain(engine, others) for _ in range(ROUNDS)]
+        answered_s = await _answer(engine, jobs)
+        began = time.monotonic()
+        await engine.submit_many(parent, list(range(parents)))
+        await _until(engine, OPEN, parent, many=0)
+        family_s = time.monotonic() - began
+        async with engine.connection() as connection:
+            wrong_ends = await connection.fetchval(FAILED)
+            left = await connection.fetchval(LEFT)
+    return Seen(alone, beside, waiting, answered_s, parents, family_s, wrong_ends, left)
 
 
-# --- children
-
-family = Pipeline("family", input=Order, output=Done)
-
-
-@family.step
-async def spread(order: Order) -> list[int]:
-    return list(range(order.number % 4))
-
-
-@family.step
-async def grow(order: Order, ctx: StepContext, one: int = Each(spread)) -> JobHandle[Done]:
-    return await ctx.submit(single, Order(order.number * 10 + one))
+async def _drain(engine: Engine, others: int) -> float:
+    """Jobs a second of a backlog that waits for nothing."""
+    await engine.app.pause_queue("plain")
+    jobs = await engine.submit_many(plain, list(range(others)))
+    await engine.app.resume_queue("plain")
+    await _until(engine, OPEN, plain, many=0)
+    async with engine.connection() as connection:
+        seconds = await connection.fetchval(DRAINED, [job.id for job in jobs])
+    return others / float(seconds)
 
 
-@family.step
-async def meet(grow: list[Done], ctx: StepContext) -> Done:
-    with running(ctx, "meet", grow=grow) as execution:
-        return execution.done()
+async def _answer(engine: Engine, jobs: Sequence[JobHandle[int]]) -> float:
+    began, left = time.monotonic(), list(jobs)
+
+    async def send() -> None:
+        while left:
+            if not await left.pop().send("answer", 1):
+                raise RuntimeError("nobody else sends")
+
+    await asyncio.gather(*(send() for _ in range(SENDERS)))
+    await _until(engine, OPEN, asking, many=0)
+    return time.monotonic() - began
 
 
-# --- all of it, and what undoes it
+async def _until(
+    engine: Engine, query: str, pipeline: Pipeline[Any, Any], *more: str, many: int
+) -> None:
+    """Wait until so many jobs of a pipeline are as the query says."""
+    async with engine.connection() as connection:
 
-booked = Pipeline("booked", input=Order, output=Done)
+        async def is_so() -> bool:
+            found: int = await connection.fetchval(query, pipeline.name, *more)
+            if found != many:
+                await asyncio.sleep(0.2)
+            return found == many
 
-
-async def give_back(take: Done, ctx: StepContext, tx: Transaction) -> None:
-    await tx.execute(GIVE_BACK, ctx.job_id, ctx.run, take.mark)
-
-
-@booked.step(undo=give_back)
-async def take(order: Order, ctx: StepContext, tx: Transaction) -> Done:
-    with running(ctx, "take") as execution:
-        done = execution.done()
-        await tx.execute(TAKE, ctx.job_id, ctx.run, done.mark)
-        await pause(0.0, 0.2)
-        return done
+        await eventually(is_so, within=WITHIN_S)
 
 
-@booked.step
-async def agree(take: Done, ctx: StepContext, answer: Answer = Signal(timeout=HOUR_S)) -> Done:
-    with running(ctx, "agree", take=take) as execution:
-        done = execution.done(answer=answer)
-        if not answer.ok:
-            raise CancelJob("no")
-        return done
+def main() -> int:
+    """Run once."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.waits", description=__doc__)
+    parser.add_argument("--waiting", type=int, default=10_000, help="jobs that wait for a signal")
+    parser.add_argument("--others", type=int, default=5_000, help="jobs of a round beside them")
+    parser.add_argument("--parents", type=int, default=1_000, help="jobs that wait for a child")
+    given = parser.parse_args()
+    seen = asyncio.run(waits(given.waiting, given.others, given.parents))
+    wrong = seen.wrong()
+    for line in [*seen.lines(), *wrong]:
+        print(line)  # noqa: T201 - a command's output
+    print("waits FAILED" if wrong else "waits ok")  # noqa: T201
+    return 1 if wrong else 0
 
 
-@booked.step
-async def send_out(order: Order, agree: Done, ctx: StepContext) -> JobHandle[Done]:
-    return await ctx.submit(delayed, order)
-
-
-@booked.step
-async def close(send_out: Done, ctx: StepContext) -> Done:
-    with running(ctx, "close", send_out=send_out) as execution:
-        return execution.done()
-
-
-# --- a schedule
-
-pulse = Pipeline("pulse", input=datetime, output=Done)
-
-
-@pulse.schedule("* * * * *", missed="all")
-def every_minute(slot: datetime) -> datetime:
-    return slot
-
-
-@pulse.step
-async def beat(slot: datetime, ctx: StepContext) -> Done:
-    with running(ctx, "beat") as execution:
-        return execution.done()
-
-
-ASKING: Final = {"asked": ("answer", "vote"), "booked": ("answer",)}
-"""What is sent to jobs, by their pipeline."""
-ALL: Final = (asked, delayed, family, booked, pulse)
+if __name__ == "__main__":
+    sys.exit(main())
