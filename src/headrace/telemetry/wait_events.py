@@ -20,7 +20,7 @@ class WaitEvent(Event):
 
 @event(Level.INFO)
 class SignalReceived(WaitEvent):
-    """A value was sent to a job: it is `stored`, the `same` or an `other` stood, or it was `late`."""
+    """A value was sent to a job; the `outcome` is `stored`, `same`, `other`, `late` or `ended`."""
 
     signal_name: str
     actor: str
