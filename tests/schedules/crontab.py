@@ -112,6 +112,13 @@ async def status(engine: Engine) -> ScheduleStatus:
     return (await engine.app.schedules.show(NAME)).schedule
 
 
+async def begin(engine: Engine) -> datetime:
+    """Define the schedules a second after an hour, so that no slot passes by itself; the hour."""
+    hour = await full_hour(engine)
+    await engine.run_schedules()
+    return hour
+
+
 async def full_hour(engine: Engine) -> datetime:
     """Let it be an hour in the morning, a second after it, tomorrow; returns the hour."""
     hour = (await clock(engine)).replace(hour=6, minute=0, second=0, microsecond=0) + DAY

@@ -8,7 +8,7 @@ import pytest
 
 from headrace.testing import Engine
 from tests.schedules.conftest import MakeEngine
-from tests.schedules.crontab import HOUR, clock, inputs, reports, scheduled, slots
+from tests.schedules.crontab import HOUR, begin, clock, inputs, reports, scheduled, slots
 from tests.waiting import eventually
 
 APP = "tests.schedules.crontab:reports"
@@ -35,7 +35,7 @@ class TestKills:
         self, make_engine: MakeEngine, point: str
     ):
         async with make_engine([reports]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             await engine.crash_at(point, APP, nth=3)
             assert len(await slots(engine)) == 2 + (point == "schedule.after_commit")
@@ -58,7 +58,7 @@ class TestFreezes:
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             async with engine.connection() as connection, connection.transaction():
                 await connection.execute(
@@ -75,7 +75,7 @@ class TestProcesses:
         self, make_engine: MakeEngine
     ):
         async with make_engine([reports]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             async with engine.spawn(APP), engine.spawn(APP):
                 for hours in (1, 2, 3):
                     await engine.move_clock(timedelta(hours=1))

@@ -22,6 +22,7 @@ from tests.schedules.crontab import (
     MINUTE,
     NAME,
     Missed,
+    begin,
     clock,
     full_hour,
     inputs,
@@ -43,7 +44,7 @@ class TestClockChanges:
         self, make_engine: MakeEngine, cron: str, zone: str, *, spring: bool
     ) -> list[str]:
         change = next_change(zone, spring=spring)
-        settings = load_settings({"HEADRACE_SCHEDULE_GRACE_S": "660"})
+        settings = load_settings({"HEADRACE_SCHEDULE_GRACE_S": "900"})
         pipe = scheduled(cron, timezone=zone, missed="skip")
         async with make_engine([pipe], settings=settings) as engine:
             await move_to(engine, change - 64 * MINUTE)
@@ -98,7 +99,7 @@ class TestMissed:
         self, make_engine: MakeEngine, missed: Missed, hours: list[int]
     ):
         async with make_engine([scheduled(missed=missed)]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             first = await full_hour(engine)
             async with engine.worker():
                 await eventually(lambda: self.is_next(engine, first + HOUR), within=30)
@@ -117,14 +118,14 @@ class TestMissed:
 
     async def test_missed_slots_are_counted(self, make_engine: MakeEngine):
         async with make_engine([scheduled(missed="skip")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(5 * HOUR)
             await engine.run_schedules()
             assert (await status(engine)).missed_slots == 5 - len(await slots(engine))
 
     async def test_hundreds_are_made_up_for_in_order(self, make_engine: MakeEngine):
         async with make_engine([scheduled("* * * * *", missed="all")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(4 * HOUR)
             jobs = await engine.run_schedules()
             assert len(jobs) == 240
@@ -134,7 +135,7 @@ class TestMissed:
     async def test_what_counts_as_missed_is_a_setting(self, make_engine: MakeEngine):
         settings = load_settings({"HEADRACE_SCHEDULE_GRACE_S": "1800"})
         async with make_engine([scheduled(missed="skip")], settings=settings) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             hour = await full_hour(engine)
             await engine.move_clock(29 * MINUTE)
             await engine.run_schedules()
@@ -146,7 +147,7 @@ class TestTime:
         """Its poll is an hour away."""
         async with make_engine([scheduled("* * * * *")]) as engine:
             lazy = replace(engine.timing, poll=HOUR)
-            await engine.run_schedules()
+            await begin(engine)
             minute = (await clock(engine)).replace(second=0, microsecond=0) + 3 * MINUTE
             await move_to(engine, minute - timedelta(seconds=2))
             await engine.run_schedules()  # the minutes before
@@ -165,7 +166,7 @@ class TestTime:
             return "x"
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(DAY)
             await engine.run_schedules()
         [slot] = seen
@@ -182,7 +183,7 @@ class TestTime:
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             [job] = await engine.run_schedules()
             row = await engine.job(job)
@@ -207,7 +208,7 @@ class TestClockSetBack:
 
     async def test_no_slot_comes_twice_and_none_is_left_out(self, make_engine: MakeEngine):
         async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(3 * HOUR)
             await engine.run_schedules()
             await self.set_back(engine, 2 * HOUR)
@@ -221,7 +222,7 @@ class TestClockSetBack:
 
     async def test_nor_where_the_code_says_another_time(self, make_engine: MakeEngine):
         async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(3 * HOUR)
             await engine.run_schedules()
             [*_, last] = await slots(engine)

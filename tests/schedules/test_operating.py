@@ -26,6 +26,7 @@ from tests.schedules.crontab import (
     MINUTE,
     NAME,
     audited,
+    begin,
     clock,
     full_hour,
     inputs,
@@ -40,7 +41,7 @@ from tests.schedules.crontab import (
 class TestPauses:
     async def test_slots_pass_without_jobs_and_are_not_made_up_for(self, make_engine: MakeEngine):
         async with make_engine([scheduled(missed="all")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             hour = await full_hour(engine)
             await engine.run_schedules()
             with told() as events:
@@ -67,7 +68,7 @@ class TestPauses:
     async def test_a_restart_of_a_worker_leaves_it_paused(self, make_engine: MakeEngine):
         pipe = scheduled()
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.app.schedules.pause(NAME)
             changed = scheduled("5 * * * *")
             async with engine.app_with([changed]) as app:
@@ -77,7 +78,7 @@ class TestPauses:
 
     async def test_resuming_what_is_not_paused_changes_nothing(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             before = await status(engine)
             await engine.move_clock(5 * HOUR)
             assert await engine.app.schedules.resume(NAME) == (
@@ -98,7 +99,7 @@ class TestPauses:
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             look = asyncio.create_task(engine.run_schedules())
             await inside.wait()
@@ -108,7 +109,7 @@ class TestPauses:
 
     async def test_a_zone_that_is_not_known_here_is_told(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.app.schedules.pause(NAME)
             async with engine.connection() as connection:
                 await connection.execute("update headrace.schedules set timezone = 'Mars/Base'")
@@ -118,7 +119,7 @@ class TestPauses:
 
     async def test_nothing_is_done_to_what_is_not_there(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             for act in (engine.app.schedules.pause, engine.app.schedules.resume):
                 with pytest.raises(ScheduleNotFoundError, match=r"did you mean 'reports\.tick'"):
                     await act("reports.tock")
@@ -128,7 +129,7 @@ class TestPauses:
 class TestTriggers:
     async def test_a_job_for_the_present_moment(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             before = await status(engine)
             await engine.app.schedules.pause(NAME)
             now = await clock(engine)
@@ -153,7 +154,7 @@ class TestTriggers:
             raise ValueError("no data; password=hunter2secret")
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             with pytest.raises(ScheduleFunctionError, match="ValueError: no data") as raised:
                 await engine.app.schedules.trigger(NAME)
             assert "hunter2" not in str(raised.value)
@@ -161,7 +162,7 @@ class TestTriggers:
 
     async def test_what_this_app_has_no_code_for_cannot_be_triggered(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             async with engine.app_with([pipeline()]) as app:
                 with pytest.raises(ScheduleNotFoundError):
                     await app.schedules.trigger(NAME)
@@ -178,7 +179,7 @@ class TestFailures:
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await full_hour(engine)
             with told() as events:
                 assert len(await engine.run_schedules()) == 1
@@ -192,7 +193,7 @@ class TestFailures:
         assert failing.error == "LookupError: no such table"
         assert failing.retry_at is not None
         assert (found.state, found.failures, found.error) == ("active", 0, None)
-        [failed] = [event for event in events if isinstance(event, ScheduleFailed)]
+        [failed, *_] = [event for event in events if isinstance(event, ScheduleFailed)]
         assert failed.error == failing.error
         assert 0 < failed.retry_in_s <= 2
 
@@ -204,7 +205,7 @@ class TestFailures:
             raise LookupError(slot)
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await full_hour(engine)
             with told() as events:
                 for _ in range(11):
@@ -244,7 +245,7 @@ class TestFailures:
             return ["one"]  # type: ignore[list-item]
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             assert await engine.run_schedules() == []
             found = await status(engine)
@@ -264,7 +265,7 @@ class TestFailures:
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             await engine.run_schedules()
             await engine.app.schedules.pause(NAME)
@@ -283,7 +284,7 @@ class TestDoctor:
             raise LookupError(slot)
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             assert await self.said(engine) == ("ok", "1 defined, 0 paused")
             await engine.move_clock(2 * HOUR)
             level, text = await self.said(engine)

@@ -16,6 +16,7 @@ from tests.schedules.crontab import (
     DAY,
     HOUR,
     MINUTE,
+    begin,
     clock,
     full_hour,
     inputs,
@@ -36,6 +37,7 @@ class TestTwoAtOnce:
             apps = [engine.app_with([pipe]) for _ in range(4)]
             for app in apps:
                 await exits.enter_async_context(app)
+            await full_hour(engine)
             await gather(*(engine.run_schedules(app) for app in apps))
             for _ in range(5):
                 await engine.move_clock(HOUR)
@@ -57,7 +59,7 @@ class TestTwoAtOnce:
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             looks = []
             for number in range(3):
@@ -84,7 +86,7 @@ class TestTwoAtOnce:
             return slot.isoformat()
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await full_hour(engine)
             async with engine.worker():
                 for minutes in range(3):
@@ -115,7 +117,7 @@ class TestDefinitions:
 
     async def test_another_time_counts_from_now(self, make_engine: MakeEngine):
         async with make_engine([scheduled("0 * * * *", missed="all")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             hour = await full_hour(engine)
             [found] = await self.seen_by(engine, scheduled("30 * * * *", missed="all"))
             assert found.next_slot == hour + 30 * MINUTE
@@ -127,7 +129,7 @@ class TestDefinitions:
 
     async def test_anything_else_leaves_the_next_slot_alone(self, make_engine: MakeEngine):
         async with make_engine([scheduled(missed="all")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             before = await status(engine)
             await engine.move_clock(3 * HOUR)
             [found] = await self.seen_by(engine, scheduled(missed="once", version="1.1.0"))
@@ -141,7 +143,7 @@ class TestDefinitions:
             scheduled("30 * * * *", version="1.10.0"),
         )
         async with make_engine([old]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             [found] = await self.seen_by(engine, new)
             await engine.move_clock(2 * HOUR)
             assert await engine.run_schedules() == []
@@ -153,7 +155,7 @@ class TestDefinitions:
         self, make_engine: MakeEngine
     ):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             [found] = await self.seen_by(engine, pipeline(version="1.1.0"))
             await engine.move_clock(2 * HOUR)
             assert await engine.run_schedules() == []
@@ -168,7 +170,7 @@ class TestDefinitions:
         self, make_engine: MakeEngine
     ):
         async with make_engine([scheduled("0 * * * *")]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             async with engine.worker():
                 await eventually(lambda: self.is_listed(engine), within=30)
                 await self.seen_by(engine, scheduled("30 */2 * * *"))
@@ -190,7 +192,7 @@ class TestRepairs:
             raise LookupError(slot)
 
         async with make_engine([pipe]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await full_hour(engine)
             for _ in range(9):
                 await engine.run_schedules()
@@ -205,7 +207,7 @@ class TestRepairs:
 class TestRetention:
     async def test_slots_go_with_the_jobs_of_their_time(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(HOUR)
             await engine.run_schedules()
             await engine.move_clock(200 * DAY)
@@ -220,6 +222,7 @@ class TestRetention:
 class TestSweeps:
     async def test_a_sweep_submits_for_a_service_without_workers(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
+            await full_hour(engine)
             await self.sweep(engine)
             await engine.move_clock(3 * HOUR)
             assert await self.sweep(engine) == 1
@@ -233,7 +236,7 @@ class TestSweeps:
 
     async def test_a_worker_that_ends_when_empty_submits_before(self, make_engine: MakeEngine):
         async with make_engine([scheduled()]) as engine:
-            await engine.run_schedules()
+            await begin(engine)
             await engine.move_clock(3 * HOUR)
             await engine.app.worker(timing=engine.timing).run(until_empty=True)
             assert [job.state for job in await engine.jobs()] == ["completed"]
