@@ -108,6 +108,7 @@ class GatedDatabase(Database):
     async def limit_pipeline(self, most: int | None, of_key: int = 1) -> None:
         """Set the limits that the pipeline's definition names."""
         await self.run(
-            "submit.register_pipeline", PIPELINE, VERSION, "hash", "{}", NOT_INLINE, most, of_key, []
+            "submit.register_pipeline",
+            *(PIPELINE, VERSION, "hash", "{}", NOT_INLINE, most, of_key, []),
         )
         await self.run("gates.limit_pipeline", PIPELINE, VERSION, most, of_key)

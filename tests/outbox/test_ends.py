@@ -58,7 +58,8 @@ async def cancel_and_release(rows: Rows) -> UUID:
     (claim,) = await rows.claimed()
     await cancel_job(rows.connection, claim["id"], by="somebody", reason=None)
     await rows.connection.execute(
-        SQL["ledger.release_jobs"], [claim["id"]], [0.0], ["released"], [None], 1, HEAD_START
+        SQL["ledger.release_jobs"],
+        *([claim["id"]], [0.0], ["released"], [None], 1, HEAD_START, [None], [None]),
     )
     return UUID(str(claim["id"]))
 

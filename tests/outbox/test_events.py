@@ -186,7 +186,8 @@ class TestWhatIsSaid:
     async def test_the_time_of_all_claims_of_the_run_is_told_and_no_wait(self, told: Rows) -> None:
         (claim,) = await told.claimed()
         await told.connection.execute(
-            SQL["ledger.release_jobs"], [claim["id"]], [0.0], ["released"], [None], 1, HEAD_START
+            SQL["ledger.release_jobs"],
+            *([claim["id"]], [0.0], ["released"], [None], 1, HEAD_START, [None], [None]),
         )
         (again,) = await told.claim(1)
         hour = timedelta(hours=1)

@@ -103,3 +103,8 @@ async def undone(engine: Engine, job: JobHandle[Any], state: str = "completed") 
     undo = await undo_of(job)
     assert undo.state == state
     return undo
+
+
+async def waits_for(engine: Engine, job: str, reason: str) -> bool:
+    """Whether a job is queued for this reason."""
+    return (await engine.app.status(job)).wait_reason == reason

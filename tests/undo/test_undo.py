@@ -1,16 +1,12 @@
 """What a failed or cancelled job had done is undone by a job of its own."""
 
-import re
-from datetime import timedelta
 
 import pytest
 
 from headrace import (
     CancelJob,
     Each,
-    JobHandle,
     Pipeline,
-    RetryAfter,
     Skip,
     StepContext,
     Transaction,
@@ -19,10 +15,8 @@ from headrace.errors import JobFailedError
 from headrace.store.reads import DeadLetterFilter
 from headrace.telemetry.events import Event, Level, add_sink
 from headrace.telemetry.job_events import UndoStarted
-from headrace.testing import Engine
 from tests.undo.conftest import MakeEngine
-from tests.undo.shop import ONCE, UNDONE, open_shop, undo_of, undone
-from tests.waiting import eventually
+from tests.undo.shop import ONCE, UNDONE, open_shop, undone
 
 
 class TestAFailedJob:
@@ -233,179 +227,3 @@ class TestAnUndoFunction:
             undo = await undone(engine, job, "failed")
             with pytest.raises(JobFailedError, match="cannot cancel"):
                 await engine.app.job(undo.job_id).result()
-
-
-class TestChildren:
-    async def test_a_step_that_ended_with_a_child_is_undone_with_its_result(
-        self, make_engine: MakeEngine
-    ):
-        did: list[str] = []
-        child = Pipeline("child", input=int, output=str)
-        parent = Pipeline("parent", input=int, output=str)
-
-        @child.step
-        async def send(number: int) -> str:
-            return f"parcel {number}"
-
-        async def call_back(ship: str) -> None:
-            did.append(f"back {ship}")
-
-        @parent.step(undo=call_back)
-        async def ship(number: int, ctx: StepContext) -> JobHandle[str]:
-            return await ctx.submit(child, number)
-
-        @parent.step(retry=ONCE)
-        async def end(ship: str) -> str:
-            raise RuntimeError(ship)
-
-        async with make_engine([child, parent]) as engine:
-            job = await engine.submit(parent, 4)
-            await undone(engine, job)
-        assert did == ["back parcel 4"]
-
-    async def test_a_child_that_is_cancelled_with_its_parent_is_undone(
-        self, make_engine: MakeEngine
-    ):
-        shop = open_shop()
-        shop.ending = "waits"
-        parent = Pipeline("parent", input=int, output=str)
-
-        @parent.step
-        async def order(number: int, ctx: StepContext) -> JobHandle[str]:
-            return await ctx.submit(shop.pipeline, number)
-
-        async with make_engine([shop.pipeline, parent]) as engine:
-            job = await engine.submit(parent, 1)
-            async with engine.worker():
-                await eventually(lambda: "ship" in shop.did)
-                await eventually(lambda: _waits_for(engine, job.id, "child"))
-                await job.cancel()
-                await eventually(lambda: "release r1" in shop.did)
-                await engine.run_until_empty()
-            assert (await job.status()).undo is None
-            states = {row.state for row in await engine.jobs()}
-        assert states == {"cancelled", "completed"}
-
-
-class TestCode:
-    async def test_a_step_that_was_renamed_is_undone_under_its_new_name(
-        self, make_engine: MakeEngine
-    ):
-        old, new = (Pipeline("pipe", input=int, output=int) for _ in range(2))
-        did: list[str] = []
-
-        async def undo_old(pay: int) -> None:  # noqa: ARG001
-            did.append("old")
-
-        async def undo_new(charge: int) -> None:
-            did.append(f"new {charge}")
-
-        @old.step(undo=undo_old)
-        async def pay(number: int) -> int:
-            return number
-
-        @new.step(undo=undo_new, was="pay")
-        async def charge(number: int) -> int:  # noqa: ARG001
-            raise AssertionError
-
-        @old.step
-        async def end(pay: int) -> int:  # noqa: ARG001
-            raise RetryAfter(3600)
-
-        @new.step(name="end")
-        async def new_end(charge: int) -> int:  # noqa: ARG001
-            raise AssertionError
-
-        async with make_engine([old]) as engine:
-            job = await engine.submit(old, 5)
-            async with engine.worker():
-                await eventually(lambda: _waits_for(engine, job.id, "rate_limited"))
-            await job.cancel()
-            async with engine.app_with([new]) as app, engine.worker(app=app):
-                await engine.run_until_empty()
-            assert (await undo_of(job)).state == "completed"
-        assert did == ["new 5"]
-
-    async def test_an_undo_that_the_code_has_not_is_waited_for(self, make_engine: MakeEngine):
-        shop, bare = open_shop(), Pipeline("shop", input=int, output=str)
-        shop.ending = "waits"
-
-        @bare.step(name="ship")
-        async def bare_ship(order: int) -> str:  # noqa: ARG001
-            return "bare"
-
-        async with make_engine([shop.pipeline]) as engine:
-            job = await engine.submit(shop.pipeline, 1)
-            async with engine.worker():
-                await eventually(lambda: _waits_for(engine, job.id, "rate_limited"))
-            # As a worker of the code before, which is still there when a job is cancelled.
-            await job.cancel()
-            async with engine.app_with([bare]) as app, engine.worker(app=app):
-                undo = await undo_of(job)
-                await eventually(lambda: _waits_for(engine, undo.job_id, "unclaimable"))
-            error = (await engine.app.status(undo.job_id)).error
-            assert error is not None
-            assert error.code == "UNDO_MISSING"
-            assert shop.did[-1] == "ship"
-            await engine.move_clock(timedelta(days=1))
-            await engine.run_until_empty()
-            assert (await undo_of(job)).state == "completed"
-        assert sorted(shop.did[-4:]) == sorted(UNDONE)
-
-    async def test_where_nothing_is_stored_any_more_it_fails_and_says_so(
-        self, make_engine: MakeEngine
-    ):
-        shop = open_shop()
-        async with make_engine([shop.pipeline]) as engine:
-            shop.closed = {"refund"}
-            job = await engine.submit(shop.pipeline, 1)
-            undo = await undone(engine, job, "failed")
-            async with engine.connection() as connection, connection.transaction():
-                await connection.execute("select set_config('headrace.retention', 'on', true)")
-                await connection.execute("delete from headrace.steps where job = $1", job.id)
-            await engine.app.retry(undo.job_id)
-            await engine.run_until_empty()
-            with pytest.raises(JobFailedError, match=re.escape(f"run 1 of job {job.id} had done")):
-                await engine.app.job(undo.job_id).result()
-        assert shop.did.count("refund 0.5 1") == 2
-
-
-async def _waits_for(engine: Engine, job: str, reason: str) -> bool:
-    return (await engine.app.status(job)).wait_reason == reason
-
-
-class TestBesideOthers:
-    async def test_an_undo_job_does_not_wait_for_the_ordering_key_of_its_job(
-        self, make_engine: MakeEngine
-    ):
-        shop = open_shop(concurrency=1)
-        async with make_engine([shop.pipeline]) as engine:
-            jobs = [
-                await engine.submit(shop.pipeline, number, ordering_key="ann", priority=9)
-                for number in (1, 2)
-            ]
-            await engine.run_until_empty()
-            for job in jobs:
-                undo = await undo_of(job)
-                status = await engine.app.status(undo.job_id)
-                assert (status.state, status.ordering_key, status.priority) == (
-                    "completed", None, 9,
-                )  # fmt: skip
-        assert [line for line in shop.did if "release" in line] == ["release r1", "release r2"]
-
-    async def test_many_are_undone_at_once(self, make_engine: MakeEngine):
-        shop = open_shop()
-        async with make_engine([shop.pipeline]) as engine:
-            jobs = [await engine.submit(shop.pipeline, number) for number in range(20)]
-            await engine.run_until_empty(20)
-            states = {(await undo_of(job)).state for job in jobs}
-        assert states == {"completed"}
-        released = [line for line in shop.did if line.startswith("release")]
-        assert sorted(released) == sorted(f"release r{number}" for number in range(20))
-
-    async def test_a_worker_with_one_slot_ends_all(self, make_engine: MakeEngine):
-        shop = open_shop()
-        async with make_engine([shop.pipeline]) as engine:
-            job = await engine.submit(shop.pipeline, 1)
-            await engine.run_until_empty(concurrency=1)
-            assert (await undo_of(job)).state == "completed"
