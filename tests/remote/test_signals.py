@@ -99,12 +99,21 @@ class TestWhatIsRefused:
         with pytest.raises(InputError, match="approval"):
             await job.send("approval", object())
 
-    async def test_a_job_that_has_ended_takes_none(self, client: RemoteClient):
+    async def test_a_job_that_has_ended_takes_none(self, api: Api, client: RemoteClient):
         job = await client.submit(shipping, "lamp")
         await job.send("shelf", 7)
         other = await client.submit(shipping, "lamp")
-        for one in (job, other):
-            await one.cancel()
+
+        async def waits() -> bool:
+            return bool((await other.status()).waits)
+
+        async with api.engine.worker():
+            await eventually(waits)
+            await job.wait(timeout=20)
+        await other.cancel()
+        for one, state in ((job, "received"), (other, "open")):
+            [known] = await client.list_signals(one.id)
+            assert (known.state, known.awaited) == (state, ())
         assert await job.send("shelf", 7)
         with pytest.raises(JobFinishedError, match=other.id):
             await other.send("shelf", 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from headrace.model.status import AwaitingStep, SignalInfo
@@ -40,10 +41,8 @@ async def list_signals(
     else:
         known = await _registered(connection, row["pipeline"], row["version"])
     received = {one.name: one for one in await read_signals(connection, job, row["run"])}
-    awaited: list[Wait] = []
-    if row["finished_at"] is None:
-        waits = await read_waits(connection, job, row["run"])
-        awaited = [wait for wait in waits if wait.kind == "signal"]
+    waits = await read_waits(connection, job, row["run"])
+    awaited = [wait for wait in waits if wait.kind == "signal"]
     names = dict.fromkeys([*known, *received, *(wait.name for wait in awaited)])
     return [_told(name, known.get(name), received.get(name), awaited) for name in names]
 
@@ -73,6 +72,6 @@ def _told(
         steps,
         sent.received_at,
         sent.sent_by,
-        loaded(sent.value),
+        None if sent.value is None else json.loads(sent.value),  # with whole numbers of any size
         schema,
     )

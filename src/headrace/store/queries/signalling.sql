@@ -20,11 +20,15 @@ where job = $1::uuid and run = $2
 order by received_at, name;
 
 -- name: read_waits
--- What the steps of one run wait for that have no outcome yet.
+-- What the steps of one run wait for that have no outcome yet; nothing once the run has ended.
 -- $1 job, $2 run
 select wait.step, wait.item, wait.kind, wait.name, wait.began_at, wait.due_at
 from headrace.waits as wait
 where wait.job = $1::uuid and wait.run = $2
+and exists (
+    select from headrace.jobs as job
+    where job.id = wait.job and job.run = wait.run and job.finished_at is null
+)
 and not exists (
     select from headrace.steps as stored
     where stored.job = wait.job and stored.run = wait.run
