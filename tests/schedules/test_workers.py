@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from asyncio import gather
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from headrace import Pipeline
+from headrace import Headrace, Pipeline
 from headrace.store.schedules import ScheduleStatus
+from headrace.store.session import Session
 from headrace.testing import Engine
+from headrace.worker.scheduler import Scheduler
 from tests.schedules.conftest import MakeEngine
 from tests.schedules.crontab import (
     DAY,
     HOUR,
     MINUTE,
+    NAME,
     begin,
     clock,
     full_hour,
@@ -180,6 +184,38 @@ class TestDefinitions:
 
     async def is_listed(self, engine: Engine) -> bool:
         return bool(await engine.app.schedules.list())
+
+
+class TestLooks:
+    async def pause_s(self, engine: Engine, app: Headrace | None = None) -> float:
+        """How long a worker rests after its first look, where its poll is a day away."""
+        worker = (app or engine.app).worker(timing=replace(engine.timing, poll=DAY))
+        session = Session(lambda: engine.app.connect("test"))
+        scheduler = Scheduler(session, 1, worker.parts)
+        try:
+            await scheduler.tick()
+            return scheduler._pause_s()
+        finally:
+            await scheduler.stop()
+            session.close()
+            await worker.close()
+
+    async def test_it_rests_until_the_next_slot(self, make_engine: MakeEngine):
+        async with make_engine([scheduled("0 * * * *")]) as engine:
+            await begin(engine)
+            assert 3_500 < await self.pause_s(engine) < 3_600
+
+    async def test_while_one_is_paused_it_looks_again_soon(self, make_engine: MakeEngine):
+        async with make_engine([scheduled("0 * * * *")]) as engine:
+            await begin(engine)
+            await engine.app.schedules.pause(NAME)
+            assert await self.pause_s(engine) == engine.timing.reap.total_seconds()
+
+    async def test_without_schedules_it_hardly_looks_at_all(self, make_engine: MakeEngine):
+        async with make_engine([scheduled("0 * * * *")]) as engine:
+            await begin(engine)
+            async with engine.app_with([pipeline("others")]) as app:
+                assert await self.pause_s(engine, app) == 3_600
 
 
 class TestRepairs:

@@ -59,12 +59,8 @@ class Standing:
         due_at = self.next_slot if self.retry_at is None else max(self.next_slot, self.retry_at)
         return (due_at - self.now).total_seconds()
 
-    def is_for(self, schedule: Schedule, version: str) -> bool:
-        """Whether a worker of this code may go on with it."""
-        return not self.paused and self.is_as(schedule, version)
-
     def is_as(self, schedule: Schedule, version: str) -> bool:
-        """Whether it is all that a version of the code says."""
+        """Whether it is all that a version of the code says: then its workers go on with it."""
         return not self.dropped and self._says == (
             version,
             schedule.cron.text,

@@ -82,7 +82,10 @@ class Scheduler(PeriodicService):
         self._wait_s = self.every_s if self._carried else NOTHING_S
         for standing in await self._read():
             carried = self._carried.get((standing.pipeline, standing.name))
-            if carried is None or not standing.is_for(carried[1], carried[0].version):
+            if carried is None or not standing.is_as(carried[1], carried[0].version):
+                continue
+            if standing.paused:  # it may be resumed a moment before its slot
+                self._wait_s = min(self._wait_s, self._again_s)
                 continue
             wait_s = standing.wait_s
             if wait_s <= 0:
