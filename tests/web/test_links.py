@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from headrace import Headrace
 from headrace.model.link import Link, read_token, write_token
+from headrace.telemetry.events import Level, add_sink
 from tests.waiting import eventually
 from tests.web.asking_people import KEY, SECRET, TITLE, Asked, Desk, Order, desk_of, order, path_of
 
@@ -104,6 +105,16 @@ class TestLookingAtALink:
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         assert f"style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
         assert not re.search(r"<script|\son\w+=|style=|https?://|url\(", page.text)
+
+    async def test_no_line_of_a_log_has_it(self, desk: Desk):
+        asked, told = await desk.ask(), []
+        forget = add_sink(told.append, level=Level.DEBUG)
+        await desk.look(asked.path)
+        await desk.fill_in(asked.path, decision="approve")
+        await asked.job.result(timeout=20)
+        forget()
+        assert "/signals/{token}" in str(told)
+        assert asked.path.removeprefix("/signals/") not in str(told)
 
     async def test_a_program_gets_what_is_asked_for_as_json(self, desk: Desk):
         asked = await desk.ask()
