@@ -67,6 +67,7 @@ class TestWaiting:
             assert (stale.status, await apart.stage(sent)) == (204, "parse_queued")
             assert (await apart.call_back(again, at=later())).status == 204
             await apart.until_stage(sent, "complete")
+            assert "heron" not in await apart.text(sent), "the answer to the run before is late"
 
             sent, call = await apart.wait()
             await expired(apart, sent)
