@@ -1,6 +1,5 @@
 """What a failed or cancelled job had done is undone by a job of its own."""
 
-
 import pytest
 
 from headrace import (

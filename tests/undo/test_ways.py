@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from headrace.store.databases import fresh_database
+from headrace.store.forcing import purge_queue
 from headrace.store.operations import cancel_job
 from headrace.store.retention import FIRST_ID
 from headrace.store.sql import SQL
@@ -110,6 +111,20 @@ class TestWays:
         for claim in await rows.claim(await rows.worker()):
             await rows.end(claim, "failed")
         assert await rows.count("jobs") == 2
+
+    async def test_emptying_a_queue_leaves_it_there(self, rows: Rows) -> None:
+        (job,) = await rows.submit()
+        await cancel_job(rows.connection, job, by="somebody", reason=None)
+        await rows.submit(2)
+        later = await rows.connection.fetchval("select clock_timestamp() + interval '1 s'")
+        count = await purge_queue(
+            rows.connection, "default", by="operator", reason="wrong", before=later
+        )
+        left = await rows.connection.fetch(
+            "select undo_of from headrace.jobs where state = 'queued'"
+        )
+        assert count == 2
+        assert [row["undo_of"] for row in left if row["undo_of"] == job] == [job]
 
     async def test_what_was_taken_over_from_an_earlier_run_is_not_undone(self, rows: Rows) -> None:
         job = await finish(rows)
