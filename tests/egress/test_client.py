@@ -52,6 +52,19 @@ async def call(
 
 
 class TestCalls:
+    async def test_what_lies_at_an_address_is_read_by_the_same_rules(self, receiver: Receiver):
+        receiver.status, receiver.body = 200, b"# The mill"
+        egress = Egress(OPEN, limits=Limits(total_s=5.0, answer_bytes=5))
+        try:
+            answer = await egress.get(f"http://127.0.0.1:{receiver.port}/a", {"X-Name": "value"})
+            with pytest.raises(TargetError):
+                await egress.get("http://10.0.0.8/a")
+        finally:
+            await egress.close()
+        assert (answer.status, answer.body, answer.is_cut) == (200, b"# The", True)
+        [got] = receiver.got
+        assert (got.line, got.headers["x-name"], got.body) == ("GET /a HTTP/1.1", "value", b"")
+
     async def test_what_is_sent_arrives_as_it_is(self, receiver: Receiver):
         receiver.status, receiver.body = 201, b"thanks"
         answer = await call(receiver)
