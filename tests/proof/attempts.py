@@ -13,12 +13,15 @@ from tests.proof.violation import Row, Violation
 
 UNCOUNTED: Final = frozenset({"rate_limited", "unavailable", "budget", "lock_busy", "lost"})
 """Classes of errors that use no attempt."""
+LOST: Final = frozenset({"recovered", "worker_lost"})
+"""Reasons by which a job is taken from a worker that is gone."""
 
 
 def check_starts(evidence: Evidence) -> Iterator[Violation]:
     """Under one token a step starts once, and once more for each try and each cut that it saw.
 
     A cut is a cancel by a worker that could not reach the database and came back with its lease.
+    One that died may have begun again before the try was stored.
     How many tokens a job can have follows from its history.
     """
     if evidence.effects is None:
@@ -28,10 +31,13 @@ def check_starts(evidence: Evidence) -> Iterator[Violation]:
         for effect in evidence.effects
     )
     tries = Counter((row_id(row), row["token"]) for row in evidence.tries)
+    lost = {event["token"] for event in evidence.events if event["reason"] in LOST}
     for (kind, key, token), count in counts.items():
         if kind != "start" or "#" in key[2]:
             continue  # what runs inside a step is counted with it
         failed, cut = tries[key, token], counts["cut", key, token]
+        if token in lost:
+            failed = max(failed, counts["fail", key, token])
         if key[2] in evidence.expect.transactional:
             cut += counts["end", key, token]  # its commit was refused or cut off after its work
         if count > 1 + failed + cut:

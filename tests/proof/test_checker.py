@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.proof.checker import check
-from tests.proof.database import Change
+from tests.proof.database import Change, Held
 from tests.proof.evidence import Expectations
 from tests.proof.journal import Request
 from tests.proof.results import stale_starts
@@ -230,6 +230,15 @@ class TestAttempts:
         )
         await world.engine.connection.execute("delete from headrace.claims")
         assert await world.found() == set()
+
+    async def test_i8_nor_one_whose_try_the_dead_did_not_store(self, world: World) -> None:
+        evidence = await world.evidence()
+        [token] = {row["token"] for row in evidence.events if row["reason"] == "recovered"}
+        dead = Held(world.lost, token, 1, 1)
+        world.effects += [effect_of(dead, kind, "early") for kind in ("start", "fail", "start")]
+        assert await world.found() == set()
+        world.effects.append(effect_of(dead, "start", "early"))
+        assert await world.found() == {"I8"}
 
     async def test_i8_more_tries_than_the_budget(self, world: World) -> None:
         held = await world.hold()
