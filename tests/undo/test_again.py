@@ -12,7 +12,8 @@ from headrace.errors import (
 from headrace.store.forcing import fail_job
 from headrace.testing import Engine
 from tests.undo.conftest import MakeEngine
-from tests.undo.shop import open_shop, undo_of, undone
+from tests.undo.shop import open_shop, undo_of, undone, waits_for
+from tests.waiting import eventually
 
 
 class TestRetry:
@@ -87,6 +88,25 @@ class TestRetry:
             await engine.app.replay(job.id, from_step="pay")
             undo = await undone(engine, job)
             assert [step.name for step in undo.steps] == ["pay"]
+
+    async def test_of_a_fan_out_only_the_items_that_the_run_did_itself(
+        self, make_engine: MakeEngine
+    ):
+        shop = open_shop()
+        shop.ending = "waits"
+        async with make_engine([shop.pipeline]) as engine:
+            job = await engine.submit(shop.pipeline, 1)
+            async with engine.worker():
+                await eventually(lambda: waits_for(engine, job.id, "rate_limited"))
+            async with engine.connection() as connection:
+                await connection.execute("set session_replication_role = replica")
+                await connection.execute(
+                    "update headrace.steps set reused_from = 1 where step = 'pack' and item = 'a'"
+                )
+                await connection.execute("set session_replication_role = origin")
+            await job.cancel()
+            await undone(engine, job)
+        assert [line for line in shop.did if "unpack" in line] == ["unpack br1 of b r1 1"]
 
 
 class TestUndoJobs:
