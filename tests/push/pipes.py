@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from headrace import PermanentError, Pipeline, Retry, StepContext
+from headrace import JobHandle, PermanentError, Pipeline, Retry, Signal, StepContext
 
 
 class Stone:
@@ -31,6 +31,19 @@ async def mill(sacks: int) -> int:
     if sacks < 0:
         raise PermanentError("no sack is negative")
     return sacks * 80
+
+
+bake = Pipeline("bake", input=int, output=int)
+
+
+@bake.step
+async def flour(sacks: int, ctx: StepContext) -> JobHandle[int]:
+    return await ctx.submit(grind, sacks)
+
+
+@bake.step
+async def loaves(flour: int, per_kilo: int = Signal(timeout=3_600)) -> int:
+    return flour * per_kilo
 
 
 walk = Pipeline("walk", input=int, output=int)
@@ -91,4 +104,4 @@ async def stumble(number: int) -> int:
     raise ConnectionError("the other side hung up")
 
 
-PIPELINES: list[Pipeline[Any, Any]] = [grind, walk, copy, slow, shaky]
+PIPELINES: list[Pipeline[Any, Any]] = [grind, bake, walk, copy, slow, shaky]

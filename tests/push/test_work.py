@@ -8,7 +8,7 @@ from headrace.telemetry.messaging_events import MessageSettled
 from headrace.telemetry.worker_events import PipelineTooLong
 from tests.listening import listening
 from tests.push.conftest import MakeSite, Site
-from tests.push.pipes import copy, grind, shaky, slow, stone, walk
+from tests.push.pipes import bake, copy, grind, shaky, slow, stone, walk
 from tests.waiting import eventually
 
 
@@ -48,6 +48,21 @@ class TestRing:
             await job.result(timeout=20)
         await eventually(lambda: site.server.backlog("headrace-jobs-push-sub") == 0)
         assert set(site.statuses) <= {204, 503}
+
+    async def test_the_end_of_a_child_and_a_signal_ring_for_who_waits(
+        self, make_site: MakeSite
+    ) -> None:
+        site = await make_site(concurrency=2)
+        await site.app.open()
+        site.subscribe()
+        job = await site.app.submit(bake, 2)
+
+        async def is_asked_for() -> bool:
+            return (await job.status()).wait_reason == "external"
+
+        await eventually(is_asked_for, within=20)
+        assert await job.send("per_kilo", 2)
+        assert await job.result(timeout=20) == 320
 
     async def test_each_message_is_counted_once(self, site: Site) -> None:
         with listening() as told:

@@ -74,9 +74,10 @@ class Client(Operations):
     @cached_property
     def schedules(self) -> Schedules:
         """What submits jobs by the clock: listed, paused, resumed, triggered."""
-        return Schedules(self, self._connections, self._echo)
+        return Schedules(self, self._connections, self.echo)
 
-    def _echo(self, queue: str) -> None:
+    def echo(self, queue: str) -> None:
+        """Ring for a queue after a transaction that notified of itself, where nobody hears that."""
         self._broker.echo(queue)  # that of the moment: `_use_broker` may come later
 
     # --- submit -----------------------------------------------------------------------------------

@@ -48,5 +48,6 @@ async def submit_child(
             )
         )
     known = engine.client.pipeline(pipeline)
+    engine.client.echo(known.queue)
     attempt.children = {**(attempt.children or {}), child.id: known}
     return child
