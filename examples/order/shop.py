@@ -34,6 +34,12 @@ class Order:
 
 
 @dataclass
+class Payment:
+    order_id: str
+    number: str
+
+
+@dataclass
 class Approval:
     granted: bool
     by: str
@@ -87,7 +93,13 @@ async def pack(parcel: Parcel, ctx: StepContext, tx: Transaction) -> str:
 
 @shipping.step(delay=DRIVE)
 async def deliver(pack: str, tx: Transaction) -> Shipment:
-    await tx.execute("update shop.parcels set state = 'delivered' where id = $1", pack)
+    arrived = await tx.fetchval(
+        "update shop.parcels set state = 'delivered' where id = $1 and state = 'packed'"
+        " returning id",
+        pack,
+    )
+    if arrived is None:
+        raise CancelJob("it was called back")
     return Shipment(pack)
 
 
@@ -114,21 +126,23 @@ async def reserve(order: Order, tx: Transaction) -> int:
     return int(left)
 
 
-async def refund(payment: str, bank: httpx2.AsyncClient = Use(bank_client)) -> None:
-    (await bank.delete(f"/payments/{payment}")).raise_for_status()
+async def refund(payment: Payment, bank: httpx2.AsyncClient = Use(bank_client)) -> None:
+    (await bank.delete(f"/payments/{payment.number}")).raise_for_status()
 
 
 @orders.step(after=[reserve], undo=refund)
-async def payment(ctx: StepContext) -> str:
+async def payment(ctx: StepContext) -> Payment:
     # The bank's number for the payment is stored before any money moves. So the refund knows it,
     # whatever became of the call.
-    return f"{ctx.job_id}.{ctx.run}"
+    return Payment(str(ctx.job_id), f"{ctx.job_id}.{ctx.run}")
 
 
 @orders.step
-async def charge(order: Order, payment: str, bank: httpx2.AsyncClient = Use(bank_client)) -> int:
+async def charge(
+    order: Order, payment: Payment, bank: httpx2.AsyncClient = Use(bank_client)
+) -> int:
     body = {"account": order.customer, "cents": order.cents}
-    (await bank.put(f"/payments/{payment}", json=body)).raise_for_status()
+    (await bank.put(f"/payments/{payment.number}", json=body)).raise_for_status()
     return order.cents
 
 
@@ -139,7 +153,14 @@ async def ask(order: Order, charge: int, ctx: StepContext, tx: Transaction) -> N
     await write_mail(tx, ctx, "clerk", title, link)
 
 
-@orders.step(after=[ask])
+async def call_back(payment: Payment, tx: Transaction) -> None:
+    await tx.execute(
+        "update shop.parcels set state = 'returned' where order_id = $1", payment.order_id
+    )
+
+
+# Whatever is shipped from here on is called back, also where the order never heard of its arrival.
+@orders.step(after=[ask], undo=call_back)
 async def decide(approval: Approval | None = Signal(timeout=timedelta(days=3))) -> str:
     if approval is None:
         raise CancelJob("nobody answered within three days")
@@ -148,11 +169,7 @@ async def decide(approval: Approval | None = Signal(timeout=timedelta(days=3))) 
     return approval.by
 
 
-async def take_back(ship: Shipment, tx: Transaction) -> None:
-    await tx.execute("update shop.parcels set state = 'returned' where id = $1", ship.parcel)
-
-
-@orders.step(after=[decide], undo=take_back)
+@orders.step(after=[decide])
 async def ship(order: Order, ctx: StepContext) -> JobHandle[Shipment]:
     return await ctx.submit(shipping, Parcel(str(ctx.job_id), order.item))
 

@@ -38,7 +38,7 @@ UNDO_JOBS: Final = """
     where job.undo_of is not null
 """
 DRIVE: Final = timedelta(hours=1)
-WRITES: Final[dict[Outcome, int]] = {"approved": 21, "refused": 12, "cancelled": 20}
+WRITES: Final[dict[Outcome, int]] = {"approved": 21, "refused": 12, "cancelled": 21}
 SPARE: Final = 5
 """Writes that a busy machine may make together with others."""
 REPRESENTATIVE: Final[list[tuple[Outcome, int, bool]]] = [
@@ -139,8 +139,12 @@ class Books:
         assert await self._column("select state from shop.parcels") == ["returned"] * is_shipped
         assert await self._column("select cents from shop.sales") == []
         assert await self._column("select recipient from shop.mails") == ["clerk"]
-        own = {"order": ["payment.undo", "reserve.undo"]}
-        assert await self._undone() == (own | {"shipping": ["pack.undo"]} if is_shipped else own)
+        own = ["payment.undo", "reserve.undo"]
+        assert await self._undone() == (
+            {"order": ["decide.undo", *own], "shipping": ["pack.undo"]}
+            if is_shipped
+            else {"order": own}
+        )
 
     def _money(self) -> tuple[int, int]:
         [payment] = self._bank.payments.values()
@@ -210,3 +214,32 @@ class TestThePoints:
             count = await points.count()
         await Books(engine, bank, world.job).check(outcome)
         assert WRITES[outcome] - SPARE < count <= WRITES[outcome]
+
+
+class TestACancelledOrder:
+    async def test_calls_back_a_parcel_of_whose_arrival_it_never_heard(
+        self, engine: Engine, bank: Bank
+    ):
+        async with engine.worker():
+            job = await engine.submit(orders, ORDER)
+            await job.send("approval", Approval(granted=True, by="the clerk"))
+            await eventually(lambda: waits_for(engine, "delay"))
+        await engine.move_clock(DRIVE)
+        async with engine.app_with([shipping]) as carrier, engine.worker(app=carrier):
+            await eventually(lambda: is_delivered(engine))
+        await job.cancel("not wanted any more")
+        await engine.run_until_empty(30)
+        assert bank.paid(ORDER.customer) == 0
+        async with engine.connection() as connection:
+            parcels = await connection.fetch("select state from shop.parcels")
+            stock = await connection.fetchval("select min(pieces) from shop.stock")
+        assert [row["state"] for row in parcels] == ["returned"]
+        assert stock == 100
+
+
+async def waits_for(engine: Engine, reason: str) -> bool:
+    return any(job.wait_reason == reason for job in await engine.jobs(state=JobState.QUEUED))
+
+
+async def is_delivered(engine: Engine) -> bool:
+    return bool(await engine.jobs(pipeline="shipping", state=JobState.COMPLETED))
