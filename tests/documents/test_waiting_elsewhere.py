@@ -83,6 +83,18 @@ class TestWaiting:
             kept = await connection.fetchval("select count(*) from headrace_documents.callbacks")
         assert kept == 1, "nonces of the day before are forgotten"
 
+    async def test_a_new_run_that_does_not_ask_again_takes_the_answer_to_the_one_before(
+        self, apart: Elsewhere
+    ):
+        async with apart.engine.worker():
+            sent, call = await apart.wait()
+            await expired(apart, sent)
+            await apart.engine.app.retry(sent.job, reason="as a dead letter")
+            await eventually(lambda: apart.waits(sent.job), within=30)
+            assert (await apart.call_back(call, at=later())).status == 204
+            await apart.until_stage(sent, "complete")
+        assert len(apart.parser.calls) == 1
+
 
 def later(times: int = 1) -> float:
     """After so many waits, by the clock of the engine."""

@@ -39,6 +39,8 @@ class HandedOver:
 
     reference: str
     """That system's own id of its job; empty where it gave none, or has nothing to do."""
+    run: int
+    """The run of the job for which it has it; a later one may wait for the same answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,11 +89,11 @@ async def hand_over(
     if known is not None:
         answer = ParserAnswer("parsed", known)
         await ctx.send("parsed", answer.sealed(ctx.job_id, parser.secrets))
-        return HandedOver("")
+        return HandedOver("", ctx.run)
     data = await asyncio.to_thread(uploaded_file, document, owner, files)
     call = Call(ctx.job_id, ctx.run)
     reference = await send_file(parser, call, document, data, ctx.idempotency_key)
-    return HandedOver(reference)
+    return HandedOver(reference, ctx.run)
 
 
 def take_answer(
@@ -107,6 +107,10 @@ def take_answer(
 ) -> ParsedFile:
     """Go on with what the parser made of the file; until it calls back nothing runs."""
     owner = Owner(ctx.tenant, ctx.owner)
+    if parsed is None:  # what came too late for an earlier run is good enough
+        known = known_file(document.id, owner, files, parser.name)
+        if known is not None:
+            return known
     answer = checked_answer(parsed, ctx.job_id, parser)
     if answer.state == "local":
         return parsed_file(document, owner, files, parse_limits())

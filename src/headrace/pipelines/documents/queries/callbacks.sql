@@ -1,7 +1,16 @@
 -- name: find_call
--- The document that a job ingests, with the present run of that job, and the database's time.
+-- The document that a job ingests, with the run of that job for which the parser was asked, which is
+-- an earlier one where the present run took that step over; and the database's time.
 -- $1 job
-select document.id, document.tenant, document.owner, document.deleting, job.run,
+select document.id, document.tenant, document.owner, document.deleting,
+    coalesce(
+        (
+            select (step.output ->> 'run')::integer from headrace.steps as step
+            where step.job = job.id and step.run = job.run
+            and step.step = 'hand_over' and step.item = ''
+        ),
+        job.run
+    ) as run,
     extract(epoch from headrace.now())::double precision as now
 from headrace_documents.documents as document
 join headrace.jobs as job on job.id = document.job
