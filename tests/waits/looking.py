@@ -16,7 +16,7 @@ async def until_waiting(job: JobHandle[Any], reason: str) -> None:
         status = await job.status()
         return status.state is JobState.QUEUED and status.wait_reason == reason
 
-    await eventually(waits)
+    await eventually(waits, within=30)
 
 
 async def until_state(job: JobHandle[Any], state: str) -> None:
@@ -25,7 +25,7 @@ async def until_state(job: JobHandle[Any], state: str) -> None:
     async def is_there() -> bool:
         return (await job.status()).state == state
 
-    await eventually(is_there)
+    await eventually(is_there, within=30)
 
 
 async def children_of(engine: Engine, job: JobHandle[Any]) -> list[str]:

@@ -31,8 +31,8 @@ async def test_the_job_ends_once_with_one_child(
     async with make_engine(ALL) as engine:
         job = await engine.submit(parent, 4)
         assert await job.send("answer", "yes")
-        await engine.crash_at(point, app=MORTAL, nth=nth)
-        await engine.run_until_empty(20)
+        await engine.crash_at(point, app=MORTAL, nth=nth, timeout=40)
+        await engine.run_until_empty(40)
         assert await job.result(timeout=1) == "8 yes"
         assert len(await children_of(engine, job)) == 1
         assert await bound_children(engine) == []

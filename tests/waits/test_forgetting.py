@@ -129,14 +129,14 @@ class TestRunUntilEmpty:
     ) -> None:
         async with make_engine([parent, leaf]) as engine:
             job = await engine.submit(parent, 1)
-            await engine.run_until_empty()
+            await engine.run_until_empty(30)
             assert (await job.status()).wait_reason == "external"
             assert await job.send("secret", 1)
-            await engine.run_until_empty()
+            await engine.run_until_empty(30)
             assert (await job.status()).wait_reason == "child"
             (made,) = await children_of(engine, job)
             assert await engine.app.send(made, "answer", 1)
-            await engine.run_until_empty()
+            await engine.run_until_empty(30)
             assert await job.result(timeout=1) == 3
 
     async def test_skipping_waits_skips_delays_and_the_times_of_signals(
@@ -154,7 +154,7 @@ class TestRunUntilEmpty:
 
         async with make_engine([pipe]) as engine:
             job = await engine.submit(pipe, 1)
-            await engine.run_until_empty(skip_waits=True)
+            await engine.run_until_empty(30, skip_waits=True)
             assert await job.result(timeout=1) == "1 None"
 
     async def test_a_delay_is_told_as_what_is_left(self, make_engine: MakeEngine) -> None:
@@ -164,7 +164,7 @@ class TestRunUntilEmpty:
         async def later(number: int) -> int:
             return number
 
-        async with make_engine([pipe]) as engine:
-            await engine.submit(pipe, 1)
+        async with make_engine([pipe]) as engine, engine.worker():
+            await until_waiting(await engine.submit(pipe, 1), "delay")
             with pytest.raises(TimeoutError, match=r"waits for another 17\d+\.\d s \(delay\)"):
-                await engine.run_until_empty(1.0)
+                await engine.run_until_empty(0.1)

@@ -198,7 +198,7 @@ class TestStepsThatTakeIt:
         async with make_engine([pipe]) as engine:
             job = await engine.submit(pipe, 1)
             assert await job.send("answer", 3)
-            await engine.run_until_empty(skip_waits=True)
+            await engine.run_until_empty(30, skip_waits=True)
             assert await job.result(timeout=1) == 4
         assert got == [3, 3, 3]
 

@@ -96,16 +96,24 @@ class SlicedExecutor(Executor):
         self.gone: list[UUID] = []
 
     def _launch(self, run: JobRun, step: Step, item: str, now: float) -> None:
-        if self._ends_at is None:
-            self._ends_at = now + self._slice_s
-            self._timer = self._loop.call_later(self._slice_s, self._end_slice)
-        if self._fits(step, self._ends_at - now):
+        if self._fits(step, self._begin_slice(now) - now):
             super()._launch(run, step, item, now)
             return
         if item:
             run.fans[step.name].running -= 1
         run.put_back(step, item)
         run.stop = run.stop or Stop(REASON)
+
+    def _collect(self, run: JobRun, step: Step, item: str, child: str, now: float) -> None:
+        self._begin_slice(now)  # at whose end it is cut off: the next one begins anew
+        super()._collect(run, step, item, child, now)
+
+    def _begin_slice(self, now: float) -> float:
+        """When the slice ends, which begins now if it has not."""
+        if self._ends_at is None:
+            self._ends_at = now + self._slice_s
+            self._timer = self._loop.call_later(self._slice_s, self._end_slice)
+        return self._ends_at
 
     def _fits(self, step: Step, left_s: float) -> bool:
         if limit_of(step, self._step_timeout_s) <= left_s:
