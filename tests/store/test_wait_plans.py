@@ -85,6 +85,11 @@ class TestClaims:
         assert found["waits"].rows <= 2 * CLAIM
         assert found["jobs"].rows <= 2 * CLAIM
 
+    async def test_is_in_line(self, waiting: Connection) -> None:
+        (job, *_) = await waiting_jobs(waiting)
+        found = await explain(waiting, "children.is_in_line", job, "mill")
+        check(found, {"jobs": ({"jobs_pkey"}, 1), "children": ({"children_pkey"}, 1)})
+
 
 class TestReleases:
     async def test_release_jobs_looks_at_its_own_signals_and_children(

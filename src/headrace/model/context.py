@@ -412,6 +412,7 @@ class StepContext(_Facts, Protocol):
 
         Raises:
             InputError: The input does not fit the pipeline.
+            OptionError: The ordering key of a child is that of a job that waits for it.
         """
 
 

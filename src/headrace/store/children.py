@@ -50,6 +50,11 @@ async def bind_child(
         raise LeaseLostError(f"job {parent}", token)
 
 
+async def is_in_line(connection: Connection, job: UUID, ordering_key: str) -> bool:
+    """Whether a child of a job would wait, by its ordering key, for a job that waits for it."""
+    return bool(await connection.fetchval(SQL["children.is_in_line"], job, ordering_key))
+
+
 async def orphans_of(connection: Connection, parents: Sequence[UUID]) -> list[Orphan]:
     """The children that these jobs, of which some failed or were cancelled, left behind."""
     return [Orphan(*row) for row in await connection.fetch(SQL["children.orphans_of"], parents)]

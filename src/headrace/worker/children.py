@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from headrace.store.children import bind_child
+from headrace.errors import OptionError
+from headrace.store.children import bind_child, is_in_line
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.wait_events import ChildSubmitted
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from headrace.worker.engine import Engine
 
 
+IN_LINE: Final = (
+    "a job that waits for this child has the same one, so the child would never start; "
+    "leave it out, or use another"
+)
+
+
 async def submit_child(
     attempt: Attempt,
     engine: Engine,
@@ -26,8 +33,10 @@ async def submit_child(
     options: Mapping[str, Any],
 ) -> JobHandle[Any]:
     """Submit a job that is bound to the step: stored and bound in one transaction."""
-    claim = attempt.run.claim
+    claim, key = attempt.run.claim, options.get("ordering_key")
     async with engine.pool.acquire() as connection, connection.transaction():
+        if key is not None and await is_in_line(connection, claim.job, key):
+            raise OptionError("ordering_key", IN_LINE)
         child: JobHandle[Any] = await engine.client.submit(
             pipeline, value, connection=connection, **options
         )

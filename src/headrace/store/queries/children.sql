@@ -17,6 +17,21 @@ bound as (
 )
 select exists (select from held);
 
+-- name: is_in_line
+-- Whether a job, or one that waits for it, has an ordering key: a child with the same one would come
+-- behind it, and never start.
+-- $1 job, $2 ordering key
+with recursive above (id) as (
+    select $1::uuid
+    union
+    select bound.parent from above join headrace.children as bound on bound.child = above.id
+)
+select exists (
+    select from above
+    join headrace.jobs as job on job.id = above.id
+    where job.ordering_key = $2
+);
+
 -- name: bind_again
 -- Binds children that steps of running jobs wait for, that had ended, and that somebody runs again.
 -- $1 parents uuid[], $2 runs integer[]
