@@ -1,17 +1,25 @@
 -- name: read_link_place
 -- What became of a job and its signal since a link was made, and whether the job was begun again in
--- another way than from where it stopped: then whoever has the link was asked something else.
+-- another way than from where it stopped: then whoever has the link was asked something else. So it
+-- was where an answer was taken that the present run has not taken over: a link is used once.
 -- $1 job, $2 signal, $3 run of the link
 select
     job.run, job.state, lane.pipeline, sent.expired, sent.received_at,
-    job.run > $3 and exists (
-        select from headrace.job_events as event
-        where event.job = job.id and event.run > $3 and event.to_state = 'queued'
-        and event.from_state in ('completed', 'failed', 'cancelled')
-        and (
-            event.metadata -> 'force' is not null
-            or event.metadata -> 'from_step' is not null
-            or event.metadata -> 'override_outputs' is not null
+    job.run > $3 and (
+        exists (
+            select from headrace.job_events as event
+            where event.job = job.id and event.run > $3 and event.to_state = 'queued'
+            and event.from_state in ('completed', 'failed', 'cancelled')
+            and (
+                event.metadata -> 'force' is not null
+                or event.metadata -> 'from_step' is not null
+                or event.metadata -> 'override_outputs' is not null
+            )
+        )
+        or sent.received_at is null and exists (
+            select from headrace.signals as used
+            where used.job = job.id and used.run between $3 and job.run - 1 and used.name = $2
+            and not used.expired
         )
     ) as begun_anew
 from headrace.jobs as job
