@@ -196,3 +196,38 @@ class TestItems:
             await until_waiting(job, "external")
             assert await job.send("factor", 10)
             assert await job.result(timeout=20) == 60
+
+
+class TestLimits:
+    async def test_who_waits_lets_others_of_its_key_in(self, make_engine: MakeEngine) -> None:
+        pipe = Pipeline("limited", input=int, output=int, concurrency=1)
+
+        @pipe.step
+        async def decide(number: int, answer: int = Signal(timeout=LONG)) -> int:
+            return number + answer
+
+        async with make_engine([pipe]) as engine, engine.worker():
+            jobs = await engine.submit_many(pipe, [1, 2, 3])
+            for job in jobs:
+                await until_waiting(job, "external")
+            for job in reversed(jobs):
+                assert await job.send("answer", 10)
+            assert [await job.result(timeout=20) for job in jobs] == [11, 12, 13]
+
+    async def test_who_is_next_in_order_waits_behind_it(self, make_engine: MakeEngine) -> None:
+        pipe = Pipeline("ordered", input=int, output=int)
+
+        @pipe.step
+        async def decide(number: int, answer: int = Signal(timeout=LONG)) -> int:
+            return number + answer
+
+        async with make_engine([pipe]) as engine, engine.worker():
+            first = await engine.submit(pipe, 1, ordering_key="a")
+            await until_waiting(first, "external")
+            second = await engine.submit(pipe, 2, ordering_key="a")
+            assert await second.send("answer", 10)
+            assert await first.send("answer", 10)
+            assert await second.result(timeout=20) == 12
+            (ended,) = [row for row in await engine.events(first) if row.to_state == "completed"]
+            begun = [row for row in await engine.events(second) if row.to_state == "running"]
+            assert begun[0].at >= ended.at
