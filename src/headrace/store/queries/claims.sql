@@ -215,14 +215,15 @@ select job, step, item, charges from headrace.progress
 where job = any($1::uuid[]) and recorded;
 
 -- name: expire_signals
--- Stores that signals did not come in time to these jobs, behind the fence, and tells which.
+-- Stores that signals did not come in time to these jobs, behind the fence, and tells which. A job
+-- whose row is locked is left to the next look: all others of the worker would wait for it.
 -- $1 ids uuid[], $2 tokens bigint[]
 with fenced as materialized (
     select job.id, job.run
     from unnest($1::uuid[], $2::bigint[]) as given (id, token)
     join headrace.jobs as job on job.id = given.id
     where job.token = given.token and job.state = 'running'
-    for no key update of job
+    for no key update of job skip locked
 )
 insert into headrace.signals (job, run, name, expired)
 select distinct fenced.id, fenced.run, wait.name, true
