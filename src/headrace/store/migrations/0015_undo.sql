@@ -96,8 +96,18 @@ begin
     undo_id := headrace.new_id();
     undo_lane := headrace.plain_lane(new.lane);
     starts_at := headrace.now();
-    -- The head start of its priority is that of the job, whatever the setting is.
-    undo_rank := starts_at - (new.due_at - new.rank);
+    -- The head start of its priority is that of the job, whatever the setting is. The rank of one
+    -- that waited for others is by the time when it was put back, not by that until which it waits.
+    undo_rank := starts_at - greatest(
+        interval '0',
+        case
+            when new.wait_reason in ('external', 'child') then (
+                select least(new.due_at, max(event.at)) from headrace.job_events as event
+                where event.job = new.id and event.reason = new.wait_reason
+            )
+            else new.due_at
+        end - new.rank
+    );
     insert into headrace.jobs (
         id, lane, tenant, owner, priority, due_at, rank, wait_reason, preset, parameters, metadata,
         correlation_id, traceparent, parent_job, input, undo_of, undo_run, undo_steps
