@@ -94,7 +94,8 @@ class _Facts(Protocol):
     def idempotency_key(self) -> str:
         """A key to hand to external services.
 
-        It is the same in every try of this job, run, step and item, and differs from all others.
+        It is the same in every try of this job, run, step and item, and differs from all others. An
+        undo function gets the same in all runs of its undo job.
         """
 
     @property

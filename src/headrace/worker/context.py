@@ -103,9 +103,11 @@ class Facts:
     @property
     def idempotency_key(self) -> str:
         """The same in every try of this job, run, step and item."""
-        claim, attempt = self._attempt.run.claim, self._attempt
+        attempt, claim = self._attempt, self._attempt.run.claim
+        # An undo job only goes on: what its first run may have done is not done again by another.
+        run = claim.run if attempt.run.undoing is None else 1
         return str(
-            uuid.uuid5(uuid.UUID(str(claim.job)), f"{claim.run}/{attempt.step.name}/{attempt.item}")
+            uuid.uuid5(uuid.UUID(str(claim.job)), f"{run}/{attempt.step.name}/{attempt.item}")
         )
 
     @property
