@@ -54,12 +54,12 @@ async def rows(address: str) -> AsyncIterator[Rows]:
     await rows.close()
 
 
-async def prune(rows: Rows) -> int:
-    """How many checkpoints of jobs that ended 30 days ago go."""
+async def prune(rows: Rows, what: str = "checkpoints") -> int:
+    """How many checkpoints of jobs that ended 30 days ago go, or how many of the jobs."""
     async with rows.connection.transaction():
         await rows.connection.fetch(SQL["retention.allow_deletion"])
         page = await rows.connection.fetchrow(
-            SQL["retention.prune_checkpoints"], FIRST_ID, timedelta(days=30), 100
+            SQL[f"retention.prune_{what}"], FIRST_ID, timedelta(days=30), 100
         )
     assert page is not None
     return int(page["removed"])
@@ -162,6 +162,15 @@ class TestWays:
         (claim,) = await rows.claim(await rows.worker())
         await rows.end(claim)
         assert await prune(rows) == 3
+
+    async def test_a_job_is_kept_until_all_is_undone(self, rows: Rows) -> None:
+        (job,) = await rows.submit()
+        await cancel_job(rows.connection, job, by="somebody", reason=None)
+        await rows.wait(timedelta(days=40))
+        assert await prune(rows, "jobs") == 0
+        (claim,) = await rows.claim(await rows.worker())
+        await rows.end(claim)
+        assert await prune(rows, "jobs") == 2  # with its undo job
 
     async def test_events_that_leave_say_what_was_undone(self, rows: Rows) -> None:
         await subscribe(rows, events=[f"job.{end}" for end in ENDS])

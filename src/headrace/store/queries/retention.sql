@@ -153,6 +153,10 @@ expired as materialized (
     from page
     join headrace.jobs as job on job.id = page.id
     where job.finished_at < headrace.now() - $2::interval
+    and not exists (  -- what is still to be undone is needed for that
+        select from headrace.jobs as undo
+        where undo.parent_job = job.id and undo.undo_of = job.id and undo.state <> 'completed'
+    )
     for update of job skip locked
 ),
 step as (delete from headrace.steps as gone using expired where gone.job = expired.id),
