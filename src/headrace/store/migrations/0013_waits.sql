@@ -92,11 +92,19 @@ declare
     place record;
     standing record;
 begin
-    select job.state, job.due_at into seen from headrace.jobs as job where job.id = to_job;
+    select job.state, job.due_at, job.run into seen from headrace.jobs as job where job.id = to_job;
     if not found then
         return 'missing';
     end if;
-    if seen.state = 'queued' then
+    -- Only who will wake it holds its row of `queued`: a child that ends passes by a locked one.
+    if seen.state = 'queued' and exists (
+        select from headrace.waits as wait
+        where wait.job = to_job and wait.run = seen.run and wait.kind = 'signal'
+        and wait.name = signal
+    ) and not exists (
+        select from headrace.signals as stored
+        where stored.job = to_job and stored.run = seen.run and stored.name = signal
+    ) then
         perform from headrace.queued as entry
         where not entry.ready and entry.due_at = seen.due_at and entry.job = to_job
         for update;  -- whoever cancels it has done so, or has given up, when this returns
