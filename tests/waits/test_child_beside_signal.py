@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from headrace import JobHandle, Pipeline, Signal, StepContext
-from headrace.store.signalling import Fate, send_signal
+from headrace.model.fate import Fate
+from headrace.store.signalling import send_signal
 from tests.engine.conftest import MakeEngine
 from tests.waits.looking import children_of, until_state, until_waiting
 
