@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -130,3 +131,17 @@ async def audited(engine: Engine) -> list[tuple[str, str]]:
     async with engine.connection() as connection:
         rows = await connection.fetch("select action, target from headrace.admin_audit order by id")
     return [tuple(row) for row in rows]
+
+
+def deadly() -> Pipeline[str, str]:
+    """One whose schedule ends the process that calls its function."""
+    made = pipeline("deadly")
+
+    @made.schedule("* * * * *")
+    def end(slot: datetime) -> str:  # noqa: ARG001 - what a schedule takes
+        os._exit(9)
+
+    return made
+
+
+fatal = deadly()

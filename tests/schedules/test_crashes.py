@@ -8,7 +8,7 @@ import pytest
 
 from headrace.testing import Engine
 from tests.schedules.conftest import MakeEngine
-from tests.schedules.crontab import HOUR, begin, clock, inputs, reports, scheduled, slots
+from tests.schedules.crontab import HOUR, begin, clock, fatal, inputs, reports, scheduled, slots
 from tests.waiting import eventually
 
 APP = "tests.schedules.crontab:reports"
@@ -44,6 +44,23 @@ class TestKills:
             made = await inputs(engine)
             assert made == [slot.isoformat() for slot in await slots(engine)]
             assert len(made) == 6
+
+
+class TestAFunctionThatEndsItsProcess:
+    async def test_it_counts_as_a_failure_before_it_is_called_again(self, make_engine: MakeEngine):
+        async def has_failed(engine: Engine) -> bool:
+            async with engine.connection() as connection:
+                failures: int = await connection.fetchval("select failures from headrace.schedules")
+            return failures == 1
+
+        async with make_engine([fatal]) as engine:
+            await begin(engine)
+            await engine.move_clock(HOUR)
+            async with engine.spawn("tests.schedules.crontab:fatal") as first:
+                assert await first.wait(30) == 9
+            assert not await has_failed(engine)
+            async with engine.spawn("tests.schedules.crontab:fatal"):
+                await eventually(lambda: has_failed(engine), within=30)
 
 
 class TestFreezes:

@@ -212,6 +212,18 @@ async def record_slot(
     )
 
 
+async def begin_call(connection: HeldConnection, schedule: Schedule, due: datetime) -> bool | None:
+    """Put on record that the function is called: whoever dies of it has left a trace.
+
+    Returns:
+        Whether a call before has not come back; None where somebody else has gone on meanwhile.
+    """
+    lost: bool | None = await connection.fetchval(
+        SQL["schedules.begin_call"], schedule.pipeline, schedule.name, due
+    )
+    return lost
+
+
 async def record_failure(
     connection: HeldConnection,
     schedule: Schedule,

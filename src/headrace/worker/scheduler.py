@@ -17,6 +17,7 @@ from headrace.store.failpoints import hit
 from headrace.store.retention import take_duty
 from headrace.store.schedules import (
     advance,
+    begin_call,
     define_schedules,
     read_carried,
     record_failure,
@@ -44,6 +45,7 @@ NOTHING_S: Final = 3_600.0
 RETRY_FIRST: Final = timedelta(seconds=1)
 RETRY_MOST: Final = timedelta(minutes=5)
 ACTOR: Final = "schedule"
+LOST: Final = "whoever called it last did not come back: its process died, or was cut off"
 
 
 class Scheduler(PeriodicService):
@@ -221,6 +223,8 @@ class Scheduler(PeriodicService):
         made: object = None
         try:
             if move.slot is not None:
+                if not await self._may_call(schedule, due):
+                    return None
                 # Outside of the transaction: it is the user's, and may take its time.
                 made = await input_for(self._parts.client, pipeline, schedule, move.slot)
             done = await self._store(schedule, pipeline.version, due, move, made)
@@ -234,6 +238,14 @@ class Scheduler(PeriodicService):
             self._parts.broker.echo(pipeline.queue)
         self._tell(schedule, due, move, now, job)
         return now
+
+    async def _may_call(self, schedule: Schedule, due: datetime) -> bool:
+        """Put the call on record; one that did not come back counts as a failure first."""
+        async with self._session.use() as connection:
+            is_lost = await begin_call(connection, schedule, due)
+        if is_lost:
+            raise ScheduleFunctionError(schedule.address, LOST)
+        return is_lost is not None
 
     async def _store(
         self, schedule: Schedule, version: str, due: datetime, move: Move, made: object

@@ -21,6 +21,7 @@ create table headrace.schedules (
     error text,
     failed_at timestamptz,
     retry_at timestamptz,
+    calling_since timestamptz,
     paused_at timestamptz,
     paused_by text,
     pause_reason text,

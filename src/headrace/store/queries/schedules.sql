@@ -64,7 +64,8 @@ with slot as (
     insert into headrace.schedule_slots (pipeline, schedule, slot, job) values ($1, $2, $3, $4)
 )
 update headrace.schedules
-set last_slot = $3, last_job = $4, failures = 0, error = null, failed_at = null, retry_at = null
+set last_slot = $3, last_job = $4, failures = 0, error = null, failed_at = null, retry_at = null,
+    calling_since = null
 where pipeline = $1 and name = $2;
 
 -- name: record_trigger
@@ -73,11 +74,28 @@ where pipeline = $1 and name = $2;
 insert into headrace.schedule_slots (pipeline, schedule, slot, job, triggered_by, reason)
 values ($1, $2, $3, $4, $5, $6);
 
+-- name: begin_call
+-- Puts on record that the function is called for a slot, and tells whether a call before has not
+-- come back; null where somebody else has
+-- gone on, or holds it.
+-- $1 pipeline, $2 name, $3 slot that is next
+with held as materialized (
+    select pipeline, name, calling_since is not null as is_lost
+    from headrace.schedules
+    where pipeline = $1 and name = $2 and next_slot = $3
+    for no key update skip locked
+)
+update headrace.schedules as known
+set calling_since = headrace.now()
+from held
+where known.pipeline = held.pipeline and known.name = held.name
+returning held.is_lost;
+
 -- name: record_failure
 -- Why a slot has no job yet, and when that is tried again: after twice the time of the last wait.
 -- $1 pipeline, $2 name, $3 slot that is next, $4 error, $5 first wait, $6 longest wait
 update headrace.schedules
-set failures = failures + 1, error = $4, failed_at = headrace.now(),
+set failures = failures + 1, error = $4, failed_at = headrace.now(), calling_since = null,
     retry_at = headrace.now() + least($5::interval * power(2, least(failures, 20)), $6::interval)
 where pipeline = $1 and name = $2 and next_slot = $3
 returning failures, extract(epoch from retry_at - headrace.now())::float8 as retry_in_s;
@@ -130,7 +148,7 @@ where pipeline = $1 and name = $2;
 -- $1 pipeline, $2 name, $3 next slot
 update headrace.schedules
 set paused_at = null, paused_by = null, pause_reason = null, next_slot = $3,
-    failures = 0, error = null, failed_at = null, retry_at = null
+    failures = 0, error = null, failed_at = null, retry_at = null, calling_since = null
 where pipeline = $1 and name = $2;
 
 -- name: prune_slots
