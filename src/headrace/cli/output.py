@@ -61,6 +61,8 @@ def print_page(
 ) -> None:
     """Print a page of a listing, and how to go on where there is more.
 
+    On a terminal, columns in which there is nothing are left out: lines are long enough.
+
     Args:
         page: The rows, as dataclasses.
         columns: What is shown of each in a table.
@@ -74,6 +76,8 @@ def print_page(
         {column: getattr(item, sources.get(column, column)) for column in columns}
         for item in page.items
     ]
+    if sys.stdout.isatty():
+        columns = [name for name in columns if any(row[name] is not None for row in rows)]
     print_table(rows, columns)
     if page.next is not None:
         typer.echo(f"there are more: --cursor {page.next}", err=True)

@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from headrace.errors import CodecError, InputError
 from headrace.model.job import JobState
-from headrace.model.link import LONGEST_TOKEN, Link, read_token
+from headrace.model.link import Link, read_token
 from headrace.store.links import LinkPlace, read_link_place
 from headrace.web.answers import json_response
 from headrace.web.forms.answering import places_of, read_answer
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix=LINKS.rstrip("/"), tags=["links"], default_response_class=HTMLResponse)
 
-Token = Annotated[str, Path(max_length=LONGEST_TOKEN, description="As the link has it.")]
+Token = Annotated[str, Path(description="As the link has it.")]
 MOST_CONTROLS: Final = 1_000
 GONE: Final = ("NOT_FOUND", "LINK_EXPIRED", "SIGNAL_TAKEN", "SIGNAL_EXPIRED", "JOB_FINISHED")
 OF_ALL: Final = (*GONE, "DATABASE_ERROR", "UNAVAILABLE")
