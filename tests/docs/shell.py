@@ -49,6 +49,11 @@ class Shell:
                 )
             )
 
+    def said_behind(self) -> str:
+        """What the commands that run until the page ends have said last."""
+        logs = sorted(self._folder.glob(".background-*.log"))
+        return "".join(f"\n{log.name}: {log.read_text()[-2000:]}" for log in logs)
+
     async def close(self) -> None:
         for process in self._background:
             with suppress(ProcessLookupError):

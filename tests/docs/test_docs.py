@@ -60,6 +60,7 @@ class Reader:
         self._module = ModuleType(f"page_{page.stem.replace('-', '_')}")
         sys.modules[self._module.__name__] = self._module
         self._files: list[str] = []
+        self._hidden: dict[str, ModuleType] = {}
 
     async def follow(self) -> None:
         for block in read_blocks(self._page):
@@ -74,6 +75,7 @@ class Reader:
                 await app.close()
         for module in modules:
             del sys.modules[module.__name__]
+        sys.modules.update(self._hidden)
 
     async def _do(self, block: Block) -> None:
         if block.file is not None:
@@ -96,11 +98,12 @@ class Reader:
         if file.endswith(".py"):
             name = file.removesuffix(".py")
             importlib.invalidate_caches()
-            if name in sys.modules:
-                del sys.modules[name]
-                self._files.remove(name)
+            other = sys.modules.pop(name, None)
+            if name not in self._files:
+                self._files.append(name)
+                if other is not None:  # of that name in this process: an example's
+                    self._hidden[name] = other
             importlib.import_module(name)
-            self._files.append(name)
 
     async def _run(self, block: Block) -> None:
         where = f"{name_of(self._page)}:{block.line}"
@@ -125,6 +128,8 @@ class Reader:
                 continue
             code, printed = await self.shell.run(command.text)
             where = f"{name_of(self._page)}:{block.line}: {command.text}\n{printed}"
+            if code:
+                where += self.shell.said_behind()
             assert code == (block.exit_code if place == len(commands) else 0), where
             assert fits(command.output, printed), where
 

@@ -63,9 +63,20 @@ def words_of(one: Operation) -> list[str]:
     schema = resolved(one.told["requestBody"]["content"]["application/json"]["schema"], DOCUMENT)
     return [
         name
-        for name, part in schema["properties"].items()
+        for name, part in schema.get("properties", {}).items()  # a signal is any value
         if any(kind.get("type") == "string" for kind in (part, *part.get("anyOf", ())))
     ]
+
+
+def required(one: Operation) -> str:
+    """The parameters that its address must have."""
+    wanted = [part for part in one.told.get("parameters", ()) if part["in"] == "query"]
+    values = [
+        f"{part['name']}={1 if part['schema'].get('type') == 'integer' else uuid4()}"
+        for part in wanted
+        if part["required"] and part["name"] != "reason"
+    ]
+    return f"?{'&'.join(values)}" if values else ""
 
 
 def fits(one: Operation, answer: httpx2.Response) -> bool:
@@ -107,8 +118,8 @@ class TestEveryWord:
     @pytest.mark.parametrize("one", WITH_JSON, ids=str)
     async def test_it_is_taken_as_text_or_refused(self, town: Town, one: Operation):
         client = await town.api.client(ROOT)
-        numbers = {"worker_id": 1, "number": 1}
-        place = one.place(**{name: uuid4() for name in one.names} | numbers)
+        known = {"worker_id": 1, "number": 1, "schedule": "reports.tick"}
+        place = one.place(**{name: uuid4() for name in one.names} | known) + required(one)
         headers = {"Content-Type": "application/json"}
         wrong = []
         for name in words_of(one):

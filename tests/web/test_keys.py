@@ -30,9 +30,10 @@ SECRET_ANSWERS: frozenset[str] = frozenset(
         "/v1/webhooks",
         "/v1/webhooks/{webhook_id}/rotate",
         "/v1/documents/uploads",
+        "/v1/webhooks/{provider}",
     }
 )
-"""POSTs whose answers must not be kept."""
+"""POSTs whose answers must not be kept; a parser's callback has a nonce of its own."""
 WITH_THEIR_JOB = frozenset(
     {
         submission.ROUTE.path,
