@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -143,6 +144,8 @@ async def reader(
 ) -> AsyncIterator[Reader]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("HEADRACE_DOCUMENTS_")]:
+        monkeypatch.delenv(name)  # what other tests of this process have set is not the reader's
     monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
     monkeypatch.setenv("HEADRACE_ENV", "development")
     monkeypatch.setenv("HEADRACE_DOCUMENTS_FOLDER", str(tmp_path / ".documents"))

@@ -69,8 +69,11 @@ class TestTwoAtOnce:
             for number in range(3):
                 looks.append(asyncio.create_task(engine.run_schedules()))
                 await eventually(lambda: len(inside) > number, within=30)  # noqa: B023
-                async with engine.connection() as connection:  # its lease is over
+                async with (
+                    engine.connection() as connection
+                ):  # its lease is over, its call forgotten
                     await connection.execute("update headrace.duties set expires_at = '-infinity'")
+                    await connection.execute("update headrace.schedules set calling_since = null")
             made = []
             for look, event in zip(looks, inside, strict=True):
                 event.set()
