@@ -61,9 +61,9 @@ class TestEntries:
     @pytest.mark.parametrize("count", [None, 1, 5_000])
     def test_a_million_are_refused_at_once_whatever_the_end_claims(self, count: int | None):
         data = crowded_zip(1_000_000, count=count)
-        start = time.process_time()
+        start = time.thread_time()  # what other threads of this process do is not its doing
         refused(data, FileLimitError, "entries")
-        assert time.process_time() - start < 1  # the standard library takes 5 s and 500 MB
+        assert time.thread_time() - start < 0.2  # the standard library takes 5 s and 500 MB
 
     def test_as_many_as_the_limit_are_accepted(self):
         extra = [Entry(f"word/media/{number}.png") for number in range(5)]
