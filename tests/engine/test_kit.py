@@ -12,11 +12,16 @@ import pytest
 
 from headrace import JobState, Pipeline, Retry, RetryAfter
 from headrace.errors import InvalidError, JobNotFoundError
+from headrace.store.clock import move_clock
 from headrace.testing import NotEmptyError
 from tests.engine.conftest import MakeEngine
 from tests.waiting import eventually
 
 HERE = "tests.engine.test_kit"
+WAITING = """\
+select count(*) from pg_stat_activity
+where datname = current_database() and wait_event_type = 'Lock'
+"""
 
 doubling = Pipeline("doubling", input=int, output=int)
 
@@ -138,6 +143,29 @@ class TestMoveClock:
             async with engine.connection() as connection:
                 offset = await connection.fetchval("select headrace.now() - now()")
             assert timedelta(days=2) <= offset < timedelta(days=2, minutes=1)
+
+    async def test_a_heartbeat_that_meets_a_move_counts_from_the_moved_clock(
+        self, make_engine: MakeEngine
+    ):
+        """Else the worker would be marked lost while it does what the move made due."""
+        async with make_engine([doubling]) as engine, engine.worker(), engine.connection() as held:
+
+            async def waiting() -> bool:
+                return bool(await held.fetchval(WAITING))
+
+            async def none_waits() -> bool:
+                return not await waiting()
+
+            mover = await asyncpg.connect(engine.database)
+            try:
+                async with mover.transaction():
+                    await move_clock(mover, timedelta(hours=1), keep_leases=True)
+                    await eventually(waiting)
+            finally:
+                await mover.close()
+            await eventually(none_waits)
+            left = "select min(expires_at - headrace.now()) from headrace.workers"
+            assert await held.fetchval(left) > timedelta()
 
     async def test_without_leases_a_worker_looks_as_if_it_had_been_silent(
         self, make_engine: MakeEngine

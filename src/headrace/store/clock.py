@@ -27,6 +27,8 @@ async def move_clock(connection: Connection, by: timedelta, *, keep_leases: bool
         keep_leases: Whether workers that live have renewed in the time that is skipped.
     """
     async with connection.transaction():
+        if keep_leases:
+            await connection.execute(SQL["testing.lock_leases"])
         offset = await connection.fetchval(SQL["testing.clock_offset"])
         await connection.execute(MOVED.format(seconds=(offset + by).total_seconds()))
         if keep_leases:

@@ -2,6 +2,11 @@
 -- By how much the engine's clock is ahead of the server's.
 select headrace.now() - statement_timestamp();
 
+-- name: lock_leases
+-- A renewal that began before the move has to end before it, and one that begins later, to read the
+-- moved clock: one that waited for a row of it would write the old time over the shifted lease.
+lock table headrace.workers, headrace.operations in share row exclusive mode;
+
 -- name: shift_leases
 -- Time that a test skips is no silence of a worker that lives.
 -- $1 time
