@@ -246,13 +246,21 @@ class Client(Operations):
         """As `send`; tells what became of the value."""
 
         def encode(pipeline: str) -> str:
-            most = self._limits().max_payload_bytes
-            return encode_signal(self.pipeline(pipeline), name, value, most)
+            return self.encode_signal(self.pipeline(pipeline), name, value)
 
         async with self._connections.use() as connection:
             return await send(
                 connection, parse_id(job), name, encode, actor=actor, ring=self._broker.echo
             )
+
+    def encode_signal(self, pipeline: Pipeline[Any, Any], name: str, value: object) -> str:
+        """The stored form of a value for a signal, checked by the code of the pipeline.
+
+        Raises:
+            SignalNotFoundError: No step of the pipeline waits for this name.
+            InputError: The value does not fit, or takes more than `HEADRACE_MAX_PAYLOAD_BYTES`.
+        """
+        return encode_signal(pipeline, name, value, self._limits().max_payload_bytes)
 
     async def list_signals(self, job: str | UUID) -> list[SignalInfo]:
         """What can be sent to a job, what its steps wait for, and what came in its present run.

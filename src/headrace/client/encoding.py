@@ -9,6 +9,7 @@ from headrace.errors import InputError, OutputError, Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.model.codec import Codec
     from headrace.model.pipeline import Pipeline
 
 MOST_BYTES_OF_A_CHARACTER: Final = 4
@@ -20,13 +21,28 @@ def encode_input(pipeline: Pipeline[Any, Any], value: object, limit: int) -> str
     Raises:
         InputError: It does not fit the pipeline's input type, or takes more than `limit` bytes.
     """
+    return encode_value(pipeline.input, pipeline.name, value, limit)
+
+
+def encode_value(codec: Codec[Any], name: str, value: object, limit: int) -> str:
+    """The stored form of a value that comes from outside.
+
+    Args:
+        codec: Of its type.
+        name: Of what it is given to, for the error.
+        value: The value.
+        limit: The most bytes that it may take.
+
+    Raises:
+        InputError: It does not fit the type, or takes more than `limit` bytes.
+    """
     try:
-        text = pipeline.input.encode(value)
+        text = codec.encode(value)
     except OutputError as error:
-        raise InputError(pipeline.name, [Problem(error.path, error.reason)]) from error
+        raise InputError(name, [Problem(error.path, error.reason)]) from error
     if len(text) * MOST_BYTES_OF_A_CHARACTER > limit and len(text.encode()) > limit:
         message = f"it takes {len(text.encode()):,} bytes; at most {limit:,} can be stored"
-        raise InputError(pipeline.name, [Problem("$", message)])
+        raise InputError(name, [Problem("$", message)])
     return text
 
 

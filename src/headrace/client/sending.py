@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.client.encoding import MOST_BYTES_OF_A_CHARACTER
+from headrace.client.encoding import encode_value
 from headrace.errors import (
-    InputError,
     JobFinishedError,
     JobNotFoundError,
     LeaseLostError,
-    OutputError,
-    Problem,
     SignalNotFoundError,
 )
 from headrace.model.fate import Fate
@@ -38,14 +35,7 @@ def encode_signal(pipeline: Pipeline[Any, Any], name: str, value: object, limit:
     signal = pipeline.signals.get(name)
     if signal is None:
         raise SignalNotFoundError(name, tuple(pipeline.signals))
-    try:
-        text = signal.codec.encode(value)
-    except OutputError as error:
-        raise InputError(name, [Problem(error.path, error.reason)]) from error
-    if len(text) * MOST_BYTES_OF_A_CHARACTER > limit and len(text.encode()) > limit:
-        message = f"it takes {len(text.encode()):,} bytes; at most {limit:,} can be stored"
-        raise InputError(name, [Problem("$", message)])
-    return text
+    return encode_value(signal.codec, name, value, limit)
 
 
 async def send(

@@ -9,7 +9,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.client.sending import encode_signal, tell_of_signal
+from headrace.client.sending import tell_of_signal
 from headrace.errors import DefinitionError, LeaseLostError
 from headrace.model.fate import Fate
 from headrace.reliability.idempotent import Idempotent
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from headrace.worker.engine import Engine
     from headrace.worker.run import RecordKey
 
-MAX_SIGNAL: Final = 1 << 20
-"""Bytes of a value that a step sends."""
 COUNT_MOST: Final = 2**63
 """What a column of type bigint holds."""
 
@@ -200,7 +198,7 @@ class AsyncContext(Facts):
         """Send a value to this job, as `JobHandle.send`."""
         self._refuse_stale()
         run = self._attempt.run
-        text = encode_signal(run.pipeline, name, value, MAX_SIGNAL)
+        text = self._engine.client.encode_signal(run.pipeline, name, value)
         claim, sender = run.claim, f"step {self._attempt.step.name}"
         fate = await self._engine.client.send_from_step(
             claim.job, claim.token, name, text, sender=sender
