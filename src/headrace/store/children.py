@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ACTOR: Final = "system"
 NO_CHILD: Final = UUID(int=0)
 """Before all children."""
+MOST_WOKEN: Final = 1_000
+"""Parents in a statement; such rows are rare."""
 
 
 class Orphan(NamedTuple):
@@ -87,6 +89,11 @@ async def cancel_orphans(connection: Connection, orphans: Iterable[Orphan]) -> i
             if state is JobState.CANCELLED:
                 left.extend(await orphans_of(connection, [orphan.child]))
     return count
+
+
+async def wake_missed(connection: Connection) -> None:
+    """Wake the parents that ends of children passed by, as somebody else held their rows."""
+    await connection.execute(SQL["children.wake_missed"], MOST_WOKEN)
 
 
 async def due_queues(connection: Connection, jobs: Sequence[UUID]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.store.audit import prune_actions
 from headrace.store.breakers import prune_breakers
 from headrace.store.budgets import prune_budgets
-from headrace.store.children import NO_CHILD, cancel_orphans, find_orphans
+from headrace.store.children import NO_CHILD, cancel_orphans, find_orphans, wake_missed
 from headrace.store.gates import prune_ordered, settle_gates
 from headrace.store.idempotency import prune_operations
 from headrace.store.inbox import prune_inbox
@@ -105,6 +105,7 @@ class Janitor(PeriodicService):
         async with self._session.use() as connection:
             if not await take_duty(connection, SWEEP, worker=self._worker, lease=self._lease):
                 return
+            await wake_missed(connection)
         began = monotonic()
         promoted = await self._promote()
         expired = await self._expire()

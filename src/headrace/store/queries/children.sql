@@ -89,6 +89,21 @@ select case when (select count(*) from page) = $2::integer then
     (select child from page order by child desc limit 1)
 end, null;
 
+-- name: wake_missed
+-- Wakes parents whose rows of `queued` were held when children ended; those that still are, are left
+-- to the next time.
+-- $1 most rows
+with picked as materialized (
+    select ctid as place, job, waits_until from headrace.missed_wakes
+    limit $1
+    for update skip locked
+),
+gone as (
+    delete from headrace.missed_wakes as missed using picked where missed.ctid = picked.place
+)
+select count(headrace.wake_waiting_job(job, waits_until))::integer as parents
+from (select distinct job, waits_until from picked) as known;
+
 -- name: due_queues
 -- The queues of those of these jobs that can be claimed now, and of the parents that wait for those
 -- of them that have ended: where nobody listens to notifications, they are to be rung for.
