@@ -1,5 +1,7 @@
 """A new run of a job that was undone, and what may not be asked of one that is being undone."""
 
+from datetime import timedelta
+
 import pytest
 
 from headrace import JobHandle, Pipeline
@@ -10,6 +12,8 @@ from headrace.errors import (
     UndoUnderWayError,
 )
 from headrace.store.forcing import fail_job
+from headrace.store.retention import FIRST_ID
+from headrace.store.sql import SQL
 from headrace.testing import Engine
 from tests.undo.conftest import MakeEngine
 from tests.undo.shop import open_shop, undo_of, undone, waits_for
@@ -37,6 +41,21 @@ class TestRetry:
                 "undone": ["pay", "pack", "reserve"],
             }
         assert sorted(shop.did) == ["pack a", "pack b", "pay", "reserve", "ship"]  # not `look`
+
+    async def test_it_is_remembered_longer_than_the_checkpoints_of_the_undo_job(
+        self, make_engine: MakeEngine
+    ):
+        shop = open_shop()
+        async with make_engine([shop.pipeline]) as engine:
+            job = await engine.submit(shop.pipeline, 1)
+            before = await undone(engine, job)
+            await forget_checkpoints(engine)
+            assert await undo_of(job) == before
+            shop.did.clear()
+            shop.ending = "ends"
+            await engine.app.retry(job.id)
+            await engine.run_until_empty()
+        assert sorted(shop.did) == ["pack a", "pack b", "pay", "reserve", "ship"]
 
     async def test_each_run_is_undone_for_itself(self, make_engine: MakeEngine):
         shop = open_shop()
@@ -166,3 +185,15 @@ async def failed_with_its_undo_queued(engine: Engine, pipe: Pipeline[int, str]) 
         )
         await fail_job(connection, job.id, by="operator", reason="test")
     return job
+
+
+async def forget_checkpoints(engine: Engine) -> None:
+    """What retention does to jobs that completed or were cancelled some time ago."""
+    await engine.move_clock(timedelta(hours=1))
+    async with engine.connection() as connection, connection.transaction():
+        await connection.fetch(SQL["retention.allow_deletion"])
+        page = await connection.fetchrow(
+            SQL["retention.prune_checkpoints"], FIRST_ID, timedelta(minutes=1), 100
+        )
+    assert page is not None
+    assert page["removed"] > 0

@@ -142,8 +142,13 @@ async def _read_undo(
     names = undo_names(known, undo["undo_steps"])
     board = await read_board(connection, undo, names)
     steps = board.steps({})
-    undone = (UndoneStep(step.name.removesuffix(SUFFIX), step.state) for step in steps)
-    return UndoStatus(str(undo["id"]), JobState(undo["state"]), tuple(undone))
+    state = JobState(undo["state"])
+    ended = {StepState.PENDING: StepState.COMPLETED} if state is JobState.COMPLETED else {}
+    undone = (
+        UndoneStep(step.name.removesuffix(SUFFIX), ended.get(step.state, step.state))
+        for step in steps  # those of a completed one are not kept as long as the job
+    )
+    return UndoStatus(str(undo["id"]), state, tuple(undone))
 
 
 async def _definition(connection: Connection, pipeline: str, version: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class UndoJob:
     """The job that undoes a run.
 
     Attributes:
-        undone: The steps that it has undone, in that order, by their stored names.
+        undone: The steps that it has undone, by their stored names; in that order while its
+            checkpoints are kept.
     """
 
     id: UUID
@@ -36,4 +37,7 @@ async def lock_undo_job(connection: Connection, job: UUID, run: int) -> UndoJob 
         return None
     undone = await connection.fetch(SQL["undo.list_undone"], row["id"], row["run"])
     names = [found["step"].removesuffix(SUFFIX) for found in undone]
-    return UndoJob(row["id"], JobState(row["state"]), names)
+    state = JobState(row["state"])
+    if state is JobState.COMPLETED and not names:  # its checkpoints go long before the job does
+        names = row["undo_steps"]
+    return UndoJob(row["id"], state, names)

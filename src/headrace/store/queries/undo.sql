@@ -17,7 +17,7 @@ join headrace.steps as stored on stored.job = wanted.job and stored.run = wanted
 -- name: lock_undo_job
 -- The job that undoes a run of a job; held until the transaction ends.
 -- $1 job, $2 run
-select undo.id, undo.state, undo.run
+select undo.id, undo.state, undo.run, undo.undo_steps
 from headrace.jobs as undo
 where undo.parent_job = $1::uuid and undo.undo_of = $1::uuid and undo.undo_run = $2
 for no key update;
