@@ -103,6 +103,36 @@ class TestTwoAtOnce:
                 go_on.set()
                 await eventually(lambda: slots(engine, "slow"), within=30)
 
+    async def test_who_calls_a_slow_function_is_not_taken_for_dead(self, make_engine: MakeEngine):
+        pipe, inside, go_on = pipeline(), asyncio.Event(), asyncio.Event()
+
+        @pipe.schedule("0 * * * *")
+        async def tick(slot: datetime) -> str:
+            inside.set()
+            await go_on.wait()
+            return slot.isoformat()
+
+        async def until_when(engine: Engine) -> datetime:
+            async with engine.connection() as connection:
+                end: datetime = await connection.fetchval(
+                    "select expires_at from headrace.duties where name like 'schedule %'"
+                )
+            return end
+
+        async with make_engine([pipe]) as engine:
+            await begin(engine)
+            await engine.move_clock(HOUR)
+            look = asyncio.create_task(engine.run_schedules())
+            await inside.wait()
+            first = await until_when(engine)
+
+            async def is_kept() -> bool:
+                return await until_when(engine) > first
+
+            await eventually(is_kept, within=30)
+            go_on.set()
+            assert len(await look) == 1
+
     async def test_workers_beside_each_other_make_one_job_a_slot(self, make_engine: MakeEngine):
         async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:
             async with engine.worker(), engine.worker():

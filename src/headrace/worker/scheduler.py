@@ -226,7 +226,7 @@ class Scheduler(PeriodicService):
                 if not await self._may_call(schedule, due):
                     return None
                 # Outside of the transaction: it is the user's, and may take its time.
-                made = await input_for(self._parts.client, pipeline, schedule, move.slot)
+                made = await self._call(pipeline, schedule, move.slot)
             done = await self._store(schedule, pipeline.version, due, move, made)
         except ScheduleFunctionError as error:
             await self._fail(schedule, due, move, error.problem)
@@ -246,6 +246,20 @@ class Scheduler(PeriodicService):
         if is_lost:
             raise ScheduleFunctionError(schedule.address, LOST)
         return is_lost is not None
+
+    async def _call(
+        self, pipeline: Pipeline[Any, Any], schedule: Schedule, slot: datetime
+    ) -> object:
+        """What the function makes; the duty is kept meanwhile, or others would take us for dead."""
+        making = input_for(self._parts.client, pipeline, schedule, slot)
+        call = asyncio.get_running_loop().create_task(making)
+        try:
+            while not (await asyncio.wait([call], timeout=self._lease.total_seconds() / 3))[0]:
+                await self._take_duty(schedule)
+            return await call
+        finally:
+            call.cancel()
+            await asyncio.wait([call])
 
     async def _store(
         self, schedule: Schedule, version: str, due: datetime, move: Move, made: object
