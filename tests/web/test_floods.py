@@ -14,7 +14,7 @@ from headrace.testing import Engine
 from headrace.web.protocol import HURRIED_S, close_overdue
 from tests.waiting import eventually
 from tests.web.pipes import PIPELINES
-from tests.web.serving import SETTINGS, Api, serve, who
+from tests.web.serving import PLAIN, SETTINGS, Api, serve, who
 from tests.web.sockets import dial
 
 BODY = {"pipeline": "double", "payload": 1}
@@ -42,7 +42,7 @@ async def small(database_server: str) -> AsyncIterator[Api]:
 
 
 async def from_elsewhere(api: Api, credential: str) -> httpx2.AsyncClient:
-    transport = httpx2.AsyncHTTPTransport(local_address=ELSEWHERE)
+    transport = httpx2.AsyncHTTPTransport(local_address=ELSEWHERE, verify=PLAIN)
     headers = {"Authorization": f"Bearer {credential}"}
     client = httpx2.AsyncClient(base_url=api.url, headers=headers, transport=transport)
     return await api.exits.enter_async_context(client)
