@@ -21,11 +21,13 @@ from headrace.egress.resolving import locate
 from headrace.egress.target import Rules, TargetError, parse_target
 from tests.egress.certificates import authority
 from tests.egress.receiver import Mood, Names, Receiver, receiving
+from tests.waiting import eventually, pulsing
 
 HOST = "hooks.example.com"
 HERE = ["127.0.0.1"]
 BODY = b'{"kind": "job.completed"}'
 SHORT = Limits(total_s=0.6, connect_s=0.3)
+"""For who is to be given up; others have the time that a busy machine takes."""
 OPEN = Rules(frozenset({"127.0.0.1", HOST, "other.example.com"}))
 
 
@@ -43,7 +45,7 @@ async def call(
     **parts: Any,
 ) -> Answer:
     """The answer of a receiver to one call."""
-    egress = Egress(rules, **{"limits": SHORT, **parts})
+    egress = Egress(rules, **parts)
     try:
         headers = {"Content-Type": "application/json", "X-Name": "value"}
         return await egress.post(url.format(port=receiver.port), BODY, headers)
@@ -92,7 +94,7 @@ class TestCalls:
 
     async def test_a_connection_serves_one_call(self, receiver: Receiver):
         receiver.mood = "keeping"
-        egress = Egress(OPEN, limits=SHORT)
+        egress = Egress(OPEN)
         for _ in range(3):
             await egress.post(f"http://127.0.0.1:{receiver.port}/", BODY, {})
         await egress.close()
@@ -110,7 +112,7 @@ class TestCalls:
 
     async def test_no_cookie_comes_back(self, receiver: Receiver):
         receiver.headers = {"Set-Cookie": "canary=1; Path=/"}
-        egress = Egress(OPEN, limits=SHORT)
+        egress = Egress(OPEN)
         for _ in range(2):
             await egress.post(f"http://127.0.0.1:{receiver.port}/", BODY, {})
         await egress.close()
@@ -124,9 +126,11 @@ class TestW1SlowReceivers:
     async def test_it_takes_no_longer_than_the_limit(self, receiver: Receiver, mood: Mood):
         receiver.mood = mood
         begun = time.monotonic()
-        with pytest.raises(CallError, match=r"no answer within 0\.6 s"):
-            await call(receiver)
-        assert SHORT.total_s <= time.monotonic() - begun < 2 * SHORT.total_s
+        async with pulsing() as pulse:
+            with pytest.raises(CallError, match=r"no answer within 0\.6 s"):
+                await call(receiver, limits=SHORT)
+        assert time.monotonic() - begun >= SHORT.total_s
+        assert pulse.seconds < 2 * SHORT.total_s
 
     @pytest.mark.parametrize("mood", ["closing", "nonsense"])
     async def test_what_is_no_answer_is_told_at_once(self, receiver: Receiver, mood: Mood):
@@ -138,15 +142,16 @@ class TestW1SlowReceivers:
         receiver.mood = "silent"
         async with receiving() as other:
             slow = asyncio.create_task(call(receiver))
+            await eventually(lambda: receiver.got)
             assert (await call(other)).status == 204
             assert not slow.done()
-            with pytest.raises(CallError):
-                await slow
+            slow.cancel()
+            await asyncio.wait({slow})
 
     async def test_a_handshake_that_never_ends_is_given_up(self):
         async with receiving() as receiver:  # speaks no TLS: it waits for more of the request
             with pytest.raises(CallError):
-                await call(receiver, url="https://127.0.0.1:{port}/")
+                await call(receiver, url="https://127.0.0.1:{port}/", limits=SHORT)
 
 
 class TestW2Redirects:
@@ -210,7 +215,7 @@ class TestW5Answers:
 
     async def test_nothing_is_unpacked(self, receiver: Receiver):
         receiver.mood, receiver.status = "bomb", 200
-        answer = await call(receiver, limits=Limits(total_s=5))
+        answer = await call(receiver)
         assert answer.body.startswith(b"\x1f\x8b")
         assert len(answer.body) == 64 * 1_024
 

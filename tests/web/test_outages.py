@@ -13,9 +13,9 @@ from headrace.testing import Engine
 from headrace.web.app import create_api
 from headrace.web.state import CONNECTION_WAIT_S
 from tests.proxy import Proxy, proxy_to
-from tests.waiting import eventually
+from tests.waiting import eventually, pulsing
 from tests.web.pipes import PIPELINES
-from tests.web.serving import SETTINGS, Api, serve
+from tests.web.serving import PLAIN, SETTINGS, Api, serve
 
 BODY = {"pipeline": "double", "payload": 1}
 
@@ -51,9 +51,9 @@ class TestASlowDatabase:
         reads = [asyncio.create_task(asked(shaky.api, "GET")) for _ in range(READERS)]
         await eventually(lambda: shaky.app.connections_in_use[0] == 15)
         for _ in range(3):
-            began = time.monotonic()
-            assert (await asked(shaky.api, "POST")).status_code == 202
-            assert time.monotonic() - began < 8 * ROUND_TRIP_S
+            async with pulsing() as pulse:
+                assert (await asked(shaky.api, "POST")).status_code == 202
+            assert pulse.seconds < 8 * ROUND_TRIP_S
         assert not all(read.done() for read in reads)
         shaky.proxy.slow_down(0)
         await asyncio.gather(*reads)
@@ -64,8 +64,11 @@ class TestASlowDatabase:
         shaky.proxy.fall_silent()
         began = time.monotonic()
         answers = [asyncio.create_task(asked(shaky.api, "GET")) for _ in range(READERS)]
-        await eventually(lambda: sum(answer.done() for answer in answers) >= READERS - 15)
-        assert CONNECTION_WAIT_S <= time.monotonic() - began < 3 * CONNECTION_WAIT_S
+        most = 3 * CONNECTION_WAIT_S
+        await eventually(
+            lambda: sum(answer.done() for answer in answers) >= READERS - 15, within=most
+        )
+        assert time.monotonic() - began >= CONNECTION_WAIT_S
         for answer in answers:
             if answer.done():
                 assert answer.result().status_code == 503
@@ -87,7 +90,9 @@ class TestASlowDatabase:
 async def asked(api: Api, method: str) -> httpx2.Response:
     """The answer on a connection of its own."""
     headers = {"Authorization": (await api.client()).headers["Authorization"]}
-    async with httpx2.AsyncClient(base_url=api.url, timeout=30, headers=headers) as client:
+    async with httpx2.AsyncClient(
+        base_url=api.url, timeout=30, headers=headers, verify=PLAIN
+    ) as client:
         return await client.request(method, "/v1/jobs", json=BODY if method == "POST" else None)
 
 
