@@ -112,19 +112,23 @@ class TestSlots:
     @settings(max_examples=40, deadline=None)
     @given(
         st.sets(st.integers(0, 59), min_size=1, max_size=4),
-        st.sampled_from([zone for zone in ZONES if zone != "America/Havana"]),
+        st.integers(1, 6),
+        st.sampled_from(ZONES),
         moments,
     )
-    @example({0, 30}, "Europe/Berlin", datetime(2026, 10, 24, 22, tzinfo=UTC))
+    @example({0, 30}, 1, "Europe/Berlin", datetime(2026, 10, 24, 22, tzinfo=UTC))
+    @example({0}, 6, "Australia/Lord_Howe", datetime(2026, 4, 4, 12, tzinfo=UTC))
+    @example({0}, 3, "Australia/Lord_Howe", datetime(2026, 10, 3, 12, tzinfo=UTC))
+    @example({0, 30}, 1, "America/Havana", datetime(2026, 10, 31, 12, tzinfo=UTC))
     def test_where_the_hour_is_free_they_are_the_minutes_that_clocks_show(
-        self, minutes: set[int], zone: str, start: datetime
+        self, minutes: set[int], step: int, zone: str, start: datetime
     ):
         start = start.replace(second=0, microsecond=0)
-        cron = Cron(f"{','.join(map(str, minutes))} * * * *", zone)
+        cron = Cron(f"{','.join(map(str, minutes))} */{step} * * *", zone)
+        moments = (start + number * MINUTE for number in range(1, 48 * 60 + 1))
+        times = ((moment, moment.astimezone(ZoneInfo(zone))) for moment in moments)
         shown = [
-            moment
-            for moment in (start + number * MINUTE for number in range(1, 48 * 60 + 1))
-            if moment.astimezone(ZoneInfo(zone)).minute in minutes
+            moment for moment, local in times if local.minute in minutes and local.hour % step == 0
         ]
         assert list(takewhile(lambda slot: slot <= start + 2 * DAY, cron.walk(start))) == shown
 

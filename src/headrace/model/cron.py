@@ -24,6 +24,7 @@ FIELDS: Final = 5
 LONGEST: Final = 200
 _LOOKS_BACK: Final = tuple(timedelta(days=days) for days in (1 / 24, 1, 31, 366))
 _START: Final = datetime(2024, 1, 1, tzinfo=UTC)
+_TICK: Final = timedelta(seconds=1)
 
 
 class CronError(ValueError):
@@ -49,7 +50,7 @@ class Cron:
         zone: The same, to make local times.
     """
 
-    __slots__ = ("_expression", "text", "timezone", "zone")
+    __slots__ = ("_expression", "_is_free", "text", "timezone", "zone")
 
     def __init__(self, text: str, timezone: str) -> None:
         """Read both.
@@ -60,6 +61,7 @@ class Cron:
         """
         self.text, self.timezone = text, timezone
         self._expression = _checked(text)
+        self._is_free = any(field.startswith("*") for field in self._expression.split()[:2])
         self.zone = _zone_of(timezone)
         try:
             first = next(self.walk(_START), None)
@@ -78,6 +80,9 @@ class Cron:
     def walk(self, moment: datetime) -> Iterator[datetime]:
         """The slots after a moment, in UTC, one after the other."""
         last = moment.astimezone(UTC)
+        if self._is_free:
+            yield from self._walk_free(last.replace(microsecond=0) + _TICK)
+            return
         for found in CronSim(self._expression, last.astimezone(self.zone)):
             slot = found.astimezone(UTC)
             # From within a repeated hour, a fixed time is found in its first half again.
@@ -97,6 +102,37 @@ class Cron:
             if found is not None or start == after:
                 return found
         return None
+
+    def _walk_free(self, begin: datetime) -> Iterator[datetime]:
+        """The slots from a moment on, by what clocks show: each change of them begins anew.
+
+        CronSim itself takes changes for those of whole hours.
+        """
+        while True:
+            offset = self._offset(begin)
+            for shown in CronSim(self._expression, (begin - _TICK).replace(tzinfo=None) + offset):
+                slot = (shown - offset).replace(tzinfo=UTC)
+                if self._offset(slot) != offset:
+                    begin = self._change(begin, slot)
+                    break
+                begin = slot
+                yield slot
+            else:
+                return
+
+    def _change(self, before: datetime, after: datetime) -> datetime:
+        """When clocks are changed between two moments with different offsets."""
+        offset = self._offset(before)
+        while after - before > _TICK:
+            middle = before + (after - before) // _TICK // 2 * _TICK
+            if self._offset(middle) == offset:
+                before = middle
+            else:
+                after = middle
+        return after
+
+    def _offset(self, moment: datetime) -> timedelta:
+        return moment.astimezone(self.zone).utcoffset() or timedelta()
 
     def local(self, slot: datetime) -> datetime:
         """A slot as the clocks of the zone show it."""
