@@ -39,7 +39,7 @@ class TestStepLimit:
             assert (row.state, row.cause) == (JobState.FAILED, "step_timeout")
             [tried] = await engine.tries(job)
             assert tried.message == "step hang took longer than its 0.2 s"
-            assert timedelta(seconds=0.2) <= tried.latency < timedelta(seconds=1)
+            assert timedelta(seconds=0.2) <= tried.latency < timedelta(seconds=5)
         assert ended == ["cancelled"]
 
     async def test_a_plain_step_that_looks_at_its_context_stops_in_time(
@@ -84,11 +84,11 @@ class TestStepLimit:
         remaining: list[timedelta] = []
         pipe = Pipeline("pipe", input=int, output=int)
 
-        @pipe.step(timeout=1, retry=Retry(attempts=3, first=0.1))
+        @pipe.step(timeout=10, retry=Retry(attempts=3, first=0.1))
         async def work(number: int, ctx: StepContext) -> int:
             remaining.append(ctx.remaining())
-            await asyncio.sleep(0.3)
             if ctx.attempt < 3:
+                await asyncio.sleep(0.3)
                 raise RuntimeError
             return number
 
@@ -96,18 +96,21 @@ class TestStepLimit:
             job = await engine.submit(pipe, 7)
             await engine.run_until_empty()
             assert await job.result() == 7
-        assert all(timedelta(seconds=0.9) < left <= timedelta(seconds=1) for left in remaining)
+        assert all(timedelta(seconds=9.7) < left <= timedelta(seconds=10) for left in remaining)
 
 
 class TestJobLimit:
     async def test_the_time_of_all_claims_counts(self, make_engine: MakeEngine):
-        pipe = Pipeline("pipe", input=int, output=int, timeout=0.6)
+        remaining: list[timedelta] = []
+        pipe = Pipeline("pipe", input=int, output=int, timeout=0.9)
 
         @pipe.step
         async def work(number: int, ctx: StepContext) -> int:
-            await asyncio.sleep(0.25)
-            if ctx.attempt < 10:
+            remaining.append(ctx.remaining())
+            if ctx.attempt < 3:
+                await asyncio.sleep(0.05)
                 raise RetryAfter(10)
+            await asyncio.Event().wait()
             return number
 
         async with make_engine([pipe]) as engine:
@@ -119,9 +122,11 @@ class TestJobLimit:
             assert [event.cause for event in told.of(JobTimeout)] == ["job_timeout"]
             assert told.of(JobFailed) == []
             assert len(await engine.tries(job)) == 2
+        assert remaining[2] <= remaining[1] - timedelta(seconds=0.05)
+        assert remaining[1] <= remaining[0] - timedelta(seconds=0.05)
 
     async def test_time_in_the_queue_does_not_count(self, make_engine: MakeEngine):
-        pipe = Pipeline("pipe", input=int, output=int, timeout=0.5)
+        pipe = Pipeline("pipe", input=int, output=int, timeout=5)
 
         @pipe.step
         async def work(number: int, ctx: StepContext) -> int:
@@ -136,7 +141,7 @@ class TestJobLimit:
 
     async def test_it_cancels_what_runs_and_keeps_what_is_done(self, make_engine: MakeEngine):
         told: list[str] = []
-        pipe = Pipeline("pipe", input=int, output=int, timeout=0.4)
+        pipe = Pipeline("pipe", input=int, output=int, timeout=0.6)
 
         @pipe.step
         async def quick(number: int) -> int:
@@ -144,7 +149,7 @@ class TestJobLimit:
 
         @pipe.step
         async def hang(quick: int, ctx: StepContext) -> int:
-            assert ctx.remaining() <= timedelta(seconds=0.4)
+            assert ctx.remaining() <= timedelta(seconds=0.6)
             try:
                 await asyncio.Event().wait()
             finally:
