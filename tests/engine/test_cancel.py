@@ -2,16 +2,27 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import timedelta
-from time import monotonic
 
 import pytest
 
 from headrace import CancelJob, Each, JobState, Pipeline, Retry, StepContext, SyncContext
 from headrace.errors import JobCancelledError, TransitionError
 from headrace.model.job import StepState
+from headrace.worker.timing import Timing
 from tests.engine.conftest import MakeEngine
 from tests.waiting import eventually
+
+CALM = replace(
+    Timing().scaled(1 / 15),
+    lease=timedelta(minutes=6),
+    heartbeat=timedelta(minutes=1),
+    presence_grace=timedelta(minutes=2),
+    fence_no_new=timedelta(minutes=4),
+    fence_cancel=timedelta(minutes=5),
+)
+"""No heartbeat comes while a test runs, to tell a worker of what was asked for."""
 
 
 class TestQueued:
@@ -79,15 +90,13 @@ class TestRunning:
         async def third(second: int) -> int:
             return second
 
-        async with make_engine([pipe]) as engine, engine.worker():
+        async with make_engine([pipe], timing=CALM) as engine, engine.worker():
             job = await engine.submit(pipe, 7)
-            await asyncio.wait_for(started.wait(), 5)
-            asked = monotonic()
+            await asyncio.wait_for(started.wait(), 10)
             assert await job.cancel("enough", actor="ann") is JobState.RUNNING
-            await asyncio.wait_for(told.wait(), 5)
-            assert monotonic() - asked < 1
+            await asyncio.wait_for(told.wait(), 10)
             with pytest.raises(JobCancelledError):
-                await job.result(timeout=5)
+                await job.result(timeout=10)
             status = await job.status()
             assert (status.cancelled_by, status.cancel_reason) == ("ann", "enough")
             assert [step.state for step in status.steps] == [
@@ -117,7 +126,7 @@ class TestRunning:
                 await connection.execute(
                     "update headrace.jobs set cancel_requested_at = now() where id = $1", job.id
                 )
-            await eventually(lambda: is_in(job, JobState.CANCELLED), within=3)
+            await eventually(lambda: is_in(job, JobState.CANCELLED))
 
     async def test_a_plain_step_sees_it_in_its_context(self, make_engine: MakeEngine):
         started = threading.Event()
@@ -198,7 +207,7 @@ class TestRace:
                 )
             return number
 
-        async with make_engine([pipe]) as engine:
+        async with make_engine([pipe], timing=CALM) as engine:
             job = await engine.submit(pipe, 7)
             await engine.run_until_empty()
             assert (await engine.job(job)).state is JobState.CANCELLED
@@ -223,7 +232,7 @@ class TestRace:
                 )
             raise RuntimeError(ending)
 
-        async with make_engine([pipe]) as engine:
+        async with make_engine([pipe], timing=CALM) as engine:
             job = await engine.submit(pipe, ending)
             await engine.run_until_empty()
             assert (await engine.job(job)).state is JobState.CANCELLED
