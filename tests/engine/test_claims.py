@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 
@@ -11,6 +12,8 @@ from tests.engine.conftest import MakeEngine
 from tests.waiting import eventually
 
 QUEUES = ("default", "other")
+LAZY = replace(Timing().scaled(1 / 15), poll=timedelta(hours=1), silence=timedelta(hours=1))
+"""Who is not rung for looks once an hour."""
 
 
 def echoing(ran: list[int], name: str = "echo", queue: str = "default") -> Pipeline[int, int]:
@@ -29,11 +32,9 @@ class TestDoorbell:
         self, make_engine: MakeEngine
     ):
         pipe = echoing([])
-        async with make_engine([pipe]) as engine, engine.worker(timing=Timing()):
-            await (await engine.submit(pipe, 1)).result(timeout=4)
-            started = monotonic()
-            await (await engine.submit(pipe, 2)).result(timeout=4)
-            assert monotonic() - started < 2, "it polls each 5 s"
+        async with make_engine([pipe]) as engine, engine.worker(timing=LAZY):
+            for number in (1, 2):
+                assert await (await engine.submit(pipe, number)).result(timeout=10) == number
 
     async def test_a_ring_that_is_lost_costs_no_more_than_the_pause_between_two_polls(
         self, make_engine: MakeEngine
@@ -62,11 +63,11 @@ class TestDoorbell:
 
     async def test_a_scheduled_job_starts_in_time_on_an_idle_worker(self, make_engine: MakeEngine):
         pipe = echoing([])
-        async with make_engine([pipe]) as engine, engine.worker(timing=Timing()):
+        async with make_engine([pipe]) as engine, engine.worker(timing=LAZY):
             started = monotonic()
             job = await engine.submit(pipe, 1, due=timedelta(seconds=1))
-            assert await job.result(timeout=5) == 1
-            assert 0.95 < monotonic() - started < 3
+            assert await job.result(timeout=10) == 1
+            assert monotonic() - started > 0.95
 
 
 class TestOrder:
