@@ -51,14 +51,14 @@ class TestStepsThatWillNotStop:
     ):
         async with make_engine([pipe]) as engine, command(engine, *options) as process:
             job = await engine.submit(pipe, 1)
-            await eventually(lambda: is_in(engine, job, JobState.RUNNING))
+            await eventually(lambda: is_in(engine, job, JobState.RUNNING), within=30)
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 assert await process.wait() == 0
             assert (await engine.job(job)).wait_reason == "released"
 
     async def test_a_process_that_they_fill_ends_to_be_replaced(self, make_engine: MakeEngine):
         async with make_engine([stuck.short]) as engine:
             await engine.submit(stuck.short, 1)
-            async with command(engine, "--no-supervisor") as process, asyncio.timeout(15):
+            async with command(engine, "--no-supervisor") as process, asyncio.timeout(40):
                 assert await process.wait() == 70

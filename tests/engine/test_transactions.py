@@ -111,16 +111,18 @@ class TestExactlyOnce:
                 engine.app_with([pipe], database=wire.address) as app,
                 engine.worker(app=app),
             ):
+                # It opens the connection, so that the time of the next one is the commit's alone.
+                await (await engine.submit(pipe, 6)).result(timeout=20)
                 wire.hold_answer("steps", commit)
                 job = await engine.submit(pipe, 7)
-                await asyncio.wait_for(wire.fired.wait(), 5)
+                await asyncio.wait_for(wire.fired.wait(), 10)
                 await eventually(lambda: stored(engine, job.id))
                 await asyncio.sleep(0.7)  # the limit passes while the answer is on its way
                 wire.release()
-                assert await job.result(timeout=5) == 7
-            assert await count(engine) == 1
+                assert await job.result(timeout=10) == 7
+            assert await count(engine) == 2
             assert await engine.tries(job) == []
-        assert runs == [7]
+        assert runs.count(7) == 1
 
 
 async def stored(engine: Engine, job: str) -> bool:
@@ -288,7 +290,7 @@ class TestLimit:
         @pipe.step(retry=Retry(attempts=1))
         async def work(number: int, tx: Transaction) -> int:
             await tx.execute("insert into bookings values ($1)", number)
-            async with asyncio.timeout(1.5):
+            async with asyncio.timeout(20):
                 if pause == "idle":
                     await asyncio.sleep(1)
                 for _ in range(20):
