@@ -30,7 +30,10 @@ SCALARS: list[st.SearchStrategy[tuple[dict[str, Any], Any]]] = [
         st.integers(10**20, 10**30).map("0.{}7".format),
     ),
     st.lists(
-        st.one_of(words, st.integers(), st.booleans()), min_size=2, max_size=9, unique_by=repr
+        st.one_of(words, st.sampled_from(["", " "]), st.integers(), st.booleans()),
+        min_size=2,
+        max_size=9,
+        unique_by=repr,
     ).flatmap(lambda values: st.tuples(st.just({"enum": values}), st.sampled_from(values))),
 ]
 scalars = st.one_of(SCALARS)

@@ -154,6 +154,9 @@ class TestTheFields:
             (timedelta, {"$": ["PT90S"]}, "PT90S"),
             (int | str, {"$": ["12"]}, 12),
             (int | str, {"$": ["twelve"]}, "twelve"),
+            (int | str, {"$": ["01067"]}, "01067"),
+            (int | str, {"$": ["+4935112345"]}, "+4935112345"),
+            (Decimal, {"$": ["12,50"]}, "12.50"),
             (Decimal, {"$": ["0.12345678901234567890"]}, "0.12345678901234567890"),
         ],
         ids=str,
@@ -218,6 +221,33 @@ class TestTheFields:
             deep = {"type": "object", "properties": {"in": deep}}
         assert sum(1 for _ in make_form(deep, "deep").walk()) < 10
 
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            {"type": "array", "items": {"$ref": "#/$defs/A"}},
+            {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/A"}}]},
+        ],
+        ids=["list", "union"],
+    )
+    def test_lists_and_unions_that_name_themselves_are_asked_for_as_json(
+        self, kind: dict[str, Any]
+    ):
+        form = make_form({"$ref": "#/$defs/A", "$defs": {"A": kind}}, "nested")
+        assert form.kind is Kind.JSON
+        assert Answer(form, {"$": ["[[], [[]]]"]}).value == [[], [[]]]
+
+    def test_what_names_itself_often_is_not_looked_at_for_long(self):
+        parts = {f"n{n}": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]} for n in range(200)}
+        schema = {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object", "properties": parts}}}
+        assert make_form(schema, "wide").kind is Kind.JSON
+
+    def test_a_choice_may_be_a_text_without_letters(self):
+        form = form_of(Literal["", "a"])
+        empty = form.choices[0]
+        assert (empty.value, empty.label) == ("", "Empty")
+        assert Answer(form, {"$": [empty.sent]}).value == ""
+        assert Answer(form, {"$": [""]}).problems == {"$": "Choose one of these."}
+
     def test_references_that_go_in_a_circle_end(self):
         schema = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
         assert make_form(schema, "odd").kind is Kind.JSON
@@ -249,6 +279,16 @@ class TestTheFields:
     def test_a_moment_is_in_utc_where_its_type_takes_a_zone(self, kind: object, stored: str):
         text, problems = read_answer(form_of(kind), {"$": ["2026-05-01T14:30"]}, codec_for(kind))
         assert (json.loads(text), problems) == (stored, {})
+
+    def test_moments_with_and_without_a_zone_stand_beside_each_other(self):
+        class Both(BaseModel):
+            at: AwareDatetime
+            shown: NaiveDatetime
+
+        posted = {"$.at": ["2026-05-01T14:30"], "$.shown": ["2026-05-01T16:30"]}
+        text, problems = read_answer(form_of(Both), posted, codec_for(Both))
+        assert problems == {}
+        assert json.loads(text) == {"at": "2026-05-01T14:30:00Z", "shown": "2026-05-01T16:30:00"}
 
     def test_a_moment_is_not_blamed_for_what_is_wrong_elsewhere(self):
         class Due(BaseModel):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from headrace.client.strict import NotStrictError
 from headrace.errors import CodecError, Problem
 from headrace.model.codec import Codec
-from headrace.web.forms.field import Field, nearest
+from headrace.web.forms.field import Field, Kind, nearest
 from headrace.web.forms.reading import Answer, Posted
 
-ZONES: Final = ("Z", "")
-"""Moments are said in UTC; a type that takes none with a zone gets them without."""
 _FOR_PEOPLE: Final = {
     "Value error, ": "",
     "Assertion failed, ": "",
@@ -30,21 +28,29 @@ def read_answer(form: Field, posted: Posted, codec: Codec[Any]) -> tuple[str, di
         posted: What was sent.
         codec: Of the type.
     """
-    problems: dict[str, str] = {}
-    for zone in ZONES:
-        answer = Answer(form, posted, zone=zone)
-        if answer.problems:
-            return "", answer.problems
-        try:
-            text = answer.text().decode()
-            codec.decode(text)
-        except NotStrictError as error:
-            return "", {form.name: f"This is not taken: {error.reason}."}
-        except CodecError as error:
-            problems = problems or places_of(form, error.problems)
-        else:
-            return text, {}
-    return "", problems
+    text, problems = _read(form, posted, codec)
+    moments = {one.name for one in form.walk() if one.kind is Kind.MOMENT} & problems.keys()
+    if not moments:
+        return text, problems
+    # Moments are said in UTC; those whose type takes none with a zone get none.
+    text, others = _read(form, posted, codec, naive=moments)
+    return text, {name: problems.get(name, said) for name, said in others.items()}
+
+
+def _read(
+    form: Field, posted: Posted, codec: Codec[Any], *, naive: Collection[str] = ()
+) -> tuple[str, dict[str, str]]:
+    answer = Answer(form, posted, naive=naive)
+    if answer.problems:
+        return "", answer.problems
+    try:
+        text = answer.text().decode()
+        codec.decode(text)
+    except NotStrictError as error:
+        return "", {form.name: f"This is not taken: {error.reason}."}
+    except CodecError as error:
+        return "", places_of(form, error.problems)
+    return text, {}
 
 
 def places_of(form: Field, problems: Iterable[Problem]) -> dict[str, str]:

@@ -19,7 +19,11 @@ Schema = Mapping[str, Any]
 
 DEEPEST: Final = 4
 """Groups in groups; what is deeper is asked for as JSON."""
+DEEPEST_LIST: Final = 8
+"""The same, of lists and unions in each other or in groups."""
 MOST_FIELDS: Final = 100
+MOST_LOOKS: Final = 5_000
+"""Parts of a schema that are looked at: one that names itself often has millions."""
 MOST_CHOICES: Final = 200
 SHORT: Final = 200
 """Characters of a text that stands in one line."""
@@ -57,7 +61,7 @@ def make_form(schema: Schema, name: str) -> Field:
     """
     maker = _Maker(schema.get("$defs", {}))
     form = replace(maker.make(schema, "$", name, depth=0), label=pretty(name))
-    if sum(1 for _ in form.walk()) > MOST_FIELDS:
+    if maker.looks > MOST_LOOKS or sum(1 for _ in form.walk()) > MOST_FIELDS:
         return maker.as_json(schema, "$", name)
     return _named(form, "$")
 
@@ -85,6 +89,7 @@ class _Maker:
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self._definitions = definitions
+        self.looks = 0
 
     def make(self, schema: Schema, path: str, key: str, *, depth: int) -> Field:
         """The field of a schema, required and without what its object says of it."""
@@ -134,8 +139,11 @@ class _Maker:
         return schema, nullable
 
     def _make(self, schema: Schema, path: str, key: str, depth: int) -> Field | None:
+        self.looks += 1
         if "const" in schema or "enum" in schema:
             return _choice(schema.get("enum", [schema.get("const")]), path)
+        if depth > DEEPEST_LIST or self.looks > MOST_LOOKS:
+            return _scalar(schema, path)
         if "anyOf" in schema or "oneOf" in schema:
             return self._union(schema, path, key, depth)
         kind = schema.get("type")
@@ -225,7 +233,7 @@ def _choice(values: list[Any], path: str) -> Field | None:
         return None
     if len(values) == 1:
         return _fixed(values[0], path)
-    plain = all(isinstance(value, str) for value in values)
+    plain = all(isinstance(value, str) and value.strip() for value in values)
     choices = tuple(_one_of(value, plain=plain) for value in values)
     labels = [one.label for one in choices]
     if len(set(labels)) < len(labels):
@@ -234,9 +242,12 @@ def _choice(values: list[Any], path: str) -> Field | None:
 
 
 def _one_of(value: object, *, plain: bool) -> Choice:
-    """As JSON is it sent, where it is not a text among texts: `1` and `"1"` are two."""
+    """As JSON is it sent, where it is not a text among texts: `1` and `"1"` are two.
+
+    So is a text without any letters, which would be sent as no answer is.
+    """
     sent = str(value) if plain else json.dumps(value, ensure_ascii=False)
-    label = pretty(value) if isinstance(value, str) else sent
+    label = pretty(value) or "Empty" if isinstance(value, str) else sent
     return Choice(
         value,
         sent,

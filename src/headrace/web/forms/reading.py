@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from headrace.client.strict import NotStrictError, load_strict
@@ -46,8 +45,15 @@ class Answer:
         problems: What could not be read, by the name of its field.
     """
 
-    def __init__(self, form: Field, posted: Posted, *, zone: str = "Z") -> None:
-        self._posted, self._zone = posted, zone
+    def __init__(self, form: Field, posted: Posted, *, naive: Collection[str] = ()) -> None:
+        """Read all fields.
+
+        Args:
+            form: What was asked for.
+            posted: What was sent.
+            naive: The names of the moments that are without a zone; others are in UTC.
+        """
+        self._posted, self._naive = posted, naive
         self.problems: dict[str, str] = {}
         found = self._read(form)
         self.value: Any = None if found is MISSING else found
@@ -83,12 +89,11 @@ class Answer:
         if field.kind is Kind.TICK:
             return self._tick(field, texts)
         if field.kind is Kind.SEVERAL:
-            values = [_chosen(field.choices, text) for text in texts]
-            order = [one.value for one in field.choices]
-            values = [value for value in order if value in values]
+            for text in texts:
+                _chosen(field.choices, text)
+            values = [one.value for one in field.choices if one.sent in texts]
             return None if field.nullable and not values else values
-        text = "\n".join(texts[0].splitlines()) if texts else ""
-        text += "\n" if texts and texts[0].endswith(("\n", "\r")) else ""
+        text = texts[0].replace("\r\n", "\n").replace("\r", "\n") if texts else ""
         if field.kind is Kind.LIST:
             return self._lines(field, text)
         if not text.strip() and not (text and field.kind is Kind.AREA):
@@ -120,23 +125,23 @@ class Answer:
             case Kind.NUMBER:
                 return _number(text)
             case Kind.LOOSE:
-                return _loose(text)
+                return _loose(text, is_decimal="inputmode" in field.attributes)
             case Kind.CHOICE:
                 return _chosen(field.choices, text)
             case Kind.YES_NO:
                 return _chosen((Choice(True, YES, ""), Choice(False, NO, "")), text)  # noqa: FBT003
             case Kind.MOMENT:
-                return self._moment(text.strip())
+                return self._moment(field, text.strip())
             case Kind.DATE | Kind.TIME:
                 return text.strip()
             case Kind.JSON:
                 return _json(text)
         return text
 
-    def _moment(self, text: str) -> str:
+    def _moment(self, field: Field, text: str) -> str:
         if _TO_THE_MINUTE.search(text):
             text += ":00"  # browsers leave the seconds out, RFC 3339 does not
-        return text if _ZONED.search(text) else text + self._zone
+        return text if _ZONED.search(text) or field.name in self._naive else f"{text}Z"
 
 
 def posted_of(field: Field, value: Any = MISSING) -> dict[str, list[str]]:  # noqa: ANN401 - JSON
@@ -235,14 +240,16 @@ def _number(text: str) -> float:
     return int(text) if _WHOLE.fullmatch(text) else float(text)
 
 
-def _loose(text: str) -> float | str:
-    """A number, if the text is one and nothing of it is lost."""
+def _loose(text: str, *, is_decimal: bool) -> float | str:
+    """A number, if the text is how one is written: of `007`, `+49` or `1.50` nothing is lost."""
     try:
         number = _number(text)
     except Refused:
         return text
-    text = text.strip().replace(",", ".")
-    return number if Decimal(repr(number)) == Decimal(text) else text
+    shown = text.strip()
+    if is_decimal:
+        text = shown = shown.replace(",", ".")
+    return number if json.dumps(number) == shown else text
 
 
 def _json(text: str) -> Any:  # noqa: ANN401 - JSON
