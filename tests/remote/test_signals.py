@@ -58,11 +58,16 @@ class TestSending:
                 return any(wait.kind == "child" for wait in (await job.status()).waits)
 
             await eventually(has_child)
+            async for event in job.events():
+                if event.name == "signal":
+                    break
             status = await job.status()
             [wait], [child], [signal] = status.waits, status.children, status.signals
             assert (wait.name, wait.pipeline) == (child.id, "shipping")
             assert (signal.name, signal.state) == ("approval", "received")
             assert str(signal.by).startswith("key:")
+            told = (event.data["name"], event.data["state"], event.data["by"])
+            assert told == (signal.name, signal.state, signal.by)
 
     async def test_the_first_value_stands_whatever_comes_later(self, client: RemoteClient):
         job = await client.submit(order, "lamp")

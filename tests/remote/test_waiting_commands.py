@@ -85,6 +85,17 @@ class TestShowing:
         assert watched.code == 12
         assert "  approve pending, waits for signal approval until " in watched.out
 
+    async def test_what_came_is_said_too(self, place: Place):
+        job = await ordered(place)
+        await place.api.engine.app.send(job, "approval", Approval(ok=True), actor="ann")
+        await place.api.engine.app.cancel(job)
+        for commands in (place.local, place.remote):
+            watched = await commands.run("jobs", "watch", job)
+            assert "\n  signal approval came from ann at 20" in watched.out
+        drawn = StringIO()
+        Console(file=drawn, width=120).print(job_table(await place.api.engine.app.status(job)))
+        assert "\n signal approval came from ann at 20" in drawn.getvalue()
+
     async def test_it_is_drawn_on_a_terminal_too(self, place: Place):
         job = (await place.api.engine.submit(parcels, 3, **WHOSE)).id
         await work_until(place, job, "child")

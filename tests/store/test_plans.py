@@ -263,6 +263,7 @@ class TestFollowing:
                 "tries": ({"tries_pkey"}, CLAIM),
                 "progress": ({"progress_pkey"}, CLAIM),
                 "waits": ({"waits_pkey"}, CLAIM),
+                "signals": ({"signals_pkey"}, CLAIM),
             },
         )
 

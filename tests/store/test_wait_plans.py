@@ -17,8 +17,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FILL: Final = """\
 -- The 20,000 jobs that are queued for tomorrow wait for a signal, half of them for a running child,
 -- too; all that completed had a signal.
-insert into headrace.signals (job, run, name, value)
-select id, 1, 'answer', '1' from headrace.jobs where state = 'completed';
+insert into headrace.signals (job, run, name, value, seq)
+select id, 1, 'answer', '1', 1 from headrace.jobs where state = 'completed';
 insert into headrace.waits (job, run, step, item, kind, name, due_at, token)
 select id, 1, 'decide', '', 'signal', 'answer', now() + interval '1 day', 1
 from headrace.jobs where state = 'completed' or due_at > now();
@@ -35,6 +35,8 @@ select parent, 1, 'ask', '', 'child', child::text, 1 from headrace.children;
 """
 WAITING: Final = """\
 select id from headrace.jobs where state = 'queued' and due_at > now() order by id limit 100"""
+ANSWERED: Final = """\
+select id from headrace.jobs where state = 'completed' order by id limit 100"""
 PAGE: Final = 1_000
 
 
@@ -48,10 +50,10 @@ async def waiting(address: str, large: Connection) -> AsyncIterator[Connection]:
     yield large
 
 
-async def waiting_jobs(connection: Connection) -> list[str]:
+async def waiting_jobs(connection: Connection, which: str = WAITING) -> list[str]:
     async with connection.transaction():
         await connection.execute("set local enable_seqscan = on")
-        return [str(row["id"]) for row in await connection.fetch(WAITING)]
+        return [str(row["id"]) for row in await connection.fetch(which)]
 
 
 class TestClaims:
@@ -89,6 +91,20 @@ class TestClaims:
         (job, *_) = await waiting_jobs(waiting)
         found = await explain(waiting, "children.is_in_line", job, "mill")
         check(found, {"jobs": ({"jobs_pkey"}, 1), "children": ({"children_pkey"}, 1)})
+
+
+class TestFollowing:
+    async def test_read_next_looks_at_the_signals_of_the_jobs_that_are_followed(
+        self, waiting: Connection
+    ) -> None:
+        jobs = await waiting_jobs(waiting, ANSWERED)
+        found = await explain(
+            waiting, "following.read_next", jobs, ["tenant"] * CLAIM, ["owner"] * CLAIM,
+            [1] * CLAIM, [0] * CLAIM, [0] * CLAIM, 100,
+        )  # fmt: skip
+        assert found["signals"].ways == {"signals_pkey"}
+        assert 0 < found["signals"].rows <= CLAIM
+        assert found["waits"].ways <= {"waits_pkey"}
 
 
 class TestReleases:

@@ -10,6 +10,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from headrace.store.following import Follower, Place, read_next
 from headrace.store.signalling import read_signals, send_signal
 from headrace.store.sql import SQL
 from tests.engine_rows import HEAD_START, Rows
@@ -18,6 +19,8 @@ NAMES: Final = st.sampled_from(["one", "two", "three", "four"])
 VALUES: Final = st.sampled_from(["1", "2"])
 SECONDS: Final = st.sampled_from([1, 60, 3_600])
 EXPIRED: Final = None
+ALL: Final = 10_000
+COLUMNS: Final = ("kind", "seq", "run", "reason", "state", "reused_from")
 
 
 class SignalMachine(RuleBasedStateMachine):
@@ -36,6 +39,13 @@ class SignalMachine(RuleBasedStateMachine):
         self.awaited: list[str] = []
         """What the job was put back for."""
         self.due = self.now = 0
+        self.seq = 1
+        self.sent_in: dict[str, int] = {}
+        """The run to which each of the signals was sent."""
+        self.history: set[tuple[object, ...]] = set()
+        """What events are to tell of signals."""
+        self.told: list[tuple[object, ...]] = []
+        """What a reader was told that comes back again and again, first the place."""
 
     def do(self, what: Any) -> Any:  # noqa: ANN401 - whatever the statement gives
         return self.loop.run_until_complete(what)
@@ -69,7 +79,13 @@ class SignalMachine(RuleBasedStateMachine):
         fate = self.do(send_signal(self.connection, self.job, name, value, sender="x"))
         assert fate == self.expected(name, value)
         if fate == "stored":
-            self.signals[name] = value
+            self.keep(name, value)
+
+    def keep(self, name: str, value: str | None) -> None:
+        self.signals[name] = value
+        self.sent_in[name] = self.run
+        state = "expired" if value is EXPIRED else "received"
+        self.history.add((self.seq, self.run, name, state, None))
 
     def expected(self, name: str, value: str) -> str:
         if name in self.signals:
@@ -85,7 +101,13 @@ class SignalMachine(RuleBasedStateMachine):
         fate = self.do(sent)
         assert fate == ("stale" if of_old else self.expected(name, value))
         if fate == "stored":
-            self.signals[name] = value
+            self.keep(name, value)
+
+    @precondition(lambda self: self.state == "running")
+    @rule()
+    def its_step_ends(self) -> None:
+        claim: Any = {"id": self.job, "token": self.token}
+        self.do(self.rows.checkpoint(claim, [f"step {self.do(self.rows.count('steps'))}"]))
 
     @precondition(lambda self: self.state == "queued")
     @rule()
@@ -95,14 +117,15 @@ class SignalMachine(RuleBasedStateMachine):
         assert bool(claims) == (came or self.due <= self.now), "neither early nor missed"
         if claims:
             self.state, self.token = "running", claims[0]["token"]
+            self.seq += 1
 
     @precondition(lambda self: self.state == "running")
     @rule()
     def its_worker_looks(self) -> None:
         self.do(self.connection.execute(SQL["claims.expire_signals"], [self.job], [self.token]))
         for name, due in self.waits.items():
-            if due <= self.now:
-                self.signals.setdefault(name, EXPIRED)
+            if due <= self.now and name not in self.signals:
+                self.keep(name, EXPIRED)
 
     @precondition(lambda self: self.state == "running")
     @rule(names=st.lists(NAMES, unique=True, min_size=1), seconds=SECONDS)
@@ -113,6 +136,7 @@ class SignalMachine(RuleBasedStateMachine):
             self.waits.setdefault(name, self.now + seconds)
         wait_s = max(0, min(self.waits[name] for name in open_names) - self.now)
         self.state, self.awaited, self.due = "queued", open_names, self.now + wait_s
+        self.seq += 1
 
     async def put_back(self, names: list[str], seconds: int) -> None:
         count = len(names)
@@ -133,12 +157,14 @@ class SignalMachine(RuleBasedStateMachine):
     def it_ends(self) -> None:
         self.do(self.rows.end({"id": self.job}))  # type: ignore[arg-type]  # only the id counts
         self.state = "completed"
+        self.seq += 1
 
     @precondition(lambda self: self.state == "completed")
     @rule(asks=st.lists(NAMES, unique=True))
     def it_runs_again(self, asks: list[str]) -> None:
         async def reopen() -> None:
             async with self.connection.transaction():
+                await self.connection.execute(SQL["operations.reuse_steps"], self.job, self.run, [])
                 await self.connection.execute(
                     SQL["operations.reuse_signals"], self.job, self.run, asks
                 )
@@ -149,11 +175,48 @@ class SignalMachine(RuleBasedStateMachine):
         self.do(reopen())
         self.run, self.state, self.waits, self.awaited = self.run + 1, "queued", {}, []
         self.due = self.now
+        self.seq += 1
         self.signals = {
             name: value
             for name, value in self.signals.items()
             if value is not EXPIRED and name not in asks
         }
+        self.history |= {
+            (self.seq, self.run, name, "received", self.sent_in[name]) for name in self.signals
+        }
+
+    @rule(most=st.integers(1, 4))
+    def a_reader_comes_back(self, most: int) -> None:
+        [news] = self.read([self.place()], most)
+        self.told += news
+
+    def place(self) -> Place:
+        return Place.parse(str(self.told[-1][0])) if self.told else Place()
+
+    def read(self, places: list[Place], most: int) -> list[list[tuple[object, ...]]]:
+        """What readers at places are told, but how runs end: of that only the last is told."""
+        readers = [Follower(self.job, "tenant", "owner", place) for place in places]
+        found = self.do(read_next(self.connection, readers, most=most))
+        news: list[list[tuple[object, ...]]] = [[] for _ in places]
+        for number, rows in found.items():
+            place = places[number]
+            for row in rows:
+                place = place.after(row)
+                what = (str(place), *(row[name] for name in COLUMNS))
+                if row["kind"] != "result":
+                    news[number].append(what)
+        return news
+
+    def teardown(self) -> None:
+        if not hasattr(self, "job"):
+            return
+        [told, rest] = self.read([Place(), self.place()], ALL)
+        assert self.told + rest == told, "nothing is lost or doubled, whenever a reader came back"
+        cuts = self.read([Place.parse(str(event[0])) for event in told], ALL)
+        assert cuts == [told[number:] for number in range(1, len(told) + 1)]
+        signals = [event[2:] for event in told if event[1] == "signal"]
+        assert len(signals) == len(self.history)
+        assert set(signals) == self.history
 
     @invariant()
     def what_is_stored_is_what_was_told(self) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from headrace.store.following import Follower, Place, read_next
 from headrace.store.operations import take_queued
 from headrace.store.signalling import Fate, send_signal
 from headrace.store.sql import SQL
@@ -57,6 +58,13 @@ async def is_ready(rows: Rows, job: UUID) -> bool:
         "select ready from headrace.queued where job = $1", job
     )
     return ready
+
+
+async def told(rows: Rows, job: UUID, place: Place) -> list[tuple[Place, str]]:
+    """What a reader at a place is told of: places, and names of signals or states."""
+    follower = Follower(job, "tenant", "owner", place)
+    found = await read_next(rows.connection, [follower], most=100)
+    return [(place.after(row), row["reason"]) for row in found.get(0, [])]
 
 
 async def is_blocked(rows: Rows, other: Rows) -> bool:
@@ -128,6 +136,34 @@ class TestASignalAndAJobThatIsPutBack:
         await put_back(rows, claim["id"])
         assert await send_signal(rows.connection, claim["id"], "else", "1", sender="x") == "stored"
         assert not await is_ready(rows, claim["id"])
+
+
+class TestASignalAndAReader:
+    async def test_one_that_was_begun_before_the_last_that_is_known_comes_after_it(
+        self, rows: Rows, other: Rows
+    ) -> None:
+        (job,) = await rows.submit()
+        async with other.connection.transaction():
+            await other.connection.execute("select")  # the time of this transaction is set
+            await send_signal(rows.connection, job, "one", "1", sender="x")
+            assert await told(rows, job, Place(1)) == [(Place(1, 1), "one")]
+            await send_signal(other.connection, job, "other", "1", sender="x")
+            assert await told(rows, job, Place(1, 1)) == []
+        assert await told(rows, job, Place(1, 1)) == [(Place(1, 2), "other")]
+
+    async def test_one_that_waited_for_a_transition_comes_after_it(
+        self, rows: Rows, other: Rows
+    ) -> None:
+        worker = await rows.worker()
+        (job,) = await rows.submit()
+        async with rows.connection.transaction():
+            assert await rows.claim(worker)
+            sent = asyncio.create_task(
+                send_signal(other.connection, job, "answer", "1", sender="x")
+            )
+            await eventually(lambda: is_blocked(rows, other))
+        assert await sent is Fate.STORED
+        assert await told(rows, job, Place(1)) == [(Place(2), "claimed"), (Place(2, 1), "answer")]
 
 
 class TestASignalAndACancel:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headrace import JobHandle, Pipeline, Signal
+from headrace.cli.live import describe_signal
 from headrace.client.status import JobStatus
 from tests.engine.conftest import MakeEngine
 from tests.waiting import eventually
@@ -108,3 +109,4 @@ class TestWhatDidNotComeInTime:
             await eventually(ended)
             [signal] = (await job.status()).signals
             assert (signal.name, signal.state, signal.by) == ("approval", "expired", None)
+            assert describe_signal(signal).startswith("signal approval had not come by 20")

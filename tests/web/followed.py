@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Unpack
 
-from headrace import Each, Pipeline, Retry, StepContext
+from headrace import Each, Pipeline, Retry, Signal, StepContext
 from headrace.client.options import SubmitOptions
 from headrace.testing import Engine
 from headrace.web.events.hub import Pace
@@ -87,7 +87,25 @@ async def late(early: int, ctx: StepContext) -> int:
     return early
 
 
-PIPELINES = [fan, shaky, text, held]
+asked = Pipeline("asked", input=int, output=int)
+
+
+@asked.step
+async def ask(number: int) -> int:
+    return number
+
+
+@asked.step
+async def answered(ask: int, one: int = Signal(), other: int = Signal()) -> int:
+    return ask + one + other
+
+
+@asked.step
+async def counted(answered: int) -> int:
+    return answered
+
+
+PIPELINES = [fan, shaky, text, held, asked]
 
 
 @contextlib.asynccontextmanager

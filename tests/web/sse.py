@@ -34,6 +34,8 @@ class Event:
             return str(self.data["to_state"])
         if self.name == "result":
             return f"{self.data['state']}!"
+        if self.name == "signal":
+            return f"{self.data['name']} {self.data['state']}"
         if self.name != "step":
             return self.name
         parts = (self.data["step"], self.data["item"], self.data["state"])

@@ -17,6 +17,7 @@ from headrace.store.following import Place
 from tests.waiting import eventually
 from tests.web.followed import (
     LARGE,
+    asked,
     fan,
     followed,
     gate,
@@ -97,6 +98,41 @@ class TestOrder:
         _, events = await told(api, text, 3)
         assert events[-1].data["result"] == "ä\n" * 3
         assert job in end["href"]
+
+
+class TestSignals:
+    async def test_one_is_told_when_it_comes_and_again_with_the_run_that_takes_it_over(
+        self, api: Api
+    ):
+        client, job, seen = await api.client(), await submit(api, asked, 1), []
+        to_send = ["one", "other"]
+        async with opened(client, job) as stream:
+            async for event in stream:
+                seen.append(event)
+                if event.data.get("reason") == "external":
+                    await api.engine.app.send(job, to_send.pop(0), 4711, actor="bob")
+        assert words(seen) == [
+            *("queued", "running", "ask completed", "answered pending", "answered pending"),
+            *("queued", "one received", "running"),
+            *("queued", "other received", "running"),
+            *("answered completed", "counted completed", "completed", "completed!"),
+        ]
+        signals = [event for event in seen if event.name == "signal"]
+        assert [(event.id, event.data["by"]) for event in signals] == [
+            ("3.1", "bob"),
+            ("5.1", "bob"),
+        ]
+        assert all("4711" not in str(event.data) for event in signals)
+
+        await api.engine.app.replay(job, from_step="counted")
+        rest = await follow(client, job, last=seen[-1].id)
+        again = [event.data for event in rest if event.name == "signal"]
+        assert again == [event.data | {"run": 2, "reused_from": 1} for event in signals]
+        assert words(rest)[-4:] == ["running", "counted completed", "completed", "completed!"]
+        whole = seen[:-1] + rest
+        for number, (event, following) in enumerate(pairwise(whole), 1):
+            if "signal" in {event.name, following.name}:
+                assert await follow(client, job, last=event.id) == whole[number:]
 
 
 class TestResuming:

@@ -70,15 +70,22 @@ class TestAJob:
             assert "ok" not in str(told["signals"])
             assert (told["waits_total"], told["children_total"]) == (1, 1)
 
-    async def test_events_tell_when_a_step_begins_to_wait(self, api: Api):
+    async def test_events_tell_when_a_step_begins_to_wait_and_what_comes(self, api: Api):
         async with api.engine.worker():
             job = await submit(api, "order", "lamp")
             await waiting_for(api, job, "external")
-            await api.engine.app.send(job, "approval", Approval(ok=True))
+            await api.engine.app.send(job, "approval", Approval(ok=True), actor="ann")
             await waiting_for(api, job, "child")
         events = (await page(await api.client(), job))["items"]
+        [signal] = [event["data"] for event in events if event["event"] == "signal"]
+        [shown] = (await get(api, f"/v1/jobs/{job}")).json()["signals"]
+        assert signal == {"run": 1, **shown, "reused_from": None}
+        assert (signal["name"], signal["by"]) == ("approval", "ann")
         told = [
-            (event["data"].get("step") or event["data"]["to_state"], event["data"].get("waits_for"))
+            (
+                event["data"].get("step") or event["data"].get("to_state") or event["event"],
+                event["data"].get("waits_for"),
+            )
             for event in events
         ]
         named = [(what, waits and (waits["kind"], waits["name"])) for what, waits in told]
@@ -89,6 +96,7 @@ class TestAJob:
             ("price", None),
             ("approve", ("signal", "approval")),
             ("queued", None),
+            ("signal", None),
             ("running", None),
             ("approve", None),
             ("ship", ("child", child["job_id"])),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
     from headrace.client.status import JobStatus
     from headrace.model.job import JobState
-    from headrace.model.status import ItemStatus, StepStatus, WaitStatus
+    from headrace.model.status import ItemStatus, SignalStatus, StepStatus, WaitStatus
 
 Style: TypeAlias = Literal["auto", "json", "none"]
 FIRST_PAUSE_S: Final = 0.05
@@ -119,6 +119,8 @@ class LineView:
     def show(self, status: JobStatus) -> None:
         """Write what differs from the last time."""
         self._say("", f"job {status.id} {describe_job(status)}")
+        for signal in status.signals:
+            self._say(f"signal {signal.name}", f"  {describe_signal(signal)}")
         for step in status.steps:
             waits = waits_of(status, step)
             if step.state != "pending" or waits:
@@ -175,7 +177,8 @@ def job_table(status: JobStatus) -> Any:  # noqa: ANN401 - something that rich d
             name = f"   {MARKS.get(item.state, '?')} {text_of(item.key)}"
             words = describe_item(item, waits_of(status, step, item.key))
             table.add_row(Text(name, style=style), Text(words))
-    return Group(title, table)
+    signals = [Text(f" {describe_signal(signal)}", style="dim") for signal in status.signals]
+    return Group(title, table, *signals)
 
 
 def describe_job(status: JobStatus) -> str:
@@ -219,6 +222,14 @@ def describe_wait(wait: WaitStatus) -> str:
         what = ", ".join(filter(None, (wait.pipeline, wait.state)))
         return f"waits for job {wait.name}{f' ({what})' if what else ''}"
     return f"waits for signal {wait.name} until {text_of(wait.until)}"
+
+
+def describe_signal(signal: SignalStatus) -> str:
+    """What was sent, or did not come in time, in a few words."""
+    if signal.state == "expired":
+        return text_of(f"signal {signal.name} had not come by {text_of(signal.at)}")
+    by = f" from {signal.by}" if signal.by else ""
+    return text_of(f"signal {signal.name} came{by} at {text_of(signal.at)}")
 
 
 def describe_step(step: StepStatus, waits: Sequence[str] = ()) -> str:

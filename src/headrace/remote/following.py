@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headrace.remote.transport import Transport
 
 STREAM: Final = "text/event-stream"
-NAMES: Final = frozenset({"state", "step", "progress", "result"})
+NAMES: Final = frozenset({"state", "step", "signal", "progress", "result"})
 OVER: Final = 204
 """The client knows everything."""
 RETURN_S: Final = 2.0

@@ -144,9 +144,10 @@ class HistoryEntry:
 class JobEvent:
     """Something that happened to a job.
 
-    `name` is `state` (a transition), `step` (a step or an item ended, or a try failed), `progress`
-    (what a running step said) or `result` (the last one: how the job ended). What `data` holds
-    stands in the OpenAPI document of the server.
+    `name` is `state` (a transition), `step` (a step or an item ended or began to wait, or a try
+    failed), `signal` (a value was sent to the job, or none came in time), `progress` (what a
+    running step said) or `result` (the last one: how the job ended). What `data` holds stands in
+    the OpenAPI document of the server.
     """
 
     id: str

@@ -28,7 +28,7 @@ class Place(NamedTuple):
     seq: int = 0
     """The last transition that is known; 0 before the first."""
     part: int = 0
-    """How much is known of what steps left behind after it."""
+    """How much is known of what steps and signals left behind after it."""
     progress_us: int = 0
     """When the last progress that is known was noted, in microseconds of Unix time."""
 

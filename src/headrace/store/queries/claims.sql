@@ -219,14 +219,14 @@ where job = any($1::uuid[]) and recorded;
 -- whose row is locked is left to the next look: all others of the worker would wait for it.
 -- $1 ids uuid[], $2 tokens bigint[]
 with fenced as materialized (
-    select job.id, job.run
+    select job.id, job.run, job.seq
     from unnest($1::uuid[], $2::bigint[]) as given (id, token)
     join headrace.jobs as job on job.id = given.id
     where job.token = given.token and job.state = 'running'
     for no key update of job skip locked
 )
-insert into headrace.signals (job, run, name, expired)
-select distinct fenced.id, fenced.run, wait.name, true
+insert into headrace.signals (job, run, name, expired, seq)
+select distinct fenced.id, fenced.run, wait.name, true, fenced.seq
 from fenced
 join headrace.waits as wait on wait.job = fenced.id and wait.run = fenced.run
 where wait.kind = 'signal' and wait.due_at <= headrace.now()

@@ -4,8 +4,9 @@
 --
 -- A place is a transition, and how much is known of what followed it. What steps leave behind
 -- follows the claim under whose token it was written or, where a new run took it over, that run's
--- first transition. There it is counted in the order of the database's clock, which is that of the
--- commits: both happen under the lock of the job's row. Progress is told as it is now.
+-- first transition; a signal keeps the number of the transition after which it came. There they are
+-- counted in the order of the database's clock, which is that of the commits: both happen under the
+-- lock of the job's row. Progress is told as it is now.
 -- $1 jobs uuid[], $2 tenants text[], $3 owners text[] (null: any owner), $4 seqs integer[],
 -- $5 parts integer[], $6 times of progress in us bigint[], $7 most rows of one reader
 select
@@ -55,6 +56,14 @@ cross join lateral (
         from epoch
         join headrace.waits as wait on wait.job = reader.job and wait.run = epoch.run
         where epoch.to_state = 'running' and wait.token = epoch.token
+        union all
+        select
+            'signal', epoch.seq, sent.run, case when sent.expired then 'expired' else 'received' end,
+            sent.name, null, sent.received_at, null, null, 0, 0, sent.reused_from, null, null,
+            json_build_object('by', sent.sent_by)
+        from epoch
+        join headrace.signals as sent
+            on sent.job = reader.job and sent.run = epoch.run and sent.seq = epoch.seq
     ),
     counted as (
         select *,

@@ -113,12 +113,16 @@ where job = $1 and run = $2 and $3::text[] is not null and not step = any($3::te
 
 -- name: reuse_signals
 -- Gives a new run what was sent to the run before it, but for the named signals. That none came in
--- time is not taken over: the waits begin anew.
+-- time is not taken over: the waits begin anew. They stand after the first transition of the new run,
+-- which the same transaction writes.
 -- $1 job, $2 old run, $3 names text[]
-insert into headrace.signals (job, run, name, value, sent_by, received_at)
-select job, $2::integer + 1, name, value, sent_by, received_at
-from headrace.signals
-where job = $1 and run = $2 and not expired and not name = any($3::text[]);
+insert into headrace.signals (job, run, name, value, sent_by, received_at, seq, reused_from)
+select
+    sent.job, $2::integer + 1, sent.name, sent.value, sent.sent_by, sent.received_at, job.seq + 1,
+    coalesce(sent.reused_from, sent.run)
+from headrace.signals as sent
+join headrace.jobs as job on job.id = sent.job
+where sent.job = $1 and sent.run = $2 and not sent.expired and not sent.name = any($3::text[]);
 
 -- name: give_outputs
 -- Stores outputs that an operator gave in place of what steps made. No worker and no try made them.

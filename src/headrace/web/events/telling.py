@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RESULT_MOST: Final = 64 * 1024
 """Bytes of the largest result that comes with its event; a larger one has to be fetched."""
-Name = Literal["state", "step", "progress", "result"]
+Name = Literal["state", "step", "signal", "progress", "result"]
 
 
 class Told(NamedTuple):
@@ -53,7 +53,10 @@ class EventView(BaseModel):
     id: str = Field(description="Where to go on: `Last-Event-ID`, or `after`.", examples=["2.1"])
     event: Name
     data: dict[str, Any] = Field(
-        examples=[{"run": 1, "step": "parse", "item": None, "state": "completed"}]
+        examples=[
+            {"run": 1, "step": "parse", "item": None, "state": "completed"},
+            {"run": 1, "name": "approval", "state": "received", "by": "ann"},
+        ]
     )
 
 
@@ -74,6 +77,8 @@ def tell(row: asyncpg.Record, place: Place) -> Told:
         return Told(str(place), "state", _state(row))
     if kind == "progress":
         return Told(str(place), "progress", _progress(row))
+    if kind == "signal":
+        return Told(str(place), "signal", _signal(row))
     return Told(str(place), "step", _STEPS.get(kind, _step)(row))
 
 
@@ -126,6 +131,18 @@ def _wait(row: asyncpg.Record) -> dict[str, Any]:
             "since": row["at"],
             "until": row["other_at"],
         },
+    }
+
+
+def _signal(row: asyncpg.Record) -> dict[str, Any]:
+    """As `JobSignal`: without the value."""
+    return {
+        "run": row["run"],
+        "name": row["reason"],
+        "state": row["state"],
+        "at": row["at"],
+        "by": loaded(row["details"])["by"],
+        "reused_from": row["reused_from"],
     }
 
 

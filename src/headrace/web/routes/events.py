@@ -45,6 +45,10 @@ data: {"run":1,"step":"parse","item":null,"attempts":1,"state":"completed",...}
 : here
 
 id: 3.1
+event: signal
+data: {"run":1,"name":"approval","state":"received","at":"...","by":"ann","reused_from":null}
+
+id: 5.1
 event: result
 data: {"run":1,"state":"completed","result":{"chunks":12},"is_complete":true,...}
 """
@@ -86,7 +90,7 @@ async def follow_job(
     wanted: Annotated[EventQuery, Query()],
     last_event_id: LastId = None,
 ) -> Response:
-    """What happens to a job: `state`, `step`, `progress`, and at the end `result`."""
+    """What happens to a job: `state`, `step`, `signal`, `progress`, and at the end `result`."""
     place = Place.parse(wanted.after if last_event_id is None else last_event_id)
     if _wants_page(request):
         return await _page(request, identity, job_id, place, wanted.limit)
