@@ -23,7 +23,7 @@ from headrace.telemetry.messaging_events import (
 )
 from headrace.telemetry.worker_events import WorkerStarted
 from headrace.testing import PubSubServer
-from headrace.testing.pubsub import Call, RefusedError, Slow
+from headrace.testing.pubsub import RefusedError
 from headrace.web.service.monitor import Monitor
 from headrace.web.service.recorded import recorded
 from headrace.worker.reaper import Reaper
@@ -32,7 +32,7 @@ from tests.engine_rows import RULES, Rows
 from tests.listening import listening
 from tests.pubsub.conftest import SUBSCRIPTION, TOPIC, MakeApp, StartWorker
 from tests.pubsub.mill import Grain, grind, stone
-from tests.waiting import eventually
+from tests.waiting import eventually, pulsing
 
 GRAIN = Grain(2)
 NOBODY = cast("Any", None)
@@ -69,9 +69,10 @@ class TestRing:
     async def test_what_is_stored_while_one_is_sent_follows_at_once(
         self, app: Headrace, server: PubSubServer
     ) -> None:
-        with server.inject(Slow(call=Call.PUBLISH, by=timedelta(seconds=0.3))), listening() as told:
-            for _ in range(12):
-                await app.submit(grind, GRAIN)
+        with listening() as told:
+            with server.frozen():
+                for _ in range(12):
+                    await app.submit(grind, GRAIN)
             await app.close()
         assert [event.messages for event in told.of(MessagesPublished)] == [1, 2]
 
@@ -81,10 +82,12 @@ class TestRing:
         with listening() as told:
             with server.outage():
                 for _ in range(3):
-                    await asyncio.wait_for(app.submit(grind, GRAIN), 1.0)
+                    async with pulsing() as pulse:
+                        await app.submit(grind, GRAIN)
+                    assert pulse.seconds < 1
                 await eventually(lambda: told.of(RingsLost), within=20)
+                assert broker_of(app)["status"] == "degraded"
             await app.submit(grind, GRAIN)
-            assert broker_of(app)["status"] == "degraded"
             await eventually(lambda: told.of(RingsResumed), within=20)
         assert len(told.of(RingsLost)) == 1
         assert broker_of(app)["status"] == "ok"
@@ -127,8 +130,8 @@ class TestAnswer:
     ) -> None:
         await start_worker(app)
         job = await app.submit(grind, GRAIN)
-        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 1, within=3)
-        assert stone.begun == 1
+        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 1)
+        await eventually(lambda: stone.begun == 1)
         held.set()
         await job.result(timeout=10)
         assert server.counts(SUBSCRIPTION).delivered == 1
@@ -140,7 +143,7 @@ class TestAnswer:
         first = await app.submit(grind, GRAIN)
         await eventually(lambda: stone.begun == 1)
         second = await app.submit(grind, GRAIN)
-        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 2, within=3)
+        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 2)
         assert (await second.status()).state == "queued"
         held.set()
         assert await first.result(timeout=10) == await second.result(timeout=10)
