@@ -14,6 +14,7 @@ children = Pipeline("children", input=str, output=str)
 answering = Pipeline("answering", input=list[int], output=list[int])
 asking = Pipeline("asking", input=str, output=str)
 bad = Pipeline("bad", input=str, output=str)
+slow = Pipeline("slow", input=str, output=str)
 patient = Pipeline("patient", input=str, output=str)
 
 
@@ -60,7 +61,7 @@ def decide(ask: str, *, approval: bool = Signal(timeout=2)) -> str | None:
     return ask if approval else None
 
 
-@bad.step(runs_in="process", timeout=0.2, retry=Retry(attempts=1), memory=64)
+@bad.step(runs_in="process", retry=Retry(attempts=1), memory=64)
 def misbehave(how: str, ctx: SyncContext) -> str:
     if how == "lock":
         with ctx.lock("repo:42"):
@@ -69,7 +70,12 @@ def misbehave(how: str, ctx: SyncContext) -> str:
         os._exit(9)
     if how == "hog":
         return str(len(bytearray(1 << 30)))
-    while how != "fine":
+    return how
+
+
+@slow.step(runs_in="process", timeout=0.2, retry=Retry(attempts=1))
+def oversleep(how: str) -> str:
+    while how:
         time.sleep(0.01)
     return how
 

@@ -115,7 +115,7 @@ class TestOutages:
             async with worker_and_reaper(server) as (presence, _number):
                 await server.crash()
                 await eventually(lambda: not presence.has_lock)
-                await eventually(lambda: presence.has_lock and presence.is_healthy)
+                await eventually(lambda: presence.has_lock and presence.is_healthy, within=30)
         assert await server.ask("select pg_postmaster_start_time()") == postmaster
         assert await server.ask("select headrace.incarnation()") != before
         assert told.of(WorkerLost) == []
@@ -129,6 +129,6 @@ class TestOutages:
                 lease = f"select expires_at < now() from headrace.workers where id = {number}"  # noqa: S608
                 await eventually(lambda: presence.standing is Standing.CANCEL)  # as the lease ends
                 await server.start()
-                await eventually(lambda: presence.is_healthy)
+                await eventually(lambda: presence.is_healthy, within=30)
                 assert await server.ask(lease) is False
         assert told.of(WorkerLost) == []

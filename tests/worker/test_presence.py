@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from time import monotonic
 
 import asyncpg
 import pytest
@@ -64,8 +65,13 @@ class TestLife:
 
     async def test_a_blocked_main_loop_does_not_stop_the_renewals(self, worker: Worker) -> None:
         await eventually(worker.is_renewed)
-        time.sleep(0.8)  # noqa: ASYNC251 - four heartbeats in which this loop is blocked
-        assert (await worker.row())["age"] < QUICK.heartbeat * 2
+        seen, before, end = 0, worker.presence.unrenewed_s, monotonic() + 10
+        while seen < 3 and monotonic() < end:
+            time.sleep(0.01)  # noqa: ASYNC251 - this loop is blocked
+            now = worker.presence.unrenewed_s
+            seen, before = seen + (now < before), now
+        assert seen == 3
+        assert (await worker.row())["lost_at"] is None
         assert worker.heard.words == []
 
     async def test_a_stopped_worker_has_signed_off_and_holds_nothing(
@@ -146,11 +152,11 @@ class TestWords:
 
     async def test_a_cancel_request_is_heard_at_once(self, rows: Rows, database: str) -> None:
         calm = replace(QUICK, heartbeat=timedelta(seconds=0.6), presence_grace=timedelta(seconds=5))
-        slow = calm.scaled(10)
-        async with present(rows, database, slow) as worker:  # a heartbeat of 6 s
+        slow = calm.scaled(100)
+        async with present(rows, database, slow) as worker:  # a heartbeat of a minute
             first, _second = await rows.claimed(2, worker=worker.number)
             await rows.value("operations.request_cancel", first["id"], "user", None)
-            await eventually(lambda: worker.heard.cancels, within=2)
+            await eventually(lambda: worker.heard.cancels)
             assert worker.heard.cancels == {(first["id"], first["token"])}
 
     async def test_a_cancel_request_whose_notification_was_lost_is_heard_a_heartbeat_later(
@@ -160,7 +166,7 @@ class TestWords:
         await worker.rows.connection.execute(
             "update headrace.jobs set cancel_requested_at = now() where id = $1", claim["id"]
         )
-        await eventually(lambda: worker.heard.cancels, within=2)
+        await eventually(lambda: worker.heard.cancels)
 
 
 class TestOutage:

@@ -41,9 +41,9 @@ class TestLostConnections:
         killed = await worker.lock_holders()
         with listening() as told:
             await worker.rows.connection.execute("select pg_terminate_backend($1)", killed[0])
-            await eventually(lambda: _has_other_lock(worker, killed), within=1)
-            await eventually(worker.is_renewed, within=1)
-            await eventually(lambda: _has_two_sessions(worker), within=2)
+            await eventually(lambda: _has_other_lock(worker, killed))
+            await eventually(worker.is_renewed)
+            await eventually(lambda: _has_two_sessions(worker))
         assert await lose_workers(worker.rows.connection, grace=timedelta()) == []
         assert worker.heard.words == []
         assert len(told.of(PresenceLost)) == 1
@@ -53,7 +53,7 @@ class TestLostConnections:
         killed = await worker.lock_holders()
         for session in await worker.sessions():
             await worker.rows.connection.execute("select pg_terminate_backend($1)", session)
-        await eventually(lambda: _has_other_lock(worker, killed), within=3)
+        await eventually(lambda: _has_other_lock(worker, killed))
         await eventually(worker.is_renewed)
         assert worker.heard.words == []
 

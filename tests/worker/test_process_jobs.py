@@ -18,7 +18,7 @@ from headrace.worker.processes import StepProcesses
 from headrace.worker.timing import Timing
 from headrace.worker.worker import Worker
 from tests.worker.process_bench import file_at, is_gone
-from tests.worker.process_jobs import answering, asking, bad, children, patient, squares
+from tests.worker.process_jobs import answering, asking, bad, children, patient, slow, squares
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 
@@ -27,7 +27,8 @@ TIMING = Timing().scaled(1 / 10)
 
 @pytest.fixture
 async def app(database: str) -> AsyncIterator[Headrace]:
-    async with Headrace([squares, children, answering, bad, patient], database=database) as opened:
+    carried = [squares, children, answering, bad, slow, patient]
+    async with Headrace(carried, database=database) as opened:
         yield opened
 
 
@@ -73,7 +74,8 @@ class TestJobs:
         ],
     )
     async def test_a_bad_step_fails_its_job_and_no_other(self, app: Headrace, how: str, code: str):
-        jobs = [await app.submit(bad, word) for word in (how, "fine")]
+        pipe = slow if how == "sleep" else bad
+        jobs = [await app.submit(pipe, how), await app.submit(bad, "fine")]
         assert await worker_of(app).run(until_empty=True) == 0
         with pytest.raises(JobFailedError, match=code):
             await jobs[0].result(timeout=1)
