@@ -57,6 +57,17 @@ class TestRetry:
             await engine.run_until_empty()
         assert sorted(shop.did) == ["pack a", "pack b", "pay", "reserve", "ship"]
 
+    async def test_what_an_operator_gave_is_not_undone(self, make_engine: MakeEngine):
+        shop = open_shop()
+        async with make_engine([shop.pipeline]) as engine:
+            job = await engine.submit(shop.pipeline, 1)
+            await undone(engine, job)
+            shop.did.clear()
+            await engine.app.retry(job.id, override_outputs={"pay": 7.0})
+            undo = await undone(engine, job)
+            assert "pay" not in [step.name for step in undo.steps]
+        assert not [line for line in shop.did if "refund" in line]
+
     async def test_each_run_is_undone_for_itself(self, make_engine: MakeEngine):
         shop = open_shop()
         async with make_engine([shop.pipeline]) as engine:
