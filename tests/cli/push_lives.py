@@ -20,7 +20,7 @@ from headrace.testing import PubSubServer
 from tests.cli.conftest import Commands, Shop
 from tests.cli.test_push import ACCOUNT, AUDIENCE, RING, is_ready
 from tests.cli.test_submit import read_until
-from tests.cli.test_worker_port import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 KILLED_S = 10.0

@@ -16,7 +16,7 @@ from headrace.testing import PubSubServer
 from headrace.testing.pubsub import Call, Code, Fail
 from tests.cli.conftest import Commands, Headrace
 from tests.cli.test_submit import read_until
-from tests.cli.test_worker_port import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 

@@ -11,7 +11,7 @@ import pytest
 from headrace.testing import PubSubServer
 from tests.cli.conftest import Commands, Headrace, Shop
 from tests.cli.test_submit import read_until
-from tests.cli.test_worker_port import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 AUDIENCE = "https://worker.example.com/push"

@@ -11,6 +11,7 @@ import httpx2
 
 from tests.cli.conftest import Commands, Shop
 from tests.cli.test_submit import read_until
+from tests.ports import free_port
 from tests.waiting import eventually
 
 
@@ -54,11 +55,6 @@ class TestPort:
         worker = await commands.start("worker", "shop:app", PORT=str(number))
         said = await read_until(worker, "port_opened")
         assert json.loads(said.splitlines()[-1])["port"] == number
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def is_ready(client: httpx2.AsyncClient) -> bool:

@@ -23,9 +23,10 @@ from headrace.broker.topology import Names
 from headrace.settings import load_settings
 from headrace.testing import PubSubServer
 from tests.crash.fleet import ALIVE, until
-from tests.crash.processes import free_port, process
+from tests.crash.processes import process
 from tests.crash.served import double, doze
 from tests.crash.server import CrashServer
+from tests.ports import free_port
 
 ADDED_S: Final = 30.0
 """So much later may a job start because nothing rings."""

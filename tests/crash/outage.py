@@ -21,8 +21,9 @@ from typing import Final
 from headrace.store.api_keys import create_api_key
 from tests.crash.callers import Answer, Caller, Submitter, Watch
 from tests.crash.fleet import until
-from tests.crash.processes import free_port, process
+from tests.crash.processes import process
 from tests.crash.server import CrashServer
+from tests.ports import free_port
 
 TURNS_S: Final = 15.0
 RETURNS_S: Final = 10.0

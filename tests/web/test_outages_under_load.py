@@ -13,7 +13,8 @@ import pytest
 from headrace.testing import Engine
 from tests.crash.callers import Answer, Caller
 from tests.crash.outage import Options, outage
-from tests.crash.processes import free_port, process
+from tests.crash.processes import process
+from tests.ports import free_port
 from tests.proxy import Proxy, proxy_to
 from tests.waiting import eventually
 from tests.web.pipes import PIPELINES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -12,6 +11,7 @@ import pytest
 import headrace.testing
 from headrace.testing import PubSubServer
 from headrace.testing.pubsub import Call, RefusedError, SubscriptionOrder
+from tests.ports import free_port
 from tests.pubsub.conformance.site import Site
 from tests.pubsub.server.conftest import Bench
 
@@ -33,9 +33,7 @@ class TestBlock:
             pass
 
     def test_the_port_that_is_asked_for_is_used(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         with PubSubServer(port=port) as server:
             assert server.address == f"127.0.0.1:{port}"
 
