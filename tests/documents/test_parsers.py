@@ -128,6 +128,15 @@ class TestLlamaParse:
         assert found.text == "# Sluices\n\nAt dawn.\n\nOn the last page."
         assert found.pages == [1, 1, 5]
 
+    async def test_the_job_of_a_later_try_may_not_have_ended_when_an_earlier_one_calls_back(self):
+        with meeting("llamaparse") as (server, parser):
+            reference = await hand_over(parser)
+            server.busy = True
+            with pytest.raises(ParserUnavailableError, match="has not finished with the file"):
+                await fetch_text(parser, ParserAnswer("parsed"), reference, 1_000)
+            server.busy = False
+            assert (await fetch_text(parser, ParserAnswer("parsed"), reference, 1_000)).text
+
     def test_events_are_told_apart(self):
         provider = provider_of("llamaparse", "https://api.cloud.llamaindex.ai")
         said = {

@@ -101,6 +101,7 @@ class ParserServer(FakeServer):
         calls: The files that were taken, in order; one whose key was known is not taken again.
         callbacks: The callbacks that were sent, each try, in order.
         silent: While it is true, nobody is called back.
+        busy: While it is true, `llamaparse` has no text of any file yet.
     """
 
     paths = (PARSE, LLAMA_UPLOAD)
@@ -138,7 +139,7 @@ class ParserServer(FakeServer):
         )
         self.kind, self.delay_s, self.failure_rate = kind, delay_s, failure_rate
         self.parse, self.gives_address = parse, gives_address
-        self.silent = False
+        self.silent = self.busy = False
         self.calls: list[ParseCall] = []
         self.callbacks: list[Callback] = []
         self._random = random.Random(seed)  # noqa: S311 - failures that can be had again
@@ -171,6 +172,8 @@ class ParserServer(FakeServer):
         text = self.parse(call.name, call.data)
         if path.startswith(RESULTS):
             return Reply(200, text.encode(), content_type="text/markdown; charset=utf-8")
+        if self.busy:
+            return Reply(200, json.dumps({"job": {"id": call.id, "status": "RUNNING"}}).encode())
         pages = [{"page_number": n, "markdown": page} for n, page in enumerate(text.split("\f"), 1)]
         job = {"id": call.id, "status": "COMPLETED"}
         return Reply(200, json.dumps({"job": job, "markdown": {"pages": pages}}).encode())

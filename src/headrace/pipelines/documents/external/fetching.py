@@ -90,6 +90,8 @@ async def fetch_text(
         news = parser.provider.read_result(found.body, found.headers.get("content-type", ""))
     except NewsError as error:
         raise PermanentError(f"the result of {parser.name} cannot be read: {error}") from None
+    if news.state == "processing":  # a try whose answer we have not heard was the first to end
+        raise ParserUnavailableError(f"{parser.name} has not finished with the file")
     return text_of(news, most_characters)
 
 

@@ -32,6 +32,8 @@ PATH: Final = "/api/v2/parse"
 EVENTS: Final = ("parse.success", "parse.partial_success", "parse.error", "parse.cancelled")
 USUAL: Final = {"tier": "cost_effective", "version": "latest"}
 """What a request has to say; the settings may say otherwise."""
+UNDER_WAY: Final = ("PENDING", "RUNNING")
+"""The status of a job that has no text yet."""
 FAILED: Final[Mapping[str, Failure]] = {"parse.error": "user", "parse.cancelled": "transient"}
 
 
@@ -97,7 +99,10 @@ class LlamaParse:
 
     def read_result(self, answer: bytes, content_type: str) -> News:  # noqa: ARG002 - always JSON
         """The Markdown of all pages, in order."""
-        markdown = _object(answer).get("markdown")
+        found = _object(answer)
+        job, markdown = found.get("job"), found.get("markdown")
+        if isinstance(job, dict) and job.get("status") in UNDER_WAY:
+            return News("processing")
         pages = markdown.get("pages") if isinstance(markdown, dict) else None
         if not isinstance(pages, list):
             raise NewsError("markdown.pages: there is no list of pages")

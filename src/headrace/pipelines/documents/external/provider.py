@@ -81,7 +81,7 @@ class Provider(Protocol):
         """Where the result of a job of the parser's is, for callbacks that do not tell."""
 
     def read_result(self, answer: bytes, content_type: str) -> News:
-        """The text, from what lies there.
+        """The text, from what lies there; `processing` where there is none yet.
 
         Raises:
             NewsError: It is nothing that this provider has there.
