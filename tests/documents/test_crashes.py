@@ -15,6 +15,7 @@ from tests.documents.conftest import FOLDER, SETTINGS
 from tests.documents.trial import LOG, Trial
 from tests.documents.write_points import WritePoints, die
 from tests.documents.writing import markdown
+from tests.waiting import eventually
 
 TENANT: Final = "crashes"
 QUESTION: Final = "Which part of a book?"
@@ -134,13 +135,12 @@ class TestDeathAtAWrite:
             assert await die(engine, points, process, commit=commit), "it has fewer writes"
         stored = await stored_texts(engine, added.job, added.document)
         await engine.run_until_empty(40)
-        await asyncio.sleep(0.05)
+        new = await reader.look()
+        await eventually(lambda: reader.seen[new])
         watching.cancel()
 
         result = await added.job.result()
-        new = await reader.look()
         assert reader.seen.keys() <= {old, new}, "search saw neither the old nor the new"
-        assert reader.seen[new]
         assert result.generation == 2
         assert new.isdisjoint(old)
         await self.check_rows(engine, new)

@@ -53,7 +53,7 @@ class Claims:
 
     async def outcomes(self, claims: Sequence[asyncpg.Record]) -> list[Outcome]:
         """What was said of these jobs; nothing is said twice."""
-        await eventually(lambda: all(claim["id"] in self.told for claim in claims))
+        await eventually(lambda: all(claim["id"] in self.told for claim in claims), within=30)
         assert all(len(told) == 1 for told in self.told.values())
         return [self.told[claim["id"]][0] for claim in claims]
 

@@ -292,7 +292,7 @@ class TestFailures:
                 await asyncio.sleep(60)
             return "paid"
 
-        @pipe.step(timeout=0.3)
+        @pipe.step(timeout=0.6)
         async def work(_name: str, ctx: StepContext) -> str:
             return await ctx.idempotent("a", pay, 1)
 

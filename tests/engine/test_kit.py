@@ -66,10 +66,11 @@ class TestEngine:
 
 class TestRunUntilEmpty:
     async def test_it_says_what_still_waits_and_why(self, make_engine: MakeEngine):
-        async with make_engine([failing]) as engine:
+        async with make_engine([failing]) as engine, engine.worker():
             job = await engine.submit(failing, "luck")
+            await eventually(lambda: engine.tries(job))
             with pytest.raises(NotEmptyError) as caught:
-                await engine.run_until_empty(timeout=0.3)
+                await engine.run_until_empty(timeout=0.1)
         text = str(caught.value)
         assert f"failing {job.id} waits for another 5" in text
         assert "(retry); last error: no luck" in text

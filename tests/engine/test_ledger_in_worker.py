@@ -112,7 +112,7 @@ class TestInTheEngine:
                 await asyncio.sleep(0.5)
                 assert len(await engine.jobs(state="running")) <= 100 + 150 + 2
                 await transaction.rollback()
-                await engine.run_until_empty()
+                await engine.run_until_empty(timeout=40)
             assert [await job.result() for job in jobs[-3:]] == [997, 998, 999]
 
 

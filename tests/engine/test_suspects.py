@@ -112,7 +112,7 @@ class TestPoison:
             async with fleet(engine, folder):
                 await eventually(lambda: is_in(engine, job, JobState.FAILED), within=90)
                 for innocent in innocents:
-                    await innocent.result(timeout=10)
+                    await innocent.result(timeout=40)
             row = await engine.job(job)
             assert row.cause == "worker_lost"
             assert row.error is not None

@@ -246,9 +246,13 @@ class TestDeadWorkers:
         locks = make_locks()
         worker = await lock_rows.worker()
         lock = LockBlock(locks, locks.request(KEY, tenant="t", worker=worker))
-        asyncio.get_running_loop().call_later(0.2, locks.lose_all, worker)
+
+        async def work(held: LockBlock) -> None:
+            asyncio.get_running_loop().call_soon(locks.lose_all, worker)
+            await for_ever(held)
+
         with pytest.raises(LockLostError):
-            await hold(lock, for_ever)
+            await hold(lock, work)
 
 
 class TestEvidence:
