@@ -19,7 +19,7 @@ async def waiting_for(job: JobHandle[Any], reason: str) -> JobStatus:
         found[:] = [await job.status()]
         return found[0].wait_reason == reason
 
-    await eventually(waits)
+    await eventually(waits, within=30)
     return found[0]
 
 
@@ -106,7 +106,7 @@ class TestWhatDidNotComeInTime:
             async def ended() -> bool:
                 return (await job.status()).is_final
 
-            await eventually(ended)
+            await eventually(ended, within=30)
             [signal] = (await job.status()).signals
             assert (signal.name, signal.state, signal.by) == ("approval", "expired", None)
             assert describe_signal(signal).startswith("signal approval had not come by 20")
