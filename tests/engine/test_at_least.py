@@ -1,7 +1,7 @@
 """Items that may fail for good while enough of them succeed."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -277,7 +277,9 @@ class TestOtherCode:
     def fan(self, failed: int) -> Fan:
         error = '{"code":"TIMEOUT","kind":"timeout","message":"slow","cause":"step_timeout"}'
         errors = {str(key): error for key in range(failed)}
-        return Fan({str(key): "0" for key in range(3)}, deque(), {}, failed=failed, errors=errors)
+        return Fan(
+            {str(key): "0" for key in range(3)}, OrderedDict(), {}, failed=failed, errors=errors
+        )
 
     def test_that_needs_all_fails_a_job_that_has_a_failed_item(self):
         assert too_few(self.step(2), self.fan(1)) is None

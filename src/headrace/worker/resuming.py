@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.worker.failure import too_few
@@ -51,7 +51,7 @@ def _resume_fan(run: JobRun, step: Step, found: Found) -> None:
                     fan.errors[item] = output or "{}"
                 else:
                     fan.outputs[item] = as_output(output, artifact)
-        fan.waiting = deque(key for key in fan.values if not fan.has(key))
+        fan.waiting = OrderedDict.fromkeys(key for key in fan.values if not fan.has(key))
         fan.failed = len(fan.errors)
         run.failure = run.failure or too_few(step, fan)
         if not fan.left:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -127,7 +127,7 @@ class JobRun:
 
     def plan(self, name: str, items: list[tuple[str, str]]) -> Fan:
         """The items of a fan-out are stored: they may start."""
-        fan = Fan(dict(items), deque(key for key, _ in items), {}, left=len(items))
+        fan = Fan(dict(items), OrderedDict.fromkeys(key for key, _ in items), {}, left=len(items))
         if self.fans is EMPTY:
             self.fans = {}
         self.fans[name] = fan
@@ -218,7 +218,7 @@ class JobRun:
         if not step.has_child or (item and (fan is None or item not in fan.waiting)):
             return
         if item and fan is not None:
-            fan.waiting.remove(item)
+            del fan.waiting[item]
         elif step in self.ready:
             self.ready.remove(step)
         elif step in self.arming:
@@ -281,9 +281,9 @@ class JobRun:
         for _ in range(len(fan.waiting)):
             if fan.running >= step.parallel:
                 return
-            key = fan.waiting.popleft()
+            key, _ = fan.waiting.popitem(last=False)
             if self._waits((step.name, key), now):
-                fan.waiting.append(key)
+                fan.waiting[key] = None
             else:
                 fan.running += 1
                 yield step, key
@@ -304,7 +304,7 @@ class JobRun:
         if fan is None:
             self.ready.remove(step)
         else:
-            fan.waiting.remove(item)
+            del fan.waiting[item]
             fan.running += 1
             if not fan.waiting:
                 self.ready.remove(step)
@@ -352,7 +352,7 @@ class JobRun:
             self.ready.append(step)
             return
         fan = self.fans[step.name]
-        fan.waiting.append(item)
+        fan.waiting[item] = None
         if step not in self.ready:
             self.ready.append(step)
 

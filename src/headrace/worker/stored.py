@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headrace.model.items import split_list
+
+if TYPE_CHECKING:
+    from collections import OrderedDict
 
 NULL: Final = "null"
 
@@ -28,7 +30,7 @@ class Fan:
 
     Attributes:
         values: Of all items, by key.
-        waiting: The keys of those that are to start.
+        waiting: The keys of those that are to start, in their order; found and removed at once.
         outputs: Of those that succeeded, or were skipped, once it is committed.
         running: How many run.
         left: How many have no outcome, committed or not.
@@ -37,7 +39,7 @@ class Fan:
     """
 
     values: dict[str, str]
-    waiting: deque[str]
+    waiting: OrderedDict[str, None]
     outputs: dict[str, Output]
     running: int = 0
     left: int = 0
