@@ -172,7 +172,7 @@ class Executor:
 
     def _wake_later(self, run: JobRun) -> None:
         """A short wait is spent in place."""
-        if run.running or run.is_halted:
+        if run.running or run.is_halted or self.halted is not None:
             return
         times = [*run.waits.values(), *(() if run.holds is None else run.holds.delays())]
         if times:

@@ -35,9 +35,6 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
         job, step, item, name, output, artifact = record
         run = by_job[job]
         run.keep_record((run.present_name(step), item, name), as_output(output, artifact))
-    waiting = [run for run in runs if run.blueprint.waits]
-    if waiting:
-        await watch(connection, waiting, resumed=True)
     now = monotonic()
     for tried in await connection.fetch(SQL["claims.load_tries"], jobs, numbers):
         job, step, item, attempts, failures, timeouts, busy, wait_s = tried
@@ -48,6 +45,9 @@ async def restore(connection: HeldConnection, runs: list[JobRun]) -> None:
         tally.timeouts, tally.busy = timeouts, busy
         if wait_s is not None and wait_s > 0:
             run.wait((step, item), now + wait_s)
+    waiting = [run for run in runs if run.blueprint.waits]
+    if waiting:
+        await watch(connection, waiting, resumed=True)
     await _restore_starts(connection, runs, by_job)
 
 

@@ -225,6 +225,8 @@ class JobRun:
             self.arming = [other for other in self.arming if other is not step]
         else:
             return  # as this code has it, its inputs are not there: it will find its child again
+        if self.waits:
+            self.waits.pop(key, None)  # of a try after that: it is not started again
         self.holding().children[key] = child
 
     def present_name(self, step: str) -> str:
