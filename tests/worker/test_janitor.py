@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from uuid import uuid4
@@ -17,6 +18,7 @@ from headrace.store.idempotency import (
     list_operations,
 )
 from headrace.store.locks import Claimant, acquire_lock, release_lock
+from headrace.store.operations import cancel_job
 from headrace.store.pool import connect
 from headrace.store.requests import RequestKey, begin_request
 from headrace.store.retention import RetentionRules, take_duty
@@ -149,6 +151,27 @@ class TestSweep:
         await Janitor(session, 1, Timing(), KEEP).tick()
         left = await rows.connection.fetch("select job from headrace.progress")
         assert {row["job"] for row in left} == {running["id"], suspect["id"]}
+
+
+class TestOrphans:
+    async def test_while_many_are_cancelled_others_get_the_connection(
+        self, rows: Rows, session: Session
+    ) -> None:
+        """Those who look for dead workers share it."""
+        parent, *children = await rows.submit(31)
+        await rows.connection.execute(
+            "insert into headrace.children (child, parent, run)"
+            " select id, $1, 1 from unnest($2::uuid[]) as id",
+            parent, children,
+        )  # fmt: skip
+        await cancel_job(rows.connection, parent, by="test", reason=None)
+        sweep = asyncio.create_task(Janitor(session, 1, Timing(), KEEP).tick())
+        seen = set()
+        while not sweep.done():
+            async with session.use() as connection:
+                seen.add(await connection.fetchval("select count(*) from headrace.queued"))
+        await sweep
+        assert len(seen) > 10, "its turn came while they were cancelled"
 
 
 class TestCleanup:

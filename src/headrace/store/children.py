@@ -73,22 +73,21 @@ async def find_orphans(
     return [Orphan(*row) for row in found], last["child"] or NO_CHILD
 
 
-async def cancel_orphans(connection: Connection, orphans: Iterable[Orphan]) -> int:
-    """Cancel children, and theirs: those that run end soon, and leave theirs to their worker.
-
-    Returns:
-        How many were cancelled, or asked to end.
-    """
-    left, count = deque(orphans), 0
+async def cancel_orphans(connection: Connection, orphans: Iterable[Orphan]) -> None:
+    """Cancel children, and theirs: those that run end soon, and leave theirs to their worker."""
+    left = deque(orphans)
     while left:
-        orphan = left.popleft()
-        reason = f"its parent, job {orphan.parent}, ended without it"
-        with contextlib.suppress(TransitionError, JobNotFoundError):  # it has ended, too
-            state = await cancel_job(connection, orphan.child, by=ACTOR, reason=reason)
-            count += 1
-            if state is JobState.CANCELLED:
-                left.extend(await orphans_of(connection, [orphan.child]))
-    return count
+        left.extend(await cancel_orphan(connection, left.popleft()))
+
+
+async def cancel_orphan(connection: Connection, orphan: Orphan) -> list[Orphan]:
+    """Cancel a child; the children that it leaves behind, unless it runs."""
+    reason = f"its parent, job {orphan.parent}, ended without it"
+    with contextlib.suppress(TransitionError, JobNotFoundError):  # it has ended, too
+        state = await cancel_job(connection, orphan.child, by=ACTOR, reason=reason)
+        if state is JobState.CANCELLED:
+            return await orphans_of(connection, [orphan.child])
+    return []
 
 
 async def wake_missed(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.store.audit import prune_actions
 from headrace.store.breakers import prune_breakers
 from headrace.store.budgets import prune_budgets
-from headrace.store.children import NO_CHILD, cancel_orphans, find_orphans, wake_missed
+from headrace.store.children import NO_CHILD, cancel_orphan, find_orphans, wake_missed
 from headrace.store.gates import prune_ordered, settle_gates
 from headrace.store.idempotency import prune_operations
 from headrace.store.inbox import prune_inbox
@@ -180,7 +181,10 @@ class Janitor(PeriodicService):
         """Cancel the children of jobs that ended without them, where nobody has done so."""
         async with self._session.use() as connection:
             found, self._child = await find_orphans(connection, after=self._child, limit=CHILDREN)
-            await cancel_orphans(connection, found)
+        left = deque(found)
+        while left:
+            async with self._session.use() as connection:
+                left.extend(await cancel_orphan(connection, left.popleft()))
 
     async def _clear(self) -> int:
         async with self._session.use() as connection:
