@@ -21,6 +21,20 @@ async def ask(key: str, ctx: StepContext) -> JobHandle[str]:
     return await ctx.submit(leaf, key, ordering_key=key)
 
 
+owned_leaf = Pipeline("owned_leaf", input=str, output=str, ordered_by="owner")
+owned = Pipeline("owned", input=str, output=str, ordered_by="owner")
+
+
+@owned_leaf.step
+async def echo_owned(key: str) -> str:
+    return key
+
+
+@owned.step
+async def ask_owned(key: str, ctx: StepContext) -> JobHandle[str]:
+    return await ctx.submit(owned_leaf, key, ordering_key=key or None)
+
+
 @top.step
 async def ask_parent(key: str, ctx: StepContext) -> JobHandle[str]:
     return await ctx.submit(parent, key)
@@ -40,3 +54,18 @@ class TestAChildWithAnOrderingKey:
         async with make_engine([leaf, parent, top]) as engine, engine.worker():
             jobs = [await engine.submit(top, "race", ordering_key="mill") for _ in range(2)]
             assert [await job.result(timeout=30) for job in jobs] == ["race", "race"]
+
+
+class TestAChildInTheLineOfItsOwner:
+    async def test_it_is_refused_where_its_parent_stands_there(
+        self, make_engine: MakeEngine
+    ) -> None:
+        async with make_engine([owned_leaf, owned]) as engine, engine.worker():
+            job = await engine.submit(owned, "", owner="miller")
+            with pytest.raises(JobFailedError, match="the child would never start"):
+                await job.result(timeout=30)
+
+    async def test_it_may_stand_in_another_one(self, make_engine: MakeEngine) -> None:
+        async with make_engine([owned_leaf, owned]) as engine, engine.worker():
+            job = await engine.submit(owned, "race", owner="miller")
+            assert await job.result(timeout=30) == "race"

@@ -96,6 +96,11 @@ def check_priority(priority: object) -> int:
     raise OptionError("priority", f"{priority!r} is none; give low, normal, high or 0 to 9")
 
 
+def ordering_key_of(pipeline: Pipeline[Any, Any], given: str | None, owner: str) -> str | None:
+    """The ordering key of a job: the one that is given, else what its pipeline says."""
+    return owner if given is None and pipeline.ordered_by is not None else given
+
+
 def check_limit(most: object) -> None:
     """Refuse what is no number of jobs that may run at once."""
     if most is None or (type(most) is int and 1 <= most <= MAX_CONCURRENCY):

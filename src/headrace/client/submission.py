@@ -18,6 +18,7 @@ from headrace.client.options import (
     check_text,
     check_time,
     encode_mapping,
+    ordering_key_of,
 )
 from headrace.client.storing import Storing
 from headrace.errors import JobNotFoundError
@@ -193,10 +194,10 @@ class Submitter:
             deadline = check_time("deadline", given.deadline, now)
         if given.preset is not None:
             check_preset(pipeline, given.preset)
-        ordering_key = _text("ordering_key", given.ordering_key)
+        ordering_key = ordering_key_of(
+            pipeline, _text("ordering_key", given.ordering_key), given.owner
+        )
         concurrency_key = _text("concurrency_key", given.concurrency_key)
-        if ordering_key is None and pipeline.ordered_by is not None:
-            ordering_key = given.owner
         is_keyed = ordering_key is not None or concurrency_key is not None
         return Shared(
             lane=await self._lanes.lane_of(pipeline, keyed=is_keyed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from headrace.client.options import ordering_key_of
 from headrace.errors import OptionError
 from headrace.store.children import bind_child, is_in_line
 from headrace.telemetry.events import emit, enabled
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 IN_LINE: Final = (
-    "a job that waits for this child has the same one, so the child would never start; "
-    "leave it out, or use another"
+    "a job that waits for this child has the same one, so the child would never start; use "
+    "another, or none where the child's pipeline has no `ordered_by`"
 )
 
 
@@ -33,7 +34,8 @@ async def submit_child(
     options: Mapping[str, Any],
 ) -> JobHandle[Any]:
     """Submit a job that is bound to the step: stored and bound in one transaction."""
-    claim, key = attempt.run.claim, options.get("ordering_key")
+    claim, known = attempt.run.claim, engine.client.pipeline(pipeline)
+    key = ordering_key_of(known, options.get("ordering_key"), claim.owner)
     async with engine.pool.acquire() as connection, connection.transaction():
         if key is not None and await is_in_line(connection, claim.job, key):
             raise OptionError("ordering_key", IN_LINE)
@@ -56,7 +58,6 @@ async def submit_child(
                 child_id=child.id,
             )
         )
-    known = engine.client.pipeline(pipeline)
     engine.client.echo(known.queue)
     attempt.children = {**(attempt.children or {}), child.id: known}
     return child
