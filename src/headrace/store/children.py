@@ -52,6 +52,12 @@ async def bind_child(
         raise LeaseLostError(f"job {parent}", token)
 
 
+async def priority_of(connection: Connection, job: UUID) -> int:
+    """The priority of a job, for those that its steps submit."""
+    priority: int = await connection.fetchval(SQL["children.priority_of"], job)
+    return priority
+
+
 async def is_in_line(connection: Connection, job: UUID, ordering_key: str) -> bool:
     """Whether a child of a job would wait, by its ordering key, for a job that waits for it."""
     return bool(await connection.fetchval(SQL["children.is_in_line"], job, ordering_key))

@@ -1,4 +1,4 @@
-"""Child jobs as a worker makes and ends them."""
+"""Jobs that steps submit, of which some are their children."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from headrace.client.options import ordering_key_of
 from headrace.errors import OptionError
-from headrace.store.children import bind_child, is_in_line
+from headrace.store.children import bind_child, is_in_line, priority_of
 from headrace.telemetry.events import emit, enabled
 from headrace.telemetry.wait_events import ChildSubmitted
 
@@ -18,12 +18,32 @@ if TYPE_CHECKING:
     from headrace.model.pipeline import Pipeline
     from headrace.worker.attempt import Attempt
     from headrace.worker.engine import Engine
+    from headrace.worker.run import JobRun
 
 
+OPTIONS: Final = frozenset({"priority", "due", "deadline", "ordering_key", "concurrency_key"})
 IN_LINE: Final = (
     "a job that waits for this child has the same one, so the child would never start; use "
     "another, or none where the child's pipeline has no `ordered_by`"
 )
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse what is not a step's to say: whose job it is, and under which key it is found again.
+
+    Raises:
+        OptionError: One is not among those of `StepContext.submit`.
+    """
+    for name in sorted(options.keys() - OPTIONS):
+        raise OptionError(name, f"a step gives none; there are {', '.join(sorted(OPTIONS))}")
+
+
+async def priority_for(run: JobRun, engine: Engine) -> int:
+    """The priority of jobs for which the steps of this one name none: its own."""
+    if run.priority is None:
+        async with engine.pool.acquire() as connection:
+            run.priority = await priority_of(connection, run.claim.job)
+    return run.priority
 
 
 async def submit_child(

@@ -15,7 +15,7 @@ from headrace.model.fate import Fate
 from headrace.reliability.idempotent import Idempotent
 from headrace.store.entries import RecordRow
 from headrace.store.failures import is_unavailable
-from headrace.worker.children import submit_child
+from headrace.worker.children import check_options, priority_for, submit_child
 from headrace.worker.idempotent import BlockingIdempotent, StepCarrier
 from headrace.worker.locking import step_lock, thread_lock
 from headrace.worker.outcomes import fit_text
@@ -179,6 +179,8 @@ class AsyncContext(Facts):
     ) -> JobHandle[Any]:
         """Submit another job of the same tenant and owner; a retried step finds it again."""
         self._refuse_stale()
+        said = {name: value for name, value in options.items() if value is not None}
+        check_options(said)
         attempt, claim = self._attempt, self._attempt.run.claim
         attempt.submitted += 1
         own = key if key is not None else str(attempt.submitted)
@@ -188,8 +190,10 @@ class AsyncContext(Facts):
             "owner": claim.owner,
             "correlation_id": claim.correlation_id,
             "parent": claim.job,
-            **{name: value for name, value in options.items() if value is not None},
+            **said,
         }
+        if "priority" not in said:
+            given["priority"] = await priority_for(attempt.run, self._engine)
         if not attempt.step.has_child:
             return await self._engine.client.submit(pipeline, input, **given)
         return await submit_child(attempt, self._engine, pipeline, input, given)

@@ -99,6 +99,7 @@ class JobRun:
     began_alone: bool = False
     holds: Holds | None = None
     undoing: Undoing | None = None
+    priority: int | None = None  # once it is asked for
 
     def __post_init__(self) -> None:
         """Begin with nothing stored."""

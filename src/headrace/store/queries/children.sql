@@ -17,6 +17,10 @@ bound as (
 )
 select exists (select from held);
 
+-- name: priority_of
+-- $1 job
+select priority from headrace.jobs where id = $1::uuid;
+
 -- name: is_in_line
 -- Whether a job, or one that waits for it, has an ordering key: a child with the same one would come
 -- behind it, and never start.
