@@ -21,6 +21,8 @@ from headrace.web.forms.field import Field as Form
 from headrace.web.forms.field import Kind
 from headrace.web.forms.making import make_form
 from headrace.web.forms.reading import ON, Answer, posted_of
+from headrace.web.forms.showing import show
+from headrace.web.pages import form_page
 
 
 class Color(enum.Enum):
@@ -317,6 +319,14 @@ class TestTheFields:
         assert read("3") == {"$.number": "an even number is needed."}
         assert read("12") == {"$.number": "This should be less than or equal to 10."}
         assert read("4") == {}
+
+    def test_an_object_or_nothing_is_asked_for_with_a_box(self):
+        inner = {"type": "object", "properties": {"b": {"type": "integer"}}, "required": ["b"]}
+        form = make_form({"anyOf": [inner, {"type": "null"}]}, "odd")
+        said = dict.fromkeys(("pipeline", "title", "text", "until", "button"), "")
+        page = bytes(form_page(show(form, posted_of(form), {}), **said).body).decode()
+        assert f'name="{form.switch}"' in page
+        assert Answer(form, {"$?": [ON], "$.b": ["7"]}).value == {"b": 7}
 
     def test_members_may_be_called_as_they_like(self):
         names = ["__proto__", "constructor", "a.b", "a", "b", "a][b", "$", "?", "a?", "%2e", ""]
