@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Self
 
 HERE = Path(__file__).parent
 START_S = 60.0
+PORTS = range(20_000, 32_000)
 
 
 class Stage:
@@ -26,9 +29,7 @@ class Stage:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = _free_port()
 
     def __enter__(self) -> Self:
         self.start()
@@ -70,3 +71,11 @@ class Stage:
                 return bool(answer.status == 200)  # noqa: PLR2004 - OK
         except (urllib.error.URLError, OSError):
             return False
+
+
+def _free_port() -> int:
+    """A port that nobody uses now, nor is given who asks the system for any."""
+    while True:
+        port = secrets.choice(PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
