@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from headrace.store.failpoints import VARIABLE
+from headrace.store.operations import pause_queue
 from tests.cli.conftest import Commands
 from tests.cli.papers import BROKEN, PICTURE, QUIET, SLUICE, WHEEL, outcomes, reason
 from tests.cli.test_submit import read_until
+
+
+async def close_queue(database: str) -> None:
+    """Let nothing begin."""
+    connection = await asyncpg.connect(database)
+    await pause_queue(connection, "default", by="tests", reason="later")
+    await connection.close()
 
 
 class TestAdd:
@@ -123,10 +134,9 @@ class TestAdd:
     ) -> None:
         # The lease of the killed one is never over in this test: its silence is noticed.
         times = {"HEADRACE_HEARTBEAT_S": "1", "HEADRACE_LEASE_S": "600"}
-        cut = await library.start("documents", "add", str(folder), **times)
-        await read_until(cut, "parse queued", stream="stderr")
-        cut.kill()
-        await cut.communicate()
+        midst = {VARIABLE: "claim.after_commit:1:kill"}
+        cut = await library.run("documents", "add", str(folder), **times, **midst)
+        assert cut.code == -signal.SIGKILL
         result = await library.run(*QUIET, "--json", str(folder), **times)
         assert result.code == 0, result.err
         assert set(outcomes(result).values()) == {"added"}
@@ -136,10 +146,13 @@ class TestAdd:
         assert result.code == 12, result.err
         assert set(outcomes(result).values()) == {"waiting"}
 
-    async def test_ctrl_c_says_what_is_left(self, library: Commands, folder: Path) -> None:
+    async def test_ctrl_c_says_what_is_left(
+        self, library: Commands, folder: Path, documents_database: str
+    ) -> None:
+        await close_queue(documents_database)  # else it might be done before it hears
         process = await library.start("documents", "add", str(folder))
-        await read_until(process, "parse queued", stream="stderr")
-        process.send_signal(2)
+        await read_until(process, "wheel.md: uploaded", stream="stderr")
+        process.send_signal(signal.SIGINT)
         _, err = await process.communicate()
         assert process.returncode == 130
         assert "files have not ended: the same command, or a worker, goes on" in err.decode()
