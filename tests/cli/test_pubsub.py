@@ -80,7 +80,9 @@ class TestWorker:
                 "worker", "shop:app", "--no-supervisor", "--port", str(port), **environment
             )
             await read_until(worker, "port_opened")
-            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            async with httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", timeout=30
+            ) as client:
                 told = await eventually(lambda: reason(client))
         wanted = "executor: the doorbell does not work: permission denied for subscription"
         assert wanted in told

@@ -24,7 +24,7 @@ class TestPort:
             "worker", "shop:app", "--queues", "slow", "--no-supervisor", "--port", str(number)
         )
         await read_until(worker, "port_opened")
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{number}") as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{number}", timeout=30) as client:
             await eventually(lambda: is_ready(client))
             assert (await client.get("/health")).json()["mode"] == "worker"
             assert (await client.get("/v1/jobs")).status_code == 404

@@ -37,6 +37,8 @@ SETTINGS = Settings(
 """Those of an API under test: as many requests as a test needs."""
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that speak no TLS: to read the certificates of the machine takes 16 ms for each."""
+PATIENCE_S = 30.0
+"""For an answer: the usual 5 s are less than a busy machine may take."""
 USER = frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE})
 
 
@@ -69,12 +71,14 @@ class Api:
     async def bearer(self, credential: str) -> httpx2.AsyncClient:
         """A client that sends this credential, whatever it is."""
         headers = {"Authorization": f"Bearer {credential}"}
-        client = httpx2.AsyncClient(base_url=self.url, headers=headers, verify=PLAIN)
+        client = httpx2.AsyncClient(
+            base_url=self.url, headers=headers, verify=PLAIN, timeout=PATIENCE_S
+        )
         return await self.exits.enter_async_context(client)
 
     async def stranger(self) -> httpx2.AsyncClient:
         """A client without a credential."""
-        client = httpx2.AsyncClient(base_url=self.url, verify=PLAIN)
+        client = httpx2.AsyncClient(base_url=self.url, verify=PLAIN, timeout=PATIENCE_S)
         return await self.exits.enter_async_context(client)
 
     async def key(self, identity: Identity, *, life: timedelta = timedelta(days=1)) -> str:
