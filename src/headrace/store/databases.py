@@ -74,6 +74,8 @@ async def make_template(server: str, every: Sequence[Series] = (ENGINE,)) -> str
 async def drop_leftovers(server: str) -> None:
     """Drop the copies of processes of this machine that were killed, and templates of older SQL."""
     async with _administrator(server) as connection:
+        # One process at a time: what another one has just made anew bears the name of what was old.
+        await connection.execute("select pg_advisory_lock($1)", TEMPLATE_LOCK)
         for row in await connection.fetch(
             "select datname from pg_database where starts_with(datname, $1)", COPY_PREFIX
         ):
@@ -84,7 +86,7 @@ async def drop_leftovers(server: str) -> None:
             """
             select datname from pg_database
             where starts_with(datname, $1)
-              and (pg_stat_file('base/' || oid || '/PG_VERSION')).modification
+              and (pg_stat_file('base/' || oid || '/PG_VERSION', true)).modification
                   < now() - interval '1 day'
             """,
             TEMPLATE_PREFIX,
