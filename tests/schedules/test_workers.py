@@ -272,6 +272,19 @@ class TestRepairs:
                 await eventually(lambda: engine.run_schedules(app), within=30)
             assert (await status(engine)).state == "active"
 
+    async def test_what_died_of_the_version_before_is_none_of_its_failures(
+        self, make_engine: MakeEngine
+    ):
+        async with make_engine([scheduled()]) as engine:
+            await begin(engine)
+            async with engine.connection() as connection:  # as a worker that died in the function
+                await connection.execute(
+                    "update headrace.schedules set calling_since = headrace.now()"
+                )
+            await engine.move_clock(HOUR)
+            async with engine.app_with([scheduled(version="1.0.1")]) as app:
+                assert len(await engine.run_schedules(app)) == 1
+
 
 class TestRetention:
     async def test_slots_go_with_the_jobs_of_their_time(self, make_engine: MakeEngine):

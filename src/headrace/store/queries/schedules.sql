@@ -26,7 +26,7 @@ set version = excluded.version, cron = excluded.cron, timezone = excluded.timezo
         then known.next_slot
         else excluded.next_slot
     end,
-    retry_at = null, dropped_at = null, changed_at = headrace.now()
+    retry_at = null, calling_since = null, dropped_at = null, changed_at = headrace.now()
 where string_to_array(known.version, '.')::integer[]
     <= string_to_array(excluded.version, '.')::integer[];
 
@@ -76,8 +76,7 @@ values ($1, $2, $3, $4, $5, $6);
 
 -- name: begin_call
 -- Puts on record that the function is called for a slot, and tells whether a call before has not
--- come back; null where somebody else has
--- gone on, or holds it.
+-- come back; null where somebody else has gone on, or holds it.
 -- $1 pipeline, $2 name, $3 slot that is next
 with held as materialized (
     select pipeline, name, calling_since is not null as is_lost
