@@ -1,13 +1,17 @@
 """What becomes of children whose parent ends without them."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 from headrace import JobHandle, PermanentError, Pipeline, Signal, StepContext
 from headrace.store.forcing import fail_job
 from headrace.testing import Engine
+from headrace.worker.orphans import Orphans
 from headrace.worker.timing import Timing
 from tests.engine.conftest import MakeEngine
 from tests.waiting import eventually
@@ -155,6 +159,20 @@ class TestAParentThatFails:
                 await fail_job(connection, UUID(job.id), by="test", reason="enough")
             await until_state(middle, "cancelled")
             await until_state(last, "cancelled")
+
+
+class TestAWorkerThatEnds:
+    async def test_it_leaves_those_that_it_does_not_reach_to_a_sweep(self) -> None:
+        class Busy:
+            @contextlib.asynccontextmanager
+            async def acquire(self) -> AsyncIterator[None]:
+                await asyncio.Event().wait()
+                yield
+
+        pool: Any = Busy()
+        orphans = Orphans(pool, closing=timedelta(seconds=0.01))
+        orphans.look_for(uuid4())
+        await asyncio.wait_for(orphans.close(), 20)
 
 
 class TestANewRunOfTheParent:

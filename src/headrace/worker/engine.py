@@ -102,7 +102,7 @@ class Engine:
     def __post_init__(self) -> None:
         """No operation is in its hands."""
         self.operations = Operations(self.pool, self.hub)
-        self.orphans = Orphans(self.pool)
+        self.orphans = Orphans(self.pool, closing=self.timing.release)
 
     async def close(self) -> None:
         """Write no more."""

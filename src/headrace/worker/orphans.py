@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headrace.store.children import cancel_orphans, orphans_of
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from uuid import UUID
 
     from headrace.store.pool import Pool
@@ -18,10 +19,14 @@ class Orphans:
     """Those of the jobs that ended in one worker's hands.
 
     What is not reached, because the worker ends or the database is away, is left to the janitor.
+
+    Args:
+        pool: For a connection.
+        closing: For so long a look that is under way may go on when the worker ends.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, *, closing: timedelta) -> None:
+        self._pool, self._closing_s = pool, closing.total_seconds()
         self._parents: set[UUID] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -40,6 +45,8 @@ class Orphans:
                     await cancel_orphans(connection, await orphans_of(connection, parents))
 
     async def close(self) -> None:
-        """Return when no more is looked for."""
+        """Look for no more."""
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=self._closing_s)
+            self._task.cancel()
             await asyncio.wait([self._task])
