@@ -108,6 +108,8 @@ class TestOutage:
             return number
 
         async with make_engine([pipe]) as engine:
+            async with engine.app.primitives(), breaker:  # so that the step asks nobody first
+                pass
             job = await engine.submit(pipe, 1)
             await engine.run_until_empty()
             assert (await engine.job(job)).cause == "step_timeout"
