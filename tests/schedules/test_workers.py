@@ -12,6 +12,7 @@ from typing import Any
 from headrace import Headrace, Pipeline
 from headrace.store.schedules import ScheduleStatus
 from headrace.store.session import Session
+from headrace.telemetry.schedule_events import ScheduleFired
 from headrace.testing import Engine
 from headrace.worker.scheduler import Scheduler
 from tests.schedules.conftest import MakeEngine
@@ -28,6 +29,7 @@ from tests.schedules.crontab import (
     scheduled,
     slots,
     status,
+    told,
 )
 from tests.waiting import eventually
 
@@ -132,6 +134,25 @@ class TestTwoAtOnce:
             await eventually(is_kept, within=30)
             go_on.set()
             assert len(await look) == 1
+
+    async def test_a_worker_that_is_stopped_meanwhile_has_not_failed(self, make_engine: MakeEngine):
+        pipe, inside, go_on = pipeline(), asyncio.Event(), asyncio.Event()
+
+        @pipe.schedule("0 * * * *")
+        async def tick(slot: datetime) -> str:
+            inside.set()
+            await go_on.wait()
+            return slot.isoformat()
+
+        async with make_engine([pipe]) as engine:
+            await begin(engine)
+            await engine.move_clock(HOUR)
+            with told() as events:
+                async with engine.worker():
+                    await inside.wait()
+                go_on.set()
+                await eventually(engine.run_schedules, within=30)  # once the duty is over
+        assert [type(event) for event in events] == [ScheduleFired]
 
     async def test_workers_beside_each_other_make_one_job_a_slot(self, make_engine: MakeEngine):
         async with make_engine([scheduled("*/10 * * * *", missed="all")]) as engine:

@@ -224,6 +224,11 @@ async def begin_call(connection: HeldConnection, schedule: Schedule, due: dateti
     return lost
 
 
+async def end_call(connection: HeldConnection, schedule: Schedule, due: datetime) -> None:
+    """Take the record of a call back: whoever stops in good order has not died of it."""
+    await connection.execute(SQL["schedules.end_call"], schedule.pipeline, schedule.name, due)
+
+
 async def record_failure(
     connection: HeldConnection,
     schedule: Schedule,

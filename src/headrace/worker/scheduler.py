@@ -7,11 +7,12 @@ schedule and calls its function; two would do no harm, for a slot is moved on fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client.slots import input_for, submit_for
-from headrace.errors import HeadraceError, ScheduleFunctionError
+from headrace.errors import DatabaseUnavailableError, HeadraceError, ScheduleFunctionError
 from headrace.model.slots import next_move
 from headrace.store.failpoints import hit
 from headrace.store.retention import take_duty
@@ -19,6 +20,7 @@ from headrace.store.schedules import (
     advance,
     begin_call,
     define_schedules,
+    end_call,
     read_carried,
     record_failure,
     record_slot,
@@ -226,7 +228,7 @@ class Scheduler(PeriodicService):
                 if not await self._may_call(schedule, due):
                     return None
                 # Outside of the transaction: it is the user's, and may take its time.
-                made = await self._call(pipeline, schedule, move.slot)
+                made = await self._call(pipeline, schedule, due, move.slot)
             done = await self._store(schedule, pipeline.version, due, move, made)
         except ScheduleFunctionError as error:
             await self._fail(schedule, due, move, error.problem)
@@ -248,7 +250,7 @@ class Scheduler(PeriodicService):
         return is_lost is not None
 
     async def _call(
-        self, pipeline: Pipeline[Any, Any], schedule: Schedule, slot: datetime
+        self, pipeline: Pipeline[Any, Any], schedule: Schedule, due: datetime, slot: datetime
     ) -> object:
         """What the function makes; the duty is kept meanwhile, or others would take us for dead."""
         making = input_for(self._parts.client, pipeline, schedule, slot)
@@ -257,6 +259,11 @@ class Scheduler(PeriodicService):
             while not (await asyncio.wait([call], timeout=self._lease.total_seconds() / 3))[0]:
                 await self._take_duty(schedule)
             return await call
+        except asyncio.CancelledError:
+            with contextlib.suppress(DatabaseUnavailableError):
+                async with self._session.use() as connection:
+                    await end_call(connection, schedule, due)
+            raise
         finally:
             call.cancel()
             await asyncio.wait([call])

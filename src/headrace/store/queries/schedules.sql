@@ -90,6 +90,13 @@ from held
 where known.pipeline = held.pipeline and known.name = held.name
 returning held.is_lost;
 
+-- name: end_call
+-- Takes the record of a call back that was cut off in good order.
+-- $1 pipeline, $2 name, $3 slot that is next
+update headrace.schedules
+set calling_since = null
+where pipeline = $1 and name = $2 and next_slot = $3;
+
 -- name: record_failure
 -- Why a slot has no job yet, and when that is tried again: after twice the time of the last wait.
 -- $1 pipeline, $2 name, $3 slot that is next, $4 error, $5 first wait, $6 longest wait
