@@ -62,7 +62,7 @@ class TestOrderingKey:
                 await engine.submit(pipe, number, ordering_key="a", priority=number % 10)
             await engine.submit_many(pipe, range(10, 20), ordering_key="a")
             async with engine.worker(concurrency=5), engine.worker(concurrency=5):
-                await engine.run_until_empty()
+                await engine.run_until_empty(timeout=40)
         assert watch.order == list(range(20))
         assert watch.most["all"] == 1
 
@@ -153,7 +153,7 @@ class TestLimits:
         async with make_engine([pipe]) as engine:
             await engine.submit_many(pipe, range(30))
             async with engine.worker(concurrency=10), engine.worker(concurrency=10):
-                await engine.run_until_empty()
+                await engine.run_until_empty(timeout=40)
         assert watch.most["all"] == 3
         assert sorted(watch.order) == list(range(30))
 
@@ -164,7 +164,7 @@ class TestLimits:
         pipe = watched(watch, key_concurrency=2)
         async with make_engine([pipe]) as engine:
             await engine.submit_many(pipe, range(20), concurrency_key="a")
-            await engine.run_until_empty()
+            await engine.run_until_empty(timeout=40)
         assert watch.most["all"] == 2
 
     def test_a_limit_of_nothing_is_no_limit(self):
@@ -182,7 +182,7 @@ class TestLimits:
                 with pytest.raises(UnavailableError, match="try again"):
                     await engine.app.limit_queue("default", 1)
             assert [queue.concurrency for queue in await engine.app.list_queues()] == [None]
-            await engine.run_until_empty()
+            await engine.run_until_empty(timeout=40)
             assert await job.result() == 1
 
     async def test_a_new_limit_holds_for_what_runs_already(self, make_engine: MakeEngine):
@@ -194,6 +194,6 @@ class TestLimits:
                 await eventually(lambda: len(watch.order) > 3)
                 await engine.app.limit_queue("default", 2)
                 async with engine.worker(concurrency=20):
-                    await engine.run_until_empty()
+                    await engine.run_until_empty(timeout=40)
         assert watch.most["all"] <= 2
         assert len(watch.order) == 60
