@@ -81,7 +81,7 @@ class TestShowing:
     async def test_watching_says_it_too(self, place: Place):
         job = await ordered(place)
         await work_until(place, job, "external")
-        watched = await place.local.run("jobs", "watch", job, "--timeout", "0.2")
+        watched = await place.local.run("jobs", "watch", job, "--timeout", "0.6")
         assert watched.code == 12
         assert "  approve pending, waits for signal approval until " in watched.out
 
