@@ -55,6 +55,8 @@ async def worker_for(
         wanted.set()
     stand_in = StandIn(app, pipeline, told, wanted)
     with log_to(told, app.settings, least=least):
+        if wanted.is_set():
+            await stand_in.look()
         async with beside(stand_in.run(), stop=stand_in.stop):
             yield
 
@@ -68,25 +70,34 @@ class StandIn:
         self._app, self._pipeline, self._told, self._wanted = app, pipeline, told, wanted
         self._stopped = asyncio.Event()
         self._worker: Worker | None = None
+        self._is_needed = False
         self._seen: dict[int, tuple[datetime, float]] = {}
         """The last heartbeat of each worker, and when it was new here."""
 
-    async def run(self) -> None:
-        """Wait until there is work that nobody does, then do it; until stopped."""
-        await self._wanted.wait()
-        while not self._stopped.is_set() and await self._is_carried():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), PAUSE_S)
-                return
-        if self._stopped.is_set():
+    async def look(self) -> None:
+        """Say so if no worker is alive: where that is so at once, before anything else is said."""
+        if self._is_needed or await self._is_carried():
             return
+        self._is_needed = True
         name, queue = self._pipeline.name, self._pipeline.queue
         typer.echo(
             f"headrace: no worker is alive for {name} in queue {queue}: "
             "running one in this process",
             file=self._told,
         )
-        self._worker = self._app.worker(queues=[queue])
+
+    async def run(self) -> None:
+        """Wait until there is work that nobody does, then do it; until stopped."""
+        await self._wanted.wait()
+        while not self._stopped.is_set():
+            await self.look()
+            if self._is_needed:
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), PAUSE_S)
+        if self._stopped.is_set():
+            return
+        self._worker = self._app.worker(queues=[self._pipeline.queue])
         await self._worker.run()
 
     def stop(self) -> None:
