@@ -233,6 +233,22 @@ class TestFailures:
                 await input_for(engine.app, pipe, schedule, datetime.now(UTC), limit_s=0.05)
         end.set()
 
+    async def test_one_that_cancels_itself_has_failed(self, make_engine: MakeEngine):
+        pipe = pipeline()
+
+        @pipe.schedule("0 * * * *")
+        async def tick(slot: datetime) -> str:
+            raise asyncio.CancelledError(slot)
+
+        async with make_engine([pipe]) as engine:
+            await begin(engine)
+            await engine.move_clock(HOUR)
+            assert await engine.run_schedules() == []
+            found = await status(engine)
+            with pytest.raises(ScheduleFunctionError, match="it cancelled itself"):
+                await engine.app.schedules.trigger(NAME)
+        assert (found.failures, found.error) == (1, "it cancelled itself")
+
     async def test_an_input_that_does_not_fit_is_a_failure(self, make_engine: MakeEngine):
         pipe = Pipeline("reports", input=list[int], output=int)
 

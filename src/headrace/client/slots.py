@@ -45,6 +45,11 @@ async def input_for(
     try:
         async with limit:
             made = await _call(schedule, schedule.cron.local(slot))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ScheduleFunctionError(schedule.address, "it cancelled itself") from error
     except Exception as error:  # it is the user's: whatever it raises is shown
         problem = f"{type(error).__name__}: {error}"
         if limit.expired():
