@@ -144,7 +144,7 @@ async def stage(vector_server: str) -> AsyncIterator[Stage]:
             of_worker = await exits.enter_async_context(serve(engine, made=port))
             things = {str(one): await thing(api, one, n) for n, one in enumerate(OWNED)}
             await engine.submit(fragile, MARK, **OF_OWNER)
-            await engine.run_until_empty()
+            await engine.run_until_empty(40)
             yield Stage(api, of_worker, issuer, things)
 
 
