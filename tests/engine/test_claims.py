@@ -41,7 +41,7 @@ class TestDoorbell:
     ):
         pipe = echoing([])
         async with make_engine([pipe]) as engine, engine.worker():
-            await (await engine.submit(pipe, 1)).result(timeout=4)
+            await (await engine.submit(pipe, 1)).result(timeout=10)
             async with engine.connection() as connection:
                 job = await engine.submit(pipe, 2, connection=connection, ring=False)
             assert await job.result(timeout=4) == 2
@@ -49,7 +49,7 @@ class TestDoorbell:
     async def test_a_session_that_was_cut_is_made_again(self, make_engine: MakeEngine):
         pipe = echoing([])
         async with make_engine([pipe]) as engine, engine.worker() as worker:
-            await (await engine.submit(pipe, 1)).result(timeout=4)
+            await (await engine.submit(pipe, 1)).result(timeout=10)
             number = worker.number
             async with engine.connection() as connection:
                 cut = await connection.fetchval(

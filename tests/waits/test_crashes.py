@@ -33,7 +33,7 @@ async def test_the_job_ends_once_with_one_child(
         assert await job.send("answer", "yes")
         await engine.crash_at(point, app=MORTAL, nth=nth, timeout=40)
         await engine.run_until_empty(40)
-        assert await job.result(timeout=1) == "8 yes"
+        assert await job.result(timeout=10) == "8 yes"
         assert len(await children_of(engine, job)) == 1
         assert await bound_children(engine) == []
         ends = [event for event in await engine.events(job) if event.to_state == "completed"]

@@ -180,7 +180,7 @@ class TestWhatAStepReturns:
         async with make_engine([strict, pipe]) as engine:
             job = await engine.submit(pipe, 1)
             await engine.run_until_empty(30)
-            assert await job.result(timeout=1) == 2
+            assert await job.result(timeout=10) == 2
             assert len(await children_of(engine, job)) == 2
             assert await bound_children(engine) == []
 

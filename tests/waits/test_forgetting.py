@@ -137,7 +137,7 @@ class TestRunUntilEmpty:
             (made,) = await children_of(engine, job)
             assert await engine.app.send(made, "answer", 1)
             await engine.run_until_empty(30)
-            assert await job.result(timeout=1) == 3
+            assert await job.result(timeout=10) == 3
 
     async def test_skipping_waits_skips_delays_and_the_times_of_signals(
         self, make_engine: MakeEngine
@@ -155,7 +155,7 @@ class TestRunUntilEmpty:
         async with make_engine([pipe]) as engine:
             job = await engine.submit(pipe, 1)
             await engine.run_until_empty(30, skip_waits=True)
-            assert await job.result(timeout=1) == "1 None"
+            assert await job.result(timeout=10) == "1 None"
 
     async def test_a_delay_is_told_as_what_is_left(self, make_engine: MakeEngine) -> None:
         pipe = Pipeline("slow", input=int, output=int)

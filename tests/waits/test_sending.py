@@ -199,7 +199,7 @@ class TestStepsThatTakeIt:
             job = await engine.submit(pipe, 1)
             assert await job.send("answer", 3)
             await engine.run_until_empty(30, skip_waits=True)
-            assert await job.result(timeout=1) == 4
+            assert await job.result(timeout=10) == 4
         assert got == [3, 3, 3]
 
     async def test_beside_clients_contexts_and_transactions(self, make_engine: MakeEngine) -> None:

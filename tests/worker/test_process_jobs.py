@@ -44,14 +44,14 @@ class TestJobs:
         first = await app.submit(squares, 2)
         handle = await app.submit(children, "parent")
         assert await worker_of(app).run(until_empty=True) == 0
-        assert await first.result(timeout=1) == 1
-        child = await handle.result(timeout=1)
-        assert await app.job(child).result(timeout=1) == 0 + 1 + 4 + 9
+        assert await first.result(timeout=10) == 1
+        child = await handle.result(timeout=10)
+        assert await app.job(child).result(timeout=10) == 0 + 1 + 4 + 9
 
     async def test_a_step_sends_signals_to_its_job(self, app: Headrace):
         handle = await app.submit(answering, [7, 8, 7])
         assert await worker_of(app).run(until_empty=True) == 0
-        assert await handle.result(timeout=1) == [7, True, False, True]
+        assert await handle.result(timeout=10) == [7, True, False, True]
 
     async def test_a_step_makes_links_to_signals_of_its_job(self, database: str):
         key = "of-these-tests-alone-0123456789abcdef"
@@ -60,7 +60,7 @@ class TestJobs:
             handle = await app.submit(asking, "Open the sluice?")
             assert await handle.send("approval", value=True)
             assert await worker_of(app).run(until_empty=True) == 0
-            link = read_token([key.encode()], (await handle.result(timeout=1)).rpartition("/")[2])
+            link = read_token([key.encode()], (await handle.result(timeout=10)).rpartition("/")[2])
             assert link is not None
             assert (str(link.job), link.title) == (handle.id, "Open the sluice?")
 
@@ -78,8 +78,8 @@ class TestJobs:
         jobs = [await app.submit(pipe, how), await app.submit(bad, "fine")]
         assert await worker_of(app).run(until_empty=True) == 0
         with pytest.raises(JobFailedError, match=code):
-            await jobs[0].result(timeout=1)
-        assert await jobs[1].result(timeout=1) == "fine"
+            await jobs[0].result(timeout=10)
+        assert await jobs[1].result(timeout=10) == "fine"
 
     async def test_a_cancel_reaches_the_process(self, app: Headrace, tmp_path: Path):
         handle = await app.submit(patient, str(tmp_path))
