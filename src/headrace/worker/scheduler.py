@@ -46,6 +46,8 @@ NOTHING_S: Final = 3_600.0
 """Between two looks of a worker whose code has no schedules."""
 RETRY_FIRST: Final = timedelta(seconds=1)
 RETRY_MOST: Final = timedelta(minutes=5)
+STOP_S: Final = 2.0
+"""A worker that stops waits no longer for the database to hear whose function it has cut off."""
 ACTOR: Final = "schedule"
 LOST: Final = "whoever called it last did not come back: its process died, or was cut off"
 
@@ -260,8 +262,8 @@ class Scheduler(PeriodicService):
                 await self._take_duty(schedule)
             return await call
         except asyncio.CancelledError:
-            with contextlib.suppress(DatabaseUnavailableError):
-                async with self._session.use() as connection:
+            with contextlib.suppress(DatabaseUnavailableError, TimeoutError):
+                async with asyncio.timeout(STOP_S), self._session.use() as connection:
                     await end_call(connection, schedule, due)
             raise
         finally:
