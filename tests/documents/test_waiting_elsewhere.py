@@ -125,7 +125,7 @@ class TestChanges:
             await eventually(lambda: apart.engine.tries(added.job), within=30)
         TRIAL.failure = None
         async with apart.engine.app_with([parsed_elsewhere]) as app, apart.engine.worker(app=app):
-            await apart.engine.run_until_empty(skip_waits=True)
+            await apart.engine.run_until_empty(40, skip_waits=True)
             job = await apart.engine.job(added.job.id)
         assert (job.state, job.version) == (JobState.COMPLETED, "1.0.0")
         steps = [step.step for step in await apart.engine.steps(added.job.id)]
@@ -135,5 +135,5 @@ class TestChanges:
         async with apart.engine.worker():
             sent, _ = await apart.wait()
         async with apart.engine.app_with([parsed_here]) as app, apart.engine.worker(app=app):
-            await apart.engine.run_until_empty(skip_waits=True)
+            await apart.engine.run_until_empty(40, skip_waits=True)
         assert await apart.stage(sent) == "complete"
