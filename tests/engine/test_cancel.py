@@ -318,6 +318,23 @@ class TestCancelJob:
             assert "7 is not worth it" in str((await job.status()).error)
             assert (await engine.events(job))[-1].actor == "step"
 
+    async def test_items_that_had_not_begun_are_not_taken_for_stuck(self, make_engine: MakeEngine):
+        pipe = Pipeline("pipe", input=int, output=list[int])
+
+        @pipe.step(parallel=10)
+        async def work(number: int, item: int = Each(list(range(10)))) -> int:
+            raise CancelJob(f"{item} of {number} is enough")
+
+        async with make_engine([pipe]) as engine, engine.worker() as worker:
+            for number in range(2):
+                job = await engine.submit(pipe, number)
+                with pytest.raises(JobCancelledError):
+                    await job.result(timeout=20)
+            load = worker.worker.load()
+            assert load is not None
+            assert load.abandoned == 0
+            assert worker.is_running
+
 
 class TestDeadWorkers:
     async def test_a_cancelled_job_of_a_dead_worker_is_not_run_again(self, make_engine: MakeEngine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -117,4 +118,12 @@ class Attempt:
         if self.cause is None:
             self.cause, self.cancelled_at = cause, now
             if self.task is not None:
-                self.task.cancel()
+                _cancel(self.task)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task; one that has not begun begins first, or nobody would tell that it ended."""
+    if inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED:  # type: ignore[arg-type]
+        task.get_loop().call_soon(task.cancel)
+    else:
+        task.cancel()

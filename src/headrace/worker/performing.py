@@ -48,6 +48,9 @@ async def perform(
     Never raises: whatever a step does is an outcome.
     """
     step = attempt.step
+    if attempt.cause is not None:  # before it began
+        ended(attempt, await _stopped(attempt), None)
+        return
     report.attempt_began(attempt)
     PLACE.set(attempt)  # for this task, and for what it starts
     if step.runs_in == "process" and engine.processes is not None:
@@ -73,8 +76,6 @@ async def perform(
             reference = await engine.artifacts.write(attempt, text)
         if attempt.transaction is not None and attempt.transaction.is_open:
             outcome = await _commit(attempt, text, reference, engine)
-    except UnreadableError as error:
-        outcome = Parked(str(error))
     except asyncio.CancelledError:
         outcome = await _stopped(attempt)
     except BaseException as error:  # noqa: BLE001 - a step may raise anything, even SystemExit
@@ -155,6 +156,8 @@ async def _stopped(attempt: Attempt) -> Outcome:
 
 
 def _read(attempt: Attempt, error: BaseException) -> Outcome:
+    if isinstance(error, UnreadableError):
+        return Parked(str(error))
     return _provoked(attempt) or read_error(error, attempt.step)
 
 
