@@ -12,10 +12,13 @@ from urllib.parse import quote
 import asyncpg
 
 from headrace.store.embedded.home import prepare_home
+from headrace.store.embedded.probe import find_server_process
 from headrace.store.embedded.server import Server
 from headrace.store.migrate import migrate
 
 NAME: Final = "/headrace/crash-"
+TRIES: Final = 3
+"""Of stopping it: once in many runs `pg_ctl` ended and had not done it."""
 
 
 class CrashServer:
@@ -50,9 +53,19 @@ class CrashServer:
         await asyncio.to_thread(self._server.ensure_running)
 
     async def stop(self, *, immediate: bool) -> None:
-        """Stop it as a crash does, or in order."""
+        """Stop it as a crash does, or in order; returns when it is gone.
+
+        Raises:
+            RuntimeError: It runs on; the text is what `pg_ctl` said of it.
+        """
         mode = "immediate" if immediate else "fast"
-        await asyncio.to_thread(self._server._run, "pg_ctl", "stop", "-m", mode, "-w")
+        said = []
+        for _ in range(TRIES):
+            told = await asyncio.to_thread(self._server._run, "pg_ctl", "stop", "-m", mode, "-w")
+            if find_server_process(self._home.data) is None:
+                return
+            said.append(f"{told.returncode}: {told.stdout.strip()}")
+        raise RuntimeError(f"the server was not stopped: {said}")
 
     async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
         """A session past all proxies."""
