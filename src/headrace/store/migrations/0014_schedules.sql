@@ -21,7 +21,6 @@ create table headrace.schedules (
     error text,
     failed_at timestamptz,
     retry_at timestamptz,
-    calling_since timestamptz,
     paused_at timestamptz,
     paused_by text,
     pause_reason text,
