@@ -1,15 +1,13 @@
 """What becomes of children whose parent ends without them."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from headrace import JobHandle, PermanentError, Pipeline, Signal, StepContext
 from headrace.store.forcing import fail_job
+from headrace.store.pool import Pool
 from headrace.testing import Engine
 from headrace.worker.orphans import Orphans
 from headrace.worker.timing import Timing
@@ -162,17 +160,11 @@ class TestAParentThatFails:
 
 
 class TestAWorkerThatEnds:
-    async def test_it_leaves_those_that_it_does_not_reach_to_a_sweep(self) -> None:
-        class Busy:
-            @contextlib.asynccontextmanager
-            async def acquire(self) -> AsyncIterator[None]:
-                await asyncio.Event().wait()
-                yield
-
-        pool: Any = Busy()
-        orphans = Orphans(pool, closing=timedelta(seconds=0.01))
-        orphans.look_for(uuid4())
-        await asyncio.wait_for(orphans.close(), 20)
+    async def test_it_leaves_those_that_it_does_not_reach_to_a_sweep(self, database: str) -> None:
+        async with Pool(database, largest=1) as pool, pool.acquire():  # others have all there is
+            orphans = Orphans(pool, closing=timedelta(seconds=0.01))
+            orphans.look_for(uuid4())
+            await asyncio.wait_for(orphans.close(), 20)
 
 
 class TestANewRunOfTheParent:

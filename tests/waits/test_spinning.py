@@ -1,27 +1,25 @@
 """A job that waits in place costs nothing meanwhile, and no longer than it has to."""
 
 import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
+from time import monotonic
+from types import FrameType, FunctionType
 from uuid import UUID
-
-import pytest
 
 from headrace import JobHandle, Pipeline, Signal, StepContext
 from headrace.store.sql import SQL
-from headrace.worker.engine import Limits
 from headrace.worker.executor import Executor
-from headrace.worker.run import JobRun
-from headrace.worker.settling import Policy
-from headrace.worker.timing import Timing
 from tests.engine.conftest import MakeEngine
-from tests.waits.looking import children_of, until_waiting
-from tests.worker.process_bench import claim_of
+from tests.waiting import eventually
+from tests.waits.looking import children_of, rows_of, until_waiting
 
 LONG = timedelta(days=3)
-SOON = timedelta(seconds=0.001)
+SOON = timedelta(seconds=0.5)
 
 brief = Pipeline("brief", input=int, output=int)
 leaf = Pipeline("leaf", input=int, output=int)
@@ -48,41 +46,42 @@ async def tell(ask: int, last: int = Signal(timeout=LONG)) -> int:
     return ask + last
 
 
-class Counting(Executor):
-    """Counts how often it looks at a job."""
+@contextmanager
+def counted(function: FunctionType) -> Iterator[Counter[str]]:
+    """How often a function is called in this thread."""
+    calls: Counter[str] = Counter()
 
-    looks = 0
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is function.__code__:
+            calls[function.__name__] += 1
 
-    def advance(self, run: JobRun) -> None:
-        self.looks += 1
-        super().advance(run)
-
-
-@pytest.fixture
-async def executor() -> Counting:
-    """One whose ledger stores nothing."""
-    engine: Any = SimpleNamespace(
-        loop=asyncio.get_running_loop(), worker=1, timing=Timing(), limits=Limits()
-    )
-    ledger: Any = SimpleNamespace(write=lambda _: None)
-    return Counting(engine, ledger, Policy(60.0, 60.0, lambda: 0.0))
+    sys.setprofile(note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
 
 
 class TestAnOutage:
     async def test_a_wait_that_is_over_meanwhile_is_not_looked_at_again_and_again(
-        self, executor: Counting
+        self, make_engine: MakeEngine
     ) -> None:
-        number: Any = 1
-        run = executor.begin(claim_of(brief, number))
-        executor.advance(run)
-        run.in_flight = None
-        executor.halt("unreachable")
-        executor.advance(run)
-        await asyncio.sleep(2 * SOON.total_seconds())
-        for _ in range(1_000):
-            await asyncio.sleep(0)
-        assert executor.looks < 10
-        run.dead = True
+        async with make_engine([brief]) as engine:
+            patient = replace(engine.timing, wait_in_place=timedelta(hours=1))
+            async with engine.worker(timing=patient) as worker:
+                job = await engine.submit(brief, 1)
+                await eventually(lambda: rows_of(engine, "waits", job))
+                life = worker.worker.life
+                assert life is not None
+                life.executor.halt("unreachable")
+                over = monotonic() + SOON.total_seconds()
+                await eventually(lambda: monotonic() > over)
+                with counted(Executor.advance) as calls:
+                    for _ in range(1_000):  # in each of which it might look
+                        await asyncio.sleep(0)
+                assert calls["advance"] < 10
+                life.executor.resume()
+                assert await job.result(timeout=20) == 1
 
 
 class TestATryAfterTheChildWasSubmitted:
