@@ -34,8 +34,10 @@ def check_options(options: Mapping[str, Any]) -> None:
     Raises:
         OptionError: One is not among those of `StepContext.submit`.
     """
-    for name in sorted(options.keys() - OPTIONS):
-        raise OptionError(name, f"a step gives none; there are {', '.join(sorted(OPTIONS))}")
+    unknown = sorted(options.keys() - OPTIONS)
+    if unknown:
+        told = f"a step gives none; leave it out: there are {', '.join(sorted(OPTIONS))}"
+        raise OptionError(unknown[0], told)
 
 
 async def priority_for(run: JobRun, engine: Engine) -> int:

@@ -105,7 +105,7 @@ with picked as materialized (
 gone as (
     delete from headrace.missed_wakes as missed using picked where missed.ctid = picked.place
 )
-select count(headrace.wake_waiting_job(job, waits_until))::integer as parents
+select headrace.wake_waiting_job(job, waits_until)
 from (select distinct job, waits_until from picked) as known;
 
 -- name: due_queues
