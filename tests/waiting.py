@@ -31,6 +31,18 @@ async def eventually(predicate: Callable[[], T | Awaitable[T]], *, within: float
         await asyncio.sleep(LOOK_S)
 
 
+async def promptly(predicate: Callable[[], T | Awaitable[T]], *, within: float) -> T:
+    """As `eventually`, in the seconds of a `Pulse`: those in which this process gets its turns."""
+    async with pulsing() as pulse:
+        while True:
+            answer = predicate()
+            value = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value
+            assert pulse.seconds < within, f"not within {within:g} s; the last answer was {value!r}"
+            await asyncio.sleep(LOOK_S)
+
+
 class Pulse:
     """Seconds as the loop of a test lives them: while this process gets no turn, none pass.
 

@@ -12,7 +12,7 @@ from headrace.errors import JobCancelledError, TransitionError
 from headrace.model.job import StepState
 from headrace.worker.timing import Timing
 from tests.engine.conftest import MakeEngine
-from tests.waiting import eventually
+from tests.waiting import eventually, promptly
 
 CALM = replace(
     Timing().scaled(1 / 15),
@@ -126,7 +126,7 @@ class TestRunning:
                 await connection.execute(
                     "update headrace.jobs set cancel_requested_at = now() where id = $1", job.id
                 )
-            await eventually(lambda: is_in(job, JobState.CANCELLED))
+            await promptly(lambda: is_in(job, JobState.CANCELLED), within=3)
 
     async def test_a_plain_step_sees_it_in_its_context(self, make_engine: MakeEngine):
         started = threading.Event()

@@ -9,7 +9,7 @@ from time import monotonic
 from headrace import Pipeline
 from headrace.worker.timing import Timing
 from tests.engine.conftest import MakeEngine
-from tests.waiting import eventually
+from tests.waiting import eventually, pulsing
 
 QUEUES = ("default", "other")
 LAZY = replace(Timing().scaled(1 / 15), poll=timedelta(hours=1), silence=timedelta(hours=1))
@@ -65,9 +65,11 @@ class TestDoorbell:
         pipe = echoing([])
         async with make_engine([pipe]) as engine, engine.worker(timing=LAZY):
             started = monotonic()
-            job = await engine.submit(pipe, 1, due=timedelta(seconds=1))
-            assert await job.result(timeout=10) == 1
+            async with pulsing() as pulse:
+                job = await engine.submit(pipe, 1, due=timedelta(seconds=1))
+                assert await job.result(timeout=10) == 1
             assert monotonic() - started > 0.95
+            assert pulse.seconds < 3
 
 
 class TestOrder:

@@ -32,7 +32,7 @@ from tests.engine_rows import RULES, Rows
 from tests.listening import listening
 from tests.pubsub.conftest import SUBSCRIPTION, TOPIC, MakeApp, StartWorker
 from tests.pubsub.mill import Grain, grind, stone
-from tests.waiting import eventually, pulsing
+from tests.waiting import eventually, promptly, pulsing
 
 GRAIN = Grain(2)
 NOBODY = cast("Any", None)
@@ -130,7 +130,7 @@ class TestAnswer:
     ) -> None:
         await start_worker(app)
         job = await app.submit(grind, GRAIN)
-        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 1)
+        await promptly(lambda: server.counts(SUBSCRIPTION).acked == 1, within=3)
         await eventually(lambda: stone.begun == 1)
         held.set()
         await job.result(timeout=10)
@@ -143,7 +143,7 @@ class TestAnswer:
         first = await app.submit(grind, GRAIN)
         await eventually(lambda: stone.begun == 1)
         second = await app.submit(grind, GRAIN)
-        await eventually(lambda: server.counts(SUBSCRIPTION).acked == 2)
+        await promptly(lambda: server.counts(SUBSCRIPTION).acked == 2, within=3)
         assert (await second.status()).state == "queued"
         held.set()
         assert await first.result(timeout=10) == await second.result(timeout=10)

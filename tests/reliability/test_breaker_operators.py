@@ -25,7 +25,7 @@ from tests.reliability.breaker_kit import (
     state,
     turned_away,
 )
-from tests.waiting import eventually
+from tests.waiting import promptly
 
 
 class TestOperators:
@@ -51,11 +51,11 @@ class TestOperators:
             async with breaker:
                 pass
             await self.set(app, "open")
-            await eventually(lambda: is_turned_away(breaker))
+            await promptly(lambda: is_turned_away(breaker), within=5)
             await move(app, 86_400)
             assert 60 <= await turned_away(breaker) <= 66
             await self.set(app, "closed")
-            await eventually(lambda: is_let_through(breaker))
+            await promptly(lambda: is_let_through(breaker), within=5)
 
     async def test_what_they_open_for_a_time_is_tried_then(
         self, app: Headrace, breaker: CircuitBreaker

@@ -24,7 +24,7 @@ from tests.reliability.breaker_kit import (
     turned_away_in_task,
     version,
 )
-from tests.waiting import eventually
+from tests.waiting import eventually, promptly
 
 
 class TestLife:
@@ -160,7 +160,7 @@ class TestFleet:
                 pass
             async with app.primitives():
                 await fail(CircuitBreaker("openai"), 5)
-            await eventually(lambda: is_turned_away(breaker))
+            await promptly(lambda: is_turned_away(breaker), within=5)
 
     async def test_one_call_is_tried_in_the_whole_fleet(
         self, app: Headrace, other: Headrace, breaker: CircuitBreaker

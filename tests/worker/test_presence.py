@@ -27,7 +27,7 @@ from headrace.worker.lease import Standing
 from tests.engine_rows import Rows
 from tests.listening import listening
 from tests.proxy import proxy_to
-from tests.waiting import eventually
+from tests.waiting import eventually, promptly
 from tests.worker.present_worker import QUICK, Worker, present
 
 
@@ -156,7 +156,7 @@ class TestWords:
         async with present(rows, database, slow) as worker:  # a heartbeat of a minute
             first, _second = await rows.claimed(2, worker=worker.number)
             await rows.value("operations.request_cancel", first["id"], "user", None)
-            await eventually(lambda: worker.heard.cancels)
+            await promptly(lambda: worker.heard.cancels, within=2)
             assert worker.heard.cancels == {(first["id"], first["token"])}
 
     async def test_a_cancel_request_whose_notification_was_lost_is_heard_a_heartbeat_later(
@@ -166,7 +166,7 @@ class TestWords:
         await worker.rows.connection.execute(
             "update headrace.jobs set cancel_requested_at = now() where id = $1", claim["id"]
         )
-        await eventually(lambda: worker.heard.cancels)
+        await promptly(lambda: worker.heard.cancels, within=2)
 
 
 class TestOutage:

@@ -17,7 +17,7 @@ from headrace.worker.lease import Standing
 from tests.engine_rows import Rows
 from tests.listening import listening
 from tests.proxy import proxy_to
-from tests.waiting import eventually
+from tests.waiting import eventually, promptly
 from tests.worker.present_worker import Worker, present
 
 
@@ -41,9 +41,9 @@ class TestLostConnections:
         killed = await worker.lock_holders()
         with listening() as told:
             await worker.rows.connection.execute("select pg_terminate_backend($1)", killed[0])
-            await eventually(lambda: _has_other_lock(worker, killed))
-            await eventually(worker.is_renewed)
-            await eventually(lambda: _has_two_sessions(worker))
+            await promptly(lambda: _has_other_lock(worker, killed), within=1)
+            await promptly(worker.is_renewed, within=1)
+            await promptly(lambda: _has_two_sessions(worker), within=2)
         assert await lose_workers(worker.rows.connection, grace=timedelta()) == []
         assert worker.heard.words == []
         assert len(told.of(PresenceLost)) == 1
@@ -53,7 +53,7 @@ class TestLostConnections:
         killed = await worker.lock_holders()
         for session in await worker.sessions():
             await worker.rows.connection.execute("select pg_terminate_backend($1)", session)
-        await eventually(lambda: _has_other_lock(worker, killed))
+        await promptly(lambda: _has_other_lock(worker, killed), within=3)
         await eventually(worker.is_renewed)
         assert worker.heard.words == []
 
